@@ -1,0 +1,72 @@
+"""What the next deltas are taken against, as it is kept on disk."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from hostmeter_agent.accounting import Reading, Table
+
+_LAYOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The counters at the end of the last window that was queued.
+
+    at_boot_ms: CLOCK_BOOTTIME; end_ms: the window's label, milliseconds since the epoch;
+    cgroups: by path, (inode, CPU time in µs).
+    """
+
+    boot_id: str
+    at_boot_ms: int
+    end_ms: int
+    table: Table
+    cgroups: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def _row(reading: Reading) -> list[object]:
+    return [
+        reading.pid, reading.start, reading.ppid, reading.application, reading.cpu_us,
+        reading.children_cpu_us, reading.faults, reading.children_faults, reading.threads,
+        reading.io,
+    ]  # fmt: skip
+
+
+def _reading(row: list[Any]) -> Reading:
+    """The fields in the order in which _row wrote them."""
+    pid, start, ppid, application, cpu_us, children_cpu_us, faults, children_faults, threads, io = (
+        row
+    )
+    return Reading(
+        pid, start, ppid, application, cpu_us, children_cpu_us, faults, children_faults, threads,
+        None if io is None else (io[0], io[1], io[2], io[3]),
+    )  # fmt: skip
+
+
+def encode(baseline: Baseline) -> bytes:
+    content = {
+        "layout": _LAYOUT,
+        "boot_id": baseline.boot_id,
+        "at_boot_ms": baseline.at_boot_ms,
+        "end_ms": baseline.end_ms,
+        "processes": [_row(r) for r in baseline.table.processes.values()],
+        "departed": [_row(r) for r in baseline.table.departed.values()],
+        "cgroups": baseline.cgroups,
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Baseline | None:
+    """The baseline that `encode` wrote; None for one of another layout."""
+    content = json.loads(data)
+    if content["layout"] != _LAYOUT:
+        return None
+    processes = [_reading(row) for row in content["processes"]]
+    departed = [_reading(row) for row in content["departed"]]
+    return Baseline(
+        content["boot_id"],
+        content["at_boot_ms"],
+        content["end_ms"],
+        Table({r.pid: r for r in processes}, {r.key: r for r in departed}),
+        {path: (inode, cpu_us) for path, (inode, cpu_us) in content["cgroups"].items()},
+    )

@@ -1,0 +1,104 @@
+"""The command `hostmeter-agent`: each failure is one line on stderr and a non-zero exit."""
+
+import argparse
+import json
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hostmeter_agent import __version__, running
+from hostmeter_agent.config import load_config
+from hostmeter_agent.enrolment import enrol
+from hostmeter_agent.errors import AgentError
+from hostmeter_agent.state import StateDirectory
+
+_DRY_RUN_SECONDS = 2.0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hostmeter-agent",
+        description="Measures what the applications of this host really use.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    enrolling = commands.add_parser("enrol", help="make this host known to a server")
+    enrolling.add_argument("--server", required=True, metavar="URL")
+    enrolling.add_argument("--token", required=True, help="a single-use enrolment token")
+    enrolling.add_argument("--name", default=socket.gethostname(), help="default: the host's name")
+    enrolling.add_argument("--force", action="store_true", help="replace an earlier enrolment")
+
+    run = commands.add_parser("run", help="measure and deliver until stopped")
+    run.add_argument("--server", metavar="URL", help="where the server is now, if it has moved")
+    status = commands.add_parser("status", help="show identity, spool and quarantine")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    once = commands.add_parser("once", help="measure one short window")
+    once.add_argument(
+        "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
+    )
+    for command in (enrolling, run, status):
+        command.add_argument("--state", required=True, type=Path, metavar="DIR")
+    for command in (run, once):
+        command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    return parser
+
+
+def _print_status(report: dict[str, object]) -> None:
+    for name, value in report.items():
+        if name != "quarantine" and value is not None:
+            shown = value if isinstance(value, str) else json.dumps(value)
+            print(f"{name.replace('_', ' ')}: {shown}")
+    held = report.get("quarantine")
+    for batch in held if isinstance(held, list) else []:
+        print(
+            f"quarantined batch {batch['sequence']}: {batch['samples']} samples,"
+            f" status {batch['status']}, {batch['reason']}"
+        )
+
+
+def _execute(arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "enrol":
+            identity = enrol(
+                StateDirectory(arguments.state),
+                server_url=arguments.server,
+                token=arguments.token,
+                name=arguments.name,
+                force=arguments.force,
+                now=datetime.now(UTC),
+            )
+            print(f"enrolled as {identity.name}, host {identity.host}")
+        case "run":
+            running.run(
+                StateDirectory(arguments.state),
+                load_config(arguments.config),
+                server_url=arguments.server,
+            )
+        case "status":
+            report = running.status(StateDirectory(arguments.state))
+            if arguments.json:
+                print(json.dumps(report))
+            else:
+                _print_status(report)
+        case "once":
+            print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    try:
+        _execute(arguments)
+    except AgentError as error:
+        print(f"hostmeter-agent: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,209 @@
+"""The agent's main loop, and one measurement without a server."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from hostmeter_agent import baseline as baselines
+from hostmeter_agent.cgroups import CgroupFs, parse_mounts
+from hostmeter_agent.config import Config
+from hostmeter_agent.delivery import DeliveryThread
+from hostmeter_agent.errors import AgentError
+from hostmeter_agent.exits import ExitListener, ExitsUnavailable
+from hostmeter_agent.measuring import Measuring, Moment
+from hostmeter_agent.naming import clean
+from hostmeter_agent.proc import ProcFs
+from hostmeter_agent.scan import Scanner
+from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
+from hostmeter_agent.state import StateDirectory, StateUnusable
+from hostmeter_agent.transport import parse_server
+from hostmeter_agent.windows import next_boundary_ms, stamp
+
+log = logging.getLogger("hostmeter_agent")
+
+_DELIVERY_STOP_SECONDS = 2.0
+
+
+class NotEnrolled(AgentError):
+    """The state directory has no identity yet."""
+
+
+def system_clock() -> Moment:
+    """Both clocks, now."""
+    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return Moment(boot_ns // 1_000_000, time.time_ns() // 1_000_000)
+
+
+def open_listener() -> ExitListener | None:
+    """Exit records, where the kernel gives them to us."""
+    try:
+        return ExitListener()
+    except ExitsUnavailable as error:
+        log.warning("no exit records (%s): ended processes are metered by their parents", error)
+        return None
+
+
+def open_scanner(config: Config, proc_root: Path = Path("/proc")) -> tuple[Scanner, ProcFs]:
+    proc = ProcFs(proc_root)
+    cgroup_fs = CgroupFs(parse_mounts(proc.read("self/mounts", 1 << 20).decode(errors="replace")))
+    return Scanner(proc, cgroup_fs, config, os.getpid()), proc
+
+
+def open_measuring(
+    config: Config, *, instance: str, stored: bytes | None, listener: ExitListener | None
+) -> Measuring:
+    """The measuring of this host, from the stored baseline on."""
+    scanner, proc = open_scanner(config)
+    return Measuring(
+        scanner,
+        config,
+        boot_id=proc.boot_id(),
+        instance=clean(config.instance or instance),
+        baseline=baselines.decode(stored) if stored else None,
+        listener=listener,
+    )
+
+
+class Agent:
+    """Measures every interval until it is told to stop."""
+
+    def __init__(self, spool: Spool, measuring: Measuring, config: Config) -> None:
+        self._spool = spool
+        self._measuring = measuring
+        self._config = config
+        self._stopping = threading.Event()
+        self._spool_failure = ""
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self, check: Callable[[], None]) -> None:
+        """Measure at once, then at every aligned moment, and once more on the way out.
+
+        check: called every second or so; what it raises ends the run.
+        """
+        self.measure_once()
+        interval_ms = self._config.interval_seconds * 1_000
+        due_ms = next_boundary_ms(system_clock().wall_ms, interval_ms)
+        while not self._stopping.is_set():
+            check()
+            now = system_clock()
+            if now.wall_ms >= due_ms or due_ms - now.wall_ms > interval_ms:
+                self.measure_once()
+                due_ms = next_boundary_ms(system_clock().wall_ms, interval_ms)
+                continue
+            self._stopping.wait(min((due_ms - now.wall_ms) / 1_000, self._watch_seconds))
+            if self._config.births_seconds and system_clock().wall_ms < due_ms - 100:
+                self._measuring.watch(system_clock())
+        self.measure_once()
+
+    @property
+    def _watch_seconds(self) -> float:
+        return float(self._config.births_seconds or 1)
+
+    def measure_once(self) -> None:
+        """Scan and store; what cannot be stored now is part of the next window."""
+        step = self._measuring.measure(system_clock)
+        try:
+            self._spool.record(step.samples, baselines.encode(step.baseline), at=time.time())
+        except SpoolUnusable as error:
+            if str(error) != self._spool_failure:
+                log.error("not stored, will be tried with the next window: %s", error)
+            self._spool_failure = str(error)
+            return
+        self._spool_failure = ""
+        self._measuring.commit(step)
+
+
+def run(state: StateDirectory, config: Config, *, server_url: str | None = None) -> None:
+    """Measure and deliver until SIGTERM or SIGINT, to the server's new address where one is given.
+
+    Raises AgentError.
+    """
+    if not state.spool.exists():
+        raise NotEnrolled(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
+    state.prepare()
+    with state.held(), closing(Spool(state.spool)) as spool:
+        identity = spool.identity()
+        if identity is None:
+            raise NotEnrolled(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
+        if server_url is not None:
+            identity = replace(identity, server=parse_server(server_url).url)
+        _run(state, spool, identity, config)
+
+
+def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config) -> None:
+    key = state.load_key(identity.epoch)
+    delivery = DeliveryThread(state.spool, identity, key, delay_seconds=config.push_delay_seconds)
+    measuring = open_measuring(
+        config, instance=identity.name, stored=spool.baseline(), listener=open_listener()
+    )
+    agent = Agent(spool, measuring, config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    log.info("metering host %s for %s", identity.host, identity.server)
+    delivery.start()
+    try:
+        agent.run(lambda: _check(delivery))
+    finally:
+        delivery.stop()
+        delivery.join(_DELIVERY_STOP_SECONDS)
+    log.info("stopped")
+
+
+def _check(delivery: DeliveryThread) -> None:
+    if delivery.failure is not None:
+        raise AgentError(f"delivery ended: {delivery.failure}") from delivery.failure
+
+
+def dry_run(config: Config, *, seconds: float) -> str:
+    """Measure one short window and return the JSON of the batch that would be sent."""
+    measuring = open_measuring(
+        config, instance=socket.gethostname(), stored=None, listener=open_listener()
+    )
+    measuring.commit(measuring.measure(system_clock))
+    time.sleep(seconds)
+    samples = measuring.measure(system_clock).samples
+    pieces = [body for _, body in encode_rows(samples)]
+    body = batch_body(str(uuid.uuid4()), 1, stamp(system_clock().wall_ms), pieces)
+    return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+
+
+def status(state: StateDirectory) -> dict[str, object]:
+    """What `status` shows. Raises AgentError when there is no usable state."""
+    if not state.spool.exists():
+        return {"enrolled": False, "running": False}
+    with closing(Spool(state.spool)) as spool:
+        identity = spool.identity()
+        report: dict[str, object] = {"enrolled": identity is not None}
+        report["running"] = _is_running(state)
+        if identity is not None:
+            report |= _identity_fields(identity)
+        return report | spool.report()
+
+
+def _identity_fields(identity: Identity) -> dict[str, object]:
+    return {
+        "server": identity.server,
+        "host": identity.host,
+        "name": identity.name,
+        "epoch": identity.epoch,
+        "enrolled_at": identity.enrolled_at,
+    }
+
+
+def _is_running(state: StateDirectory) -> bool:
+    try:
+        with state.held():
+            return False
+    except StateUnusable:
+        return True

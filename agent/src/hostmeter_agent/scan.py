@@ -1,0 +1,228 @@
+"""One look at every process of the host: counters and gauges by application."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+from hostmeter_agent.accounting import Reading, Table, newborn
+from hostmeter_agent.cgroups import CgroupFs, Counters
+from hostmeter_agent.config import Config
+from hostmeter_agent.discovery import OTHER, Discovery
+from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
+
+_CLASSIFY_SECONDS: Final = 60
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
+_NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
+_GONE: Final = (FileNotFoundError, ProcessLookupError)
+
+
+@dataclass(slots=True)
+class Gauges:
+    """What an application holds at one moment. None: some of it could not be read.
+
+    Memory of several processes is what each holds alone, and the largest share that any of them
+    has in files and shared memory: pages that they share are counted once.
+    """
+
+    processes: int = 0
+    threads: int = 0
+    private_bytes: int | None = 0
+    shared_bytes: int = 0
+    descriptors: int | None = 0
+    kinds: tuple[int, ...] | None = _NO_KINDS
+    cgroup_bytes: int | None = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        if self.cgroup_bytes is not None or self.private_bytes is None:
+            return self.cgroup_bytes
+        return self.private_bytes + self.shared_bytes
+
+
+@dataclass(slots=True)
+class Scan:
+    """The host at one moment."""
+
+    table: Table = field(default_factory=Table)
+    gauges: dict[str, Gauges] = field(default_factory=dict)
+    cgroups: dict[str, Counters] = field(default_factory=dict)
+    """By path: every cgroup that is an application's."""
+    cgroups_of: dict[str, list[str]] = field(default_factory=dict)
+    """By application, where its cgroups hold all of its processes and no others."""
+    overflowed: int = 0
+
+
+@dataclass(slots=True)
+class _Details:
+    """What is dear to read, kept while cheaper signs say that it has not changed."""
+
+    start: int
+    rss_pages: int = -1
+    shared_pages: int = 0
+    descriptors: int = -1
+    kinds: tuple[int, ...] | None = None
+    classify_at_s: float = 0.0
+
+
+class Scanner:
+    """Scans the host again and again, reading no more than has changed."""
+
+    def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
+        self._proc = proc
+        self._cgroup_fs = cgroup_fs
+        self._discovery = Discovery(proc, config, own_pid)
+        self._applications_max = config.applications_max
+        self._details: dict[int, _Details] = {}
+        self._admitted: dict[str, None] = {}
+        self._last_stats: dict[int, Stat] = {}
+        self._settled: frozenset[int] = frozenset()
+
+    def births(self, *, now_s: float) -> dict[int, Reading]:
+        """Processes that began since the last scan, with their application found out while they
+        live, and nothing yet booked. Cheap: one directory listing, and a look at each new one."""
+        new: dict[int, Reading] = {}
+        for pid in self._proc.pids():
+            if pid in self._settled:
+                continue
+            stat = self._stat(pid)
+            if stat is not None:
+                self._last_stats[pid] = stat
+                name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
+                new[pid] = newborn(_reading(stat, self._admit(name), None))
+        return new
+
+    def scan(self, *, now_s: float) -> Scan:
+        """Read everything. now_s: seconds on a clock that never goes back."""
+        stats = {pid: stat for pid in self._proc.pids() if (stat := self._stat(pid)) is not None}
+        applications = self._discovery.look_at(stats, now_s=now_s)
+        self._last_stats, self._settled = stats, frozenset(stats)
+        scan = Scan()
+        for pid, stat in stats.items():
+            name = self._admit(applications[pid])
+            scan.overflowed += name != applications[pid]
+            scan.table.processes[pid] = _reading(stat, name, self._io(stat))
+            gauges = scan.gauges.setdefault(name, Gauges())
+            gauges.processes += 1
+            gauges.threads += stat.threads
+            self._measure(stat, gauges, now_s)
+        self._details = {pid: self._details[pid] for pid in stats if pid in self._details}
+        self._read_cgroups(scan)
+        self._admitted = dict.fromkeys(scan.gauges)
+        return scan
+
+    def _admit(self, name: str) -> str:
+        """The name, or the common overflow when the host has too many applications."""
+        if name in self._admitted:
+            return name
+        if len(self._admitted) >= self._applications_max - 1:
+            return OTHER
+        self._admitted[name] = None
+        return name
+
+    def _stat(self, pid: int) -> Stat | None:
+        try:
+            return self._proc.stat(pid)
+        except (*_GONE, UnreadableStat):
+            return None
+
+    def _io(self, stat: Stat) -> Io | None:
+        if stat.kernel:
+            return None
+        try:
+            return self._proc.io(stat.pid)
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _measure(self, stat: Stat, gauges: Gauges, now_s: float) -> None:
+        if stat.kernel:
+            gauges.private_bytes = gauges.descriptors = gauges.kinds = None
+            return
+        if stat.zombie:
+            return
+        details = self._details.get(stat.pid)
+        if details is None or details.start != stat.start:
+            details = self._details[stat.pid] = _Details(stat.start)
+        self._measure_memory(stat, gauges, details)
+        self._measure_descriptors(stat.pid, gauges, details, now_s)
+
+    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
+        if details.rss_pages != stat.rss_pages:
+            try:
+                details.shared_pages = min(self._proc.shared_pages(stat.pid), stat.rss_pages)
+            except _GONE:
+                return
+            except (OSError, IndexError, ValueError):
+                gauges.private_bytes = None
+                return
+            details.rss_pages = stat.rss_pages
+        if gauges.private_bytes is not None:
+            gauges.private_bytes += (stat.rss_pages - details.shared_pages) * _PAGE_BYTES
+        gauges.shared_bytes = max(gauges.shared_bytes, details.shared_pages * _PAGE_BYTES)
+
+    def _measure_descriptors(
+        self, pid: int, gauges: Gauges, details: _Details, now_s: float
+    ) -> None:
+        try:
+            count = self._proc.descriptor_count(pid)
+            if count != details.descriptors or now_s >= details.classify_at_s:
+                details.kinds = self._kinds(pid)
+                details.descriptors = count
+                details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
+        except _GONE:
+            return
+        except OSError:
+            gauges.descriptors = gauges.kinds = None
+            return
+        if gauges.descriptors is not None:
+            gauges.descriptors += count
+        if details.kinds is None or gauges.kinds is None:
+            gauges.kinds = None
+        else:
+            gauges.kinds = tuple(a + b for a, b in zip(gauges.kinds, details.kinds, strict=True))
+
+    def _kinds(self, pid: int) -> tuple[int, ...] | None:
+        try:
+            return self._proc.descriptor_kinds(pid)
+        except PermissionError:
+            return None
+
+    def _read_cgroups(self, scan: Scan) -> None:
+        """Cgroup counters stand for an application only where both hold the same processes."""
+        cgroups_of: dict[str, set[str | None]] = {}
+        applications_in: dict[str, set[str]] = {}
+        for pid, reading in scan.table.processes.items():
+            cgroup = self._discovery.cgroup(pid)
+            cgroups_of.setdefault(reading.application, set()).add(cgroup)
+            if cgroup is not None:
+                applications_in.setdefault(cgroup, set()).add(reading.application)
+        for path in applications_in:
+            counters = self._cgroup_fs.counters(path)
+            if counters is not None:
+                scan.cgroups[path] = counters
+        for application, paths in cgroups_of.items():
+            if all(path and applications_in[path] == {application} for path in paths):
+                self._use_cgroups(scan, application, [path for path in paths if path])
+
+    def _use_cgroups(self, scan: Scan, application: str, paths: list[str]) -> None:
+        counters = [scan.cgroups.get(path) for path in paths]
+        if all(c is not None and c.cpu_us is not None for c in counters):
+            scan.cgroups_of[application] = paths
+        used = [c.memory_bytes if c is not None else None for c in counters]
+        if all(value is not None for value in used):
+            scan.gauges[application].cgroup_bytes = sum(value or 0 for value in used)
+
+
+def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
+    return Reading(
+        stat.pid,
+        stat.start,
+        stat.ppid,
+        application,
+        stat.cpu_ticks * _TICK_US,
+        stat.children_cpu_ticks * _TICK_US,
+        stat.faults,
+        stat.children_faults,
+        stat.threads,
+        io,
+    )

@@ -1,0 +1,263 @@
+"""The spool: what was measured and not yet acknowledged, and the baseline it was measured against.
+
+SQLite with a write-ahead log and full synchronisation: what is committed outlives a power cut.
+A window and the baseline that it moves are one transaction; a batch's bytes are fixed when it is
+made and leave only when the server has acknowledged them.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hostmeter_agent.errors import AgentError
+from hostmeter_agent.wire import SCHEMA
+
+LAYOUT: Final = 1
+SAMPLES_PER_BATCH: Final = 1_000
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS identity (
+    id INTEGER PRIMARY KEY CHECK (id = 1), server TEXT NOT NULL, host TEXT NOT NULL,
+    key_id TEXT NOT NULL, name TEXT NOT NULL, epoch TEXT NOT NULL, next_sequence INTEGER NOT NULL,
+    enrolled_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS baseline (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS window (
+    id INTEGER PRIMARY KEY, samples INTEGER NOT NULL, body BLOB NOT NULL, queued_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS batch (
+    sequence INTEGER PRIMARY KEY, samples INTEGER NOT NULL, encoding TEXT NOT NULL,
+    body BLOB NOT NULL, queued_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
+    samples INTEGER NOT NULL, encoding TEXT NOT NULL, body BLOB NOT NULL,
+    status INTEGER NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS delivery (
+    id INTEGER PRIMARY KEY CHECK (id = 1), acknowledged INTEGER NOT NULL DEFAULT 0,
+    last_acknowledged_at TEXT, last_error TEXT);
+INSERT OR IGNORE INTO delivery (id) VALUES (1);
+"""
+
+
+class SpoolUnusable(AgentError):
+    """The spool cannot be opened or written: broken file, full disk, another layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this agent is to its server."""
+
+    server: str
+    host: str
+    key_id: str
+    name: str
+    epoch: str
+    enrolled_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A body that is ready to be sent, again and again, as it is."""
+
+    sequence: int
+    samples: int
+    encoding: str
+    body: bytes
+
+
+def encode_rows(samples: list[dict[str, object]]) -> list[tuple[int, bytes]]:
+    """Samples as pieces of a batch's array: (number of samples, their JSON without brackets)."""
+    rows = []
+    for first in range(0, len(samples), SAMPLES_PER_BATCH):
+        part = samples[first : first + SAMPLES_PER_BATCH]
+        text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
+        rows.append((len(part), text[1:-1].encode()))
+    return rows
+
+
+def batch_body(epoch: str, sequence: int, sent_at: str, pieces: list[bytes]) -> bytes:
+    """The JSON of one batch, from pieces that encode_rows made."""
+    head = json.dumps(
+        {"schema": SCHEMA, "epoch": epoch, "sequence": sequence, "sent_at": sent_at},
+        separators=(",", ":"),
+    )
+    return head[:-1].encode() + b',"samples":[' + b",".join(pieces) + b"]}"
+
+
+class Spool:
+    """One connection to the spool; each thread opens its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it. Raises SpoolUnusable."""
+        self._path = path
+        try:
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if layout == 0:
+                self._connection.executescript(_TABLES + f"PRAGMA user_version = {LAYOUT};")
+                path.chmod(0o600)
+            elif layout != LAYOUT:
+                raise SpoolUnusable(f"{path}: made by another version of the agent ({layout})")
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolUnusable(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise SpoolUnusable(f"{self._path}: {error}") from error
+
+    def identity(self) -> Identity | None:
+        row = self._connection.execute(
+            "SELECT server, host, key_id, name, epoch, enrolled_at FROM identity"
+        ).fetchone()
+        return Identity(*row) if row else None
+
+    def enrol(self, identity: Identity, *, now: str) -> None:
+        """Take on an identity with a new epoch. What the former one had not delivered is kept in
+        the quarantine: it belongs to another host and is never sent under this one."""
+        former = self.identity()
+        with self._transaction() as connection:
+            if former is not None:
+                # A window that no batch held yet has no sequence: 0.
+                for source in (
+                    "sequence, samples, encoding, body, 0, 'the host was enrolled anew' FROM batch",
+                    "0, samples, 'pieces', body, 0, 'the host was enrolled anew' FROM window",
+                ):
+                    connection.execute(
+                        "INSERT INTO quarantine (epoch, at, sequence, samples, encoding, body,"
+                        f" status, reason) SELECT ?, ?, {source}",
+                        (former.epoch, now),
+                    )
+            for table in ("batch", "window", "baseline", "identity"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608  names are written above
+            connection.execute(
+                "INSERT INTO identity VALUES (1, ?, ?, ?, ?, ?, 1, ?)",
+                (identity.server, identity.host, identity.key_id, identity.name, identity.epoch,
+                 identity.enrolled_at),
+            )  # fmt: skip
+
+    def baseline(self) -> bytes | None:
+        row = self._connection.execute("SELECT body FROM baseline").fetchone()
+        return bytes(row[0]) if row else None
+
+    def record(self, samples: list[dict[str, object]], baseline: bytes, *, at: float) -> None:
+        """Queue one scrape's samples and move the baseline, both or neither.
+
+        at: seconds since the epoch, from which the batch's delay counts.
+        """
+        rows = encode_rows(samples)
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO window (samples, body, queued_at) VALUES (?, ?, ?)",
+                [(count, body, at) for count, body in rows],
+            )
+            connection.execute("INSERT OR REPLACE INTO baseline VALUES (1, ?)", (baseline,))
+
+    def queued(self) -> tuple[int, float | None]:
+        """Samples not yet in a batch, and when the oldest of them was queued."""
+        count, oldest = self._connection.execute(
+            "SELECT coalesce(sum(samples), 0), min(queued_at) FROM window"
+        ).fetchone()
+        return int(count), oldest
+
+    def next_pieces(self) -> tuple[int, int, list[bytes]]:
+        """What fits into the next batch: (last window's id, samples, pieces)."""
+        last, total = 0, 0
+        pieces: list[bytes] = []
+        rows = self._connection.execute("SELECT id, samples, body FROM window ORDER BY id")
+        for identifier, samples, body in rows:
+            if pieces and total + samples > SAMPLES_PER_BATCH:
+                break
+            last, total = identifier, total + samples
+            pieces.append(body)
+        rows.close()
+        return last, total, pieces
+
+    def next_sequence(self) -> int:
+        return int(self._connection.execute("SELECT next_sequence FROM identity").fetchone()[0])
+
+    def seal(self, batch: Batch, *, last_window: int, at: float) -> None:
+        """Fix a batch's bytes, take its windows out of the queue and use its sequence up."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
+                (batch.sequence, batch.samples, batch.encoding, batch.body, at),
+            )
+            connection.execute("DELETE FROM window WHERE id <= ?", (last_window,))
+            connection.execute("UPDATE identity SET next_sequence = ?", (batch.sequence + 1,))
+
+    def oldest_batch(self) -> Batch | None:
+        row = self._connection.execute(
+            "SELECT sequence, samples, encoding, body FROM batch ORDER BY sequence LIMIT 1"
+        ).fetchone()
+        return Batch(*row) if row else None
+
+    def acknowledge(self, batch: Batch, *, now: str) -> None:
+        """The server holds it: let it go."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM batch WHERE sequence = ?", (batch.sequence,))
+            connection.execute(
+                "UPDATE delivery SET acknowledged = acknowledged + ?, last_acknowledged_at = ?,"
+                " last_error = NULL",
+                (batch.samples, now),
+            )
+
+    def quarantine(self, batch: Batch, *, status: int, reason: str, now: str) -> None:
+        """The server will never take it: set it aside, out of the way of the rest."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO quarantine (epoch, sequence, samples, encoding, body, status, reason,"
+                " at) SELECT epoch, ?, ?, ?, ?, ?, ?, ? FROM identity",
+                (batch.sequence, batch.samples, batch.encoding, batch.body, status, reason, now),
+            )
+            connection.execute("DELETE FROM batch WHERE sequence = ?", (batch.sequence,))
+
+    def note_error(self, text: str) -> None:
+        with self._transaction() as connection:
+            connection.execute("UPDATE delivery SET last_error = ?", (text,))
+
+    def report(self) -> dict[str, object]:
+        """Figures for `status`."""
+        waiting, oldest = self.queued()
+        batches, batched, since = self._connection.execute(
+            "SELECT count(*), coalesce(sum(samples), 0), min(queued_at) FROM batch"
+        ).fetchone()
+        acknowledged, last, error = self._connection.execute(
+            "SELECT acknowledged, last_acknowledged_at, last_error FROM delivery"
+        ).fetchone()
+        held = self._connection.execute(
+            "SELECT sequence, samples, status, reason, at FROM quarantine ORDER BY id DESC LIMIT 20"
+        ).fetchall()
+        total = self._connection.execute(
+            "SELECT count(*), coalesce(sum(samples), 0) FROM quarantine"
+        ).fetchone()
+        return {
+            "pending_samples": waiting + batched,
+            "pending_batches": batches,
+            "oldest_pending_at": min((t for t in (oldest, since) if t is not None), default=None),
+            "acknowledged_samples": acknowledged,
+            "last_acknowledged_at": last,
+            "last_error": error,
+            "quarantined_batches": total[0],
+            "quarantined_samples": total[1],
+            "quarantine": [
+                dict(zip(("sequence", "samples", "status", "reason", "at"), row, strict=True))
+                for row in held
+            ],
+        }

@@ -1,0 +1,89 @@
+"""The state directory: its modes, its lock and the host's private key."""
+
+import base64
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hostmeter_agent.errors import AgentError
+
+SPOOL_FILE = "spool.sqlite3"
+
+
+class StateUnusable(AgentError):
+    """The state directory cannot be used: permissions, another agent, a broken key."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """A directory that belongs to one agent (mode 0700)."""
+
+    path: Path
+
+    @property
+    def spool(self) -> Path:
+        return self.path / SPOOL_FILE
+
+    def key_path(self, epoch: str) -> Path:
+        """Each enrolment has a key of its own; the identity in the spool says which one counts."""
+        return self.path / f"key-{epoch}"
+
+    def prepare(self) -> None:
+        """Create it, or close it to others. Raises StateUnusable."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise StateUnusable(f"{self.path}: {error.strerror}") from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the directory to this process. Raises StateUnusable when another one has it.
+
+        The kernel lets go of the lock with the process, so a killed agent leaves none behind.
+        """
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateUnusable(f"{self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise StateUnusable(f"another agent is running on {self.path}") from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def create_key(self, epoch: str) -> Ed25519PrivateKey:
+        """Make a new key and keep it (mode 0600), durably, before anyone is told of it."""
+        key = Ed25519PrivateKey.generate()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(self.key_path(epoch), flags, 0o600), "wb") as file:
+            file.write(base64.b64encode(key.private_bytes_raw()) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return key
+
+    def remove_keys_but(self, epoch: str | None) -> None:
+        """Remove every key but that of one enrolment."""
+        for path in self.path.glob("key-*"):
+            if epoch is None or path != self.key_path(epoch):
+                path.unlink()
+
+    def load_key(self, epoch: str) -> Ed25519PrivateKey:
+        """The key of one enrolment. Raises StateUnusable."""
+        path = self.key_path(epoch)
+        try:
+            raw = base64.b64decode(path.read_bytes().strip(), validate=True)
+            return Ed25519PrivateKey.from_private_bytes(raw)
+        except OSError as error:
+            raise StateUnusable(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise StateUnusable(f"{path}: not an Ed25519 key") from error

@@ -1,0 +1,108 @@
+"""HTTP to the server: one bounded request at a time, and answers as plain values."""
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from hostmeter_agent import __version__
+from hostmeter_agent.errors import AgentError
+
+ANSWER_BYTES_MAX: Final = 1_000_000
+TIMEOUT_SECONDS: Final = 30
+
+
+class ServerUnreachable(AgentError):
+    """No answer: the name is unknown, the connection was refused or lost, or time ran out."""
+
+
+class ServerAddressInvalid(AgentError):
+    """The server's URL cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: its status, the headers that matter, its body."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+    def fields(self) -> dict[str, object]:
+        """The JSON object in the body, or nothing."""
+        try:
+            content = json.loads(self.body)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def detail(self) -> str:
+        """One line saying why, from a problem+json body where there is one."""
+        fields = self.fields()
+        text = fields.get("detail") or fields.get("title") or f"HTTP status {self.status}"
+        errors = fields.get("errors")
+        if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+            first = errors[0]
+            text = f"{text} ({first.get('field')}: {first.get('reason')})"
+        return " ".join(str(text).split())[:500]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is."""
+
+    secure: bool
+    host: str
+    port: int
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}{self.prefix}"
+
+    def path(self, path: str) -> str:
+        """The request path of one of the contract's paths."""
+        return self.prefix + path
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """One POST. Raises ServerUnreachable."""
+        connection = self._connection()
+        try:
+            connection.request("POST", path, body, {"User-Agent": _USER_AGENT, **headers})
+            response = connection.getresponse()
+            content = response.read(ANSWER_BYTES_MAX)
+            return Answer(response.status, response.getheader("Retry-After"), content)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ServerUnreachable(f"{self.url}: {reason}") from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.secure:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(
+                self.host, self.port, timeout=TIMEOUT_SECONDS, context=context
+            )
+        return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
+
+
+_USER_AGENT: Final = f"hostmeter-agent/{__version__}"
+
+
+def parse_server(url: str) -> Server:
+    """The server at an http or https URL; a path in it is kept. Raises ServerAddressInvalid."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise ServerAddressInvalid(f"{url!r} is not a URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ServerAddressInvalid(f"{url!r} is not an http:// or https:// URL")
+    if parts.query or parts.fragment or parts.username or not url.isascii() or " " in url.strip():
+        raise ServerAddressInvalid(f"{url!r} may hold a host, a port and a path, nothing else")
+    secure = parts.scheme == "https"
+    return Server(secure, parts.hostname, port or (443 if secure else 80), parts.path.rstrip("/"))

@@ -1,0 +1,246 @@
+"""Subscriptions and invoices in the admin; plans stand in admin_plans."""
+
+from datetime import time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from billing import admin_plans  # noqa: F401 registers its pages
+from billing.amounts import written_amount
+from billing.core.periods import bucket_start
+from billing.models import (
+    Invoice,
+    InvoiceLine,
+    Subscription,
+)
+from billing.operations import (
+    InvoiceAlreadyFinalized,
+    UsageNotRolledUp,
+    finalize_invoice,
+    recompute_draft,
+)
+from tenants.admin_pages import (
+    ReadOnlyInline,
+    ScopedAdmin,
+    ScopedForm,
+    action,
+    display,
+    form_page,
+    name_with_badge,
+)
+
+
+class SubscriptionForm(ScopedForm):
+    """A customer's plan; never two at a time, and never cut off inside what is invoiced."""
+
+    class Meta:
+        model = Subscription
+        fields = ("customer", "plan", "cycle", "starts_at", "ends_at")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        for name in ("starts_at", "ends_at"):
+            if data.get(name):
+                data[name] = bucket_start(data[name])
+        self._require_room(data)
+        ends_at = data.get("ends_at")
+        last = Invoice.objects.filter(subscription=self.instance.pk).aggregate(
+            end=Max("period_end")
+        )["end"]
+        if ends_at and last and ends_at < last:
+            self.add_error("ends_at", f"It is invoiced up to {timezone.localtime(last):%Y-%m-%d}.")
+        return data
+
+    def _require_room(self, data: dict[str, Any]) -> None:
+        customer = data.get("customer") or getattr(self.instance, "customer", None)
+        start = data.get("starts_at") or self.instance.starts_at
+        if customer is None or start is None:
+            return
+        others = Subscription.objects.filter(customer=customer).exclude(pk=self.instance.pk)
+        if data.get("ends_at"):
+            others = others.filter(starts_at__lt=data["ends_at"])
+        if others.exclude(ends_at__lte=start).exists():
+            raise ValidationError("The customer has another subscription at that time; end it.")
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ScopedAdmin):
+    form = SubscriptionForm
+    empty_hint = "Subscribe a customer to a plan; from its start on their usage is invoiced."
+    list_display = ("customer_name", "plan", "cycle", "starts_at", "ends_at")
+    list_filter = ("plan", "cycle")
+    list_select_related = ("customer", "plan")
+    search_fields = ("customer__name", "plan__name")
+
+    @display(description="Customer", ordering="customer__name")
+    def customer_name(self, subscription: Subscription) -> SafeString | str:
+        return name_with_badge(subscription.customer.name, subscription.customer.generated)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        invoiced = obj is not None and Invoice.objects.filter(subscription=obj).exists()
+        return ("customer", "plan", "cycle", "starts_at") if invoiced else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def shown_period(invoice: Invoice) -> str:
+    """The period in the customer's zone: its days, both included, or its instants."""
+    zone = ZoneInfo(invoice.customer.time_zone)
+    start, end = invoice.period_start.astimezone(zone), invoice.period_end.astimezone(zone)
+    if end.time() == time.min:
+        return f"{start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} ({zone})"
+
+
+class LineInline(ReadOnlyInline):
+    model = InvoiceLine
+    fields = ("application", "label", "shown_quantity", "shown_amount", "explanation")
+    readonly_fields = fields
+    verbose_name_plural = "lines"
+    ordering = ("position",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[InvoiceLine]":
+        return super().get_queryset(request).select_related("application", "invoice")
+
+    @display(description="Quantity")
+    def shown_quantity(self, line: InvoiceLine) -> str:
+        return f"{line.quantity:,.4f} {line.unit}"
+
+    @display(description="Amount")
+    def shown_amount(self, line: InvoiceLine) -> str:
+        return written_amount(line.amount, line.invoice.currency)
+
+    @display(description="How")
+    def explanation(self, line: InvoiceLine) -> str:
+        return "; ".join(str(step["words"]) for step in line.steps[2:])
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ScopedAdmin):
+    empty_hint = (
+        "A billing period's draft appears here within minutes after it has ended; until then the "
+        "portal shows the customer a preview."
+    )
+    list_display = ("shown_number", "customer_name", "shown_period", "shown_total", "state")
+    list_filter = ("status", "customer")
+    list_select_related = ("customer",)
+    search_fields = ("number", "customer__name", "customer__reference")
+    date_hierarchy = "period_start"
+    fields = (
+        ("shown_number", "state"),
+        ("customer", "plan_version"),
+        "shown_period",
+        "shown_total",
+        ("created_at", "finalized_at"),
+    )
+    readonly_fields = (
+        "shown_number",
+        "state",
+        "customer",
+        "plan_version",
+        "shown_period",
+        "shown_total",
+        "created_at",
+        "finalized_at",
+    )
+    inlines = (LineInline,)
+    actions = ("finalize", "recompute")
+    actions_detail = ("finalize_one",)
+
+    @display(description="Number", ordering="number")
+    def shown_number(self, invoice: Invoice) -> str:
+        return str(invoice.number or "draft")
+
+    @display(description="Customer", ordering="customer__name")
+    def customer_name(self, invoice: Invoice) -> SafeString | str:
+        return name_with_badge(invoice.customer.name, invoice.customer.generated)
+
+    @display(description="Period", ordering="period_start")
+    def shown_period(self, invoice: Invoice) -> str:
+        return shown_period(invoice)
+
+    @display(description="Total", ordering="total")
+    def shown_total(self, invoice: Invoice) -> SafeString:
+        amount = written_amount(invoice.total, invoice.currency)
+        return format_html('<span class="whitespace-nowrap">{}</span>', amount)
+
+    @display(
+        description="Status", ordering="status", label={"draft": "warning", "finalized": "success"}
+    )
+    def state(self, invoice: Invoice) -> str:
+        return invoice.status
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Without an object it is asked for the actions; an invoice is for reading.
+        return obj is None and bool(super().has_change_permission(request, obj))
+
+    def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        drafts = Invoice.objects.filter(pk=object_id, status=Invoice.Status.DRAFT)
+        return self.has_change_permission(request) and drafts.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description="Finalize: number them for good", permissions=["change"])
+    def finalize(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        drafts = invoices.filter(status=Invoice.Status.DRAFT)
+        for draft in drafts.order_by("period_start", "customer__name"):
+            self._finalize(request, draft)
+
+    @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
+    def recompute(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        for invoice in invoices:
+            try:
+                draft = recompute_draft(invoice)
+            except InvoiceAlreadyFinalized:
+                messages.warning(request, f"{invoice} is finalized and stays as it is.")
+            except UsageNotRolledUp as refusal:
+                messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+            else:
+                messages.success(
+                    request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"
+                )
+
+    @action(description="Finalize", permissions=["finalize"], url_path="finalize")
+    def finalize_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = self.get_object(request, object_id)
+        if invoice is None:
+            return HttpResponseRedirect(reverse("admin:billing_invoice_changelist"))
+        if request.method == "POST":
+            self._finalize(request, invoice)
+            return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+        return form_page(
+            self,
+            request,
+            forms.Form(),
+            title="Finalize this invoice?",
+            text="It is rated once more from the newest usage, gets the next number and can never "
+            "be changed afterwards.",
+            objects=[f"{invoice.customer}: {shown_period(invoice)}"],
+            submit="Finalize",
+        )
+
+    def _finalize(self, request: HttpRequest, invoice: Invoice) -> None:
+        try:
+            done = finalize_invoice(invoice, as_of=timezone.now())
+        except UsageNotRolledUp as refusal:
+            messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+            return
+        self.log_change(request, done, f"Finalized with number {done.number}.")
+        messages.success(
+            request,
+            f"{done}: {done.customer}, {written_amount(done.total, done.currency)}",
+        )

@@ -1,0 +1,232 @@
+"""Plans with their versions and prices in the admin."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from hostmeter_agent.wire import METERS
+from unfold.widgets import (
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSplitDateTimeWidget,
+)
+
+from billing.core.currencies import UnknownCurrency, currency_of
+from billing.core.exact import InexactNumber, plain
+from billing.core.pricing import TiersNotUsable
+from billing.core.quantity import UNITS, UnitDoesNotFit, aggregation_of
+from billing.models import (
+    Invoice,
+    Plan,
+    PlanVersion,
+    Price,
+)
+from billing.operations import (
+    copy_plan_version,
+)
+from billing.prices import TierNotReadable, price_spec
+from billing.queries import is_used
+from tenants.admin_pages import (
+    EditableInline,
+    ReadOnlyInline,
+    ScopedAdmin,
+    ScopedForm,
+    action,
+    display,
+    form_page,
+)
+
+
+class PriceForm(ScopedForm):
+    """A price that can be rated, or the reason why it cannot."""
+
+    meter = forms.ChoiceField(
+        choices=[(meter.name, meter.name) for meter in METERS], widget=UnfoldAdminSelect2Widget
+    )
+    unit = forms.ChoiceField(
+        choices=[(name, f"{name} ({unit.raw_unit})") for name, unit in UNITS.items()],
+        widget=UnfoldAdminSelect2Widget,
+        help_text="GB is 10⁹ bytes, GiB is 2³⁰.",
+    )
+
+    class Meta:
+        model = Price
+        fields = ("label", "meter", "unit", "kind", "unit_price", "tiers", "allowance")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in ("unit_price", "allowance"):
+            stored = getattr(self.instance, name)
+            if isinstance(stored, Decimal):
+                self.initial[name] = plain(stored)
+        if "tiers" in self.fields:
+            self.fields["tiers"].widget.attrs["rows"] = 3
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        price = Price(**{name: data[name] for name in self._meta.fields or ()})
+        self.instance.aggregation = price.aggregation = aggregation_of(price.meter)
+        try:
+            price_spec(price)
+        except (ValueError, InexactNumber) as refusal:
+            self.add_error(_field_of(refusal), str(refusal))
+        return data
+
+
+def _field_of(refusal: Exception) -> str:
+    if isinstance(refusal, UnitDoesNotFit):
+        return "unit"
+    return "tiers" if isinstance(refusal, TierNotReadable | TiersNotUsable) else "unit_price"
+
+
+class PriceInline(EditableInline):
+    model = Price
+    form = PriceForm
+    extra = 0
+    min_num = 1
+    fields = (
+        ("position", "label"),
+        ("meter", "unit"),
+        ("kind", "unit_price", "allowance"),
+        "tiers",
+    )
+
+
+class VersionInline(ReadOnlyInline):
+    model = PlanVersion
+    fields = ("link", "effective_from", "price_count")
+    readonly_fields = fields
+    verbose_name_plural = "versions, newest first"
+
+    @display(description="Version")
+    def link(self, version: PlanVersion) -> SafeString:
+        page = reverse("admin:billing_planversion_change", args=[version.pk])
+        return format_html('<a href="{}" class="text-primary-600">v{}</a>', page, version.number)
+
+    @display(description="Prices")
+    def price_count(self, version: PlanVersion) -> int:
+        return version.prices.count()
+
+
+class NewVersionForm(forms.Form):
+    """When the prices that are about to be edited take effect."""
+
+    effective_from = forms.SplitDateTimeField(
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="Billing periods that start at or after this moment are rated with it.",
+    )
+
+
+class PlanForm(ScopedForm):
+    """A plan in a currency that is in use."""
+
+    def clean_currency(self) -> str:
+        code = str(self.cleaned_data["currency"])
+        try:
+            currency_of(code)
+        except UnknownCurrency as refusal:
+            raise ValidationError(str(refusal)) from refusal
+        return code
+
+
+@admin.register(Plan)
+class PlanAdmin(ScopedAdmin):
+    form = PlanForm
+    empty_hint = "Add a plan, then its first version with prices, then subscribe a customer to it."
+    list_display = ("name", "currency", "newest_version", "in_effect_from")
+    search_fields = ("name",)
+    list_filter = ("currency",)
+    fields = ("name", "currency")
+    inlines = (VersionInline,)
+    actions_detail = ("new_version",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Plan]":
+        plans: QuerySet[Plan] = super().get_queryset(request)
+        # Subqueries: the database's keys hold the tenant, so it cannot group by the id alone.
+        versions = PlanVersion.objects.filter(plan=OuterRef("pk")).order_by("-number")
+        return plans.annotate(
+            newest=Subquery(versions.values("number")[:1]),
+            newest_from=Subquery(versions.values("effective_from")[:1]),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        invoiced = obj is not None and Invoice.objects.filter(plan_version__plan=obj).exists()
+        return ("currency",) if invoiced else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @display(description="Newest version")
+    def newest_version(self, plan: Any) -> str:
+        return f"v{plan.newest}" if plan.newest else "none yet"
+
+    @display(description="In effect from")
+    def in_effect_from(self, plan: Any) -> datetime | None:
+        newest: datetime | None = plan.newest_from
+        return newest
+
+    @action(description="New version", permissions=["change"], url_path="new-version")
+    def new_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        plan = self.get_object(request, object_id)
+        if plan is None:
+            return HttpResponseRedirect(reverse("admin:billing_plan_changelist"))
+        if not plan.versions.exists():
+            return HttpResponseRedirect(
+                f"{reverse('admin:billing_planversion_add')}?plan={plan.pk}"
+            )
+        form = NewVersionForm(request.POST or None)
+        if not (request.method == "POST" and form.is_valid()):
+            return form_page(
+                self,
+                request,
+                form,
+                title=f"New version of {plan}",
+                text="It starts with the newest version's prices; change them on the next page. "
+                "Until an invoice uses it, it stays editable.",
+                submit="Create",
+            )
+        version = copy_plan_version(plan, effective_from=form.cleaned_data["effective_from"])
+        self.log_change(request, plan, f"Added version {version.number}.")
+        return HttpResponseRedirect(reverse("admin:billing_planversion_change", args=[version.pk]))
+
+
+@admin.register(PlanVersion)
+class PlanVersionAdmin(ScopedAdmin):
+    """A version's prices. Once an invoice has used it, it is for reading."""
+
+    empty_hint = "Add a plan first; each change of its prices is a version."
+    list_display = ("plan", "number", "effective_from", "editable")
+    list_filter = ("plan",)
+    list_select_related = ("plan",)
+    search_fields = ("plan__name",)
+    fields = ("plan", "effective_from")
+    inlines = (PriceInline,)
+
+    @display(description="Editable", boolean=True)
+    def editable(self, version: PlanVersion) -> bool:
+        return not is_used(version)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or not is_used(obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("plan",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
+        if not change:
+            last = PlanVersion.objects.filter(plan=obj.plan).aggregate(number=Max("number"))
+            obj.number = (last["number"] or 0) + 1
+        super().save_model(request, obj, form, change)

@@ -1,0 +1,252 @@
+"""What changes billing's records. Each operation runs in one transaction inside a tenant's scope
+and may be run twice, at once from two workers, with one result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from billing.core.currencies import currency_of
+from billing.core.periods import Period, bucket_start
+from billing.core.rating import RatedInvoice, RatedLine
+from billing.models import (
+    Invoice,
+    InvoiceLine,
+    InvoiceNumbering,
+    Plan,
+    PlanVersion,
+    Price,
+    Subscription,
+)
+from billing.prices import price_spec
+from billing.queries import (
+    billable_periods,
+    current_period,
+    due_periods,
+    plan_version_for,
+    rated_period,
+)
+from metering.models import DirtyBucket
+from tenants.models import Customer
+
+
+class BillingPeriodNotEnded(Exception):
+    """The period still runs; until it has ended there is a preview and no invoice."""
+
+
+class NotABillingPeriod(Exception):
+    """The subscription has no billing period with these bounds."""
+
+
+class UsageNotRolledUp(Exception):
+    """Usage of the period was acknowledged that the rollups do not hold yet."""
+
+
+class InvoiceAlreadyFinalized(Exception):
+    """A finalized invoice is never rewritten."""
+
+
+class VersionNotUsable(Exception):
+    """A plan version has no price, or takes effect before the version it follows."""
+
+
+def close_billing_period(subscription: Subscription, period: Period, *, as_of: datetime) -> Invoice:
+    """The period's invoice: a new draft, or the one that exists already, as it is.
+
+    Callers roll the tenant up first (metering.rollups). Raises BillingPeriodNotEnded,
+    NotABillingPeriod, UsageNotRolledUp and queries.PlanHasNoVersion.
+    """
+    if as_of < period.end:
+        raise BillingPeriodNotEnded(f"it ends at {period.end:%Y-%m-%d %H:%M} UTC")
+    with transaction.atomic():
+        locked = _locked_subscription(subscription)
+        if current_period(locked, as_of=period.start) != period:
+            raise NotABillingPeriod(f"{period.start} to {period.end}")
+        invoice = Invoice.objects.filter(subscription=locked, period_start=period.start).first()
+        return invoice or _draft_invoice(locked, period, as_of)
+
+
+def recompute_draft(invoice: Invoice) -> Invoice:
+    """Rate a draft's period again, with usage and assignments that came after it was made.
+
+    Raises InvoiceAlreadyFinalized and UsageNotRolledUp.
+    """
+    with transaction.atomic():
+        locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
+        if locked.status == Invoice.Status.FINALIZED:
+            raise InvoiceAlreadyFinalized(f"number {locked.number}")
+        return _rate_again(locked)
+
+
+def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
+    """Rate the draft one last time and give it the tenant's next number, without gaps.
+
+    A finalized invoice is returned as it is. Raises UsageNotRolledUp.
+    """
+    with transaction.atomic():
+        locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
+        if locked.status == Invoice.Status.FINALIZED:
+            return locked
+        _rate_again(locked)
+        locked.number = _next_number()
+        locked.status = Invoice.Status.FINALIZED
+        locked.finalized_at = as_of
+        locked.save(update_fields=["number", "status", "finalized_at"])
+        return locked
+
+
+def close_due(*, as_of: datetime) -> list[Invoice]:
+    """Close every period of the tenant that has ended and has no invoice yet, each subscription's
+    oldest first; returns the invoices. A period whose plan had no prices is left open."""
+    return [
+        close_billing_period(subscription, period, as_of=as_of)
+        for subscription, period in due_periods(as_of=as_of)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan version to publish: unsaved prices, in their order on the invoice."""
+
+    prices: Sequence[Price]
+    effective_from: datetime
+
+
+def publish_plan_version(plan: Plan, offer: Offer) -> PlanVersion:
+    """The plan's next version; it rates periods that start at or after `effective_from`.
+
+    Raises VersionNotUsable, and what billing.prices.price_spec refuses a price with.
+    """
+    if not offer.prices:
+        raise VersionNotUsable("a version without prices would bill nothing")
+    currency_of(plan.currency)
+    for price in offer.prices:
+        price_spec(price)
+    with transaction.atomic():
+        Plan.objects.select_for_update().get(pk=plan.pk)
+        last = plan.versions.aggregate(number=Max("number"), from_=Max("effective_from"))
+        if last["from_"] is not None and offer.effective_from < last["from_"]:
+            raise VersionNotUsable(f"the version before takes effect on {last['from_']:%Y-%m-%d}")
+        version = PlanVersion.objects.create(
+            plan=plan, number=(last["number"] or 0) + 1, effective_from=offer.effective_from
+        )
+        for position, price in enumerate(offer.prices, start=1):
+            price.plan_version, price.position = version, position
+            price.save(force_insert=True)
+        return version
+
+
+def copy_plan_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
+    """The plan's next version with the prices of its newest one, to be edited.
+
+    Raises VersionNotUsable.
+    """
+    newest = plan.versions.order_by("number").last()
+    prices = list(newest.prices.order_by("position")) if newest else []
+    for price in prices:
+        price.pk = uuid4()
+    return publish_plan_version(plan, Offer(prices, effective_from))
+
+
+def subscribe(
+    customer: Customer, plan: Plan, *, starts_at: datetime, cycle: str = Subscription.Cycle.CALENDAR
+) -> Subscription:
+    """Bill the customer by the plan from the 5-minute bucket that `starts_at` lies in."""
+    return Subscription.objects.create(
+        customer=customer, plan=plan, cycle=cycle, starts_at=bucket_start(starts_at)
+    )
+
+
+def _locked_subscription(subscription: Subscription) -> Subscription:
+    return (
+        Subscription.objects.select_for_update(of=("self",))
+        .select_related("customer", "plan")
+        .get(pk=subscription.pk)
+    )
+
+
+def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) -> Invoice:
+    version = plan_version_for(subscription.plan, period.start)
+    rated = _rated(subscription.customer, version, period)
+    invoice = Invoice.objects.create(
+        customer=subscription.customer,
+        subscription=subscription,
+        plan_version=version,
+        period_start=period.start,
+        period_end=period.end,
+        currency=rated.currency.code,
+        total=rated.total,
+        created_at=as_of,
+    )
+    _write_lines(invoice, rated)
+    return invoice
+
+
+def _rate_again(invoice: Invoice) -> Invoice:
+    period = Period(invoice.period_start, invoice.period_end)
+    rated = _rated(invoice.customer, invoice.plan_version, period)
+    invoice.lines.all().delete()
+    invoice.total = rated.total
+    invoice.save(update_fields=["total"])
+    _write_lines(invoice, rated)
+    return invoice
+
+
+def _rated(customer: Customer, version: PlanVersion, period: Period) -> RatedInvoice:
+    _keep_prices(version)
+    _require_rolled_up(customer, period)
+    return rated_period(customer, version, period)
+
+
+def _keep_prices(version: PlanVersion) -> None:
+    """Hold off changes of the version's prices until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM billing_planversion WHERE id = %s FOR SHARE", [version.pk])
+
+
+def _require_rolled_up(customer: Customer, period: Period) -> None:
+    """Everything acknowledged is in the rollups: a bucket that a worker is computing right now is
+    waited for, one that nobody has taken on yet stops the operation."""
+    applications = {usage.application_id for usage in billable_periods(customer, period)}
+    pending = DirtyBucket.objects.filter(
+        application_id__in=applications,
+        bucket_start__gte=period.start,
+        bucket_start__lt=period.end,
+    )
+    left = len(pending.select_for_update().values_list("pk"))
+    if left:
+        raise UsageNotRolledUp(f"{left} buckets wait for the worker; try again in a few seconds")
+
+
+def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
+    InvoiceLine.objects.bulk_create(
+        _stored_line(invoice, position, line) for position, line in enumerate(rated.lines, start=1)
+    )
+
+
+def _stored_line(invoice: Invoice, position: int, line: RatedLine) -> InvoiceLine:
+    return InvoiceLine(
+        invoice=invoice,
+        position=position,
+        price_id=line.price_id,
+        application_id=line.application_id,
+        label=line.label,
+        meter=line.meter,
+        unit=line.unit,
+        raw_quantity=line.raw_quantity,
+        quantity=line.quantity,
+        unrounded=line.unrounded,
+        amount=line.amount,
+        steps=[step.to_json() for step in line.steps],
+    )
+
+
+def _next_number() -> int:
+    InvoiceNumbering.objects.get_or_create()
+    numbering = InvoiceNumbering.objects.select_for_update().get()
+    numbering.last_number += 1
+    numbering.save(update_fields=["last_number"])
+    return numbering.last_number

@@ -1,0 +1,347 @@
+"""What customers owe, as the portal and the admin ask for it. Every query runs inside a tenant's
+scope and only reads.
+
+Usage counts for a customer inside its assignments and the billing period alone. All amounts are
+Decimals in the plan's currency.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import cast
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from billing.core.charges import rate_usage
+from billing.core.currencies import Currency
+from billing.core.daily import charge_days, combined
+from billing.core.money import sum_amounts
+from billing.core.periods import (
+    Anchoring,
+    BillingCycle,
+    Period,
+    billing_period_containing,
+)
+from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantity
+from billing.models import Invoice, Plan, PlanVersion, Subscription
+from billing.prices import price_specs
+from metering.models import Application, Assignment
+from metering.queries import UsagePeriod, completeness, usage_by_application, usage_by_day
+from tenants.models import Customer
+
+UsageByDay = Mapping[date, Sequence[UsageQuantity]]
+
+
+class PlanHasNoVersion(Exception):
+    """No version of the plan was in effect when the period began."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationCharges:
+    """One application's part of a charge; `amount` is the sum of its lines' amounts."""
+
+    application_id: UUID
+    name: str
+    amount: Decimal
+    lines: tuple[RatedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DailyCharge:
+    """What an application's usage of one day, in the customer's time zone, cost."""
+
+    day: date
+    application_id: UUID
+    name: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingInvoice:
+    """The current period's invoice as it stands at `as_of`, priced from the newest usage.
+
+    All hosts of the customer that report have delivered up to `complete_to`.
+    """
+
+    subscription: Subscription
+    plan_version: PlanVersion
+    period: Period
+    as_of: datetime
+    complete_to: datetime | None
+    rated: RatedInvoice
+
+    @property
+    def currency(self) -> Currency:
+        return self.rated.currency
+
+    @property
+    def lines(self) -> tuple[RatedLine, ...]:
+        return self.rated.lines
+
+    @property
+    def total(self) -> Decimal:
+        return self.rated.total
+
+    def by_application(self) -> list[ApplicationCharges]:
+        """The lines gathered by application, dearest first."""
+        return application_charges(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthToDate:
+    """The upcoming invoice and its days, from one reading of the usage: the days sum, in total
+    and for each application, to the invoice."""
+
+    upcoming: UpcomingInvoice
+    days: tuple[DailyCharge, ...]
+
+
+def subscription_of(customer: Customer, *, as_of: datetime) -> Subscription | None:
+    """The subscription that is running at `as_of`."""
+    running = Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))
+    return (
+        Subscription.objects.filter(running, customer=customer)
+        .select_related("plan", "customer")
+        .order_by("starts_at")
+        .last()
+    )
+
+
+def cycle_of(subscription: Subscription) -> BillingCycle:
+    """Where the subscription's billing periods begin, in the customer's time zone."""
+    return BillingCycle(
+        start=subscription.starts_at,
+        time_zone=subscription.customer.time_zone,
+        anchoring=cast(Anchoring, subscription.cycle),
+    )
+
+
+def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
+    """The billing period that `as_of` lies in; the last one ends with the subscription.
+
+    An invoiced period stays as it was invoiced, and the next begins where it ended, even if the
+    customer has moved to another time zone since. Raises BeforeBilling for what lies before the
+    subscription's start and PeriodEmpty for what lies after its end.
+    """
+    invoiced = Invoice.objects.filter(subscription=subscription, period_start__lte=as_of)
+    last = invoiced.order_by("period_start").last()
+    if last is not None and as_of < last.period_end:
+        return Period(last.period_start, last.period_end)
+    period = billing_period_containing(as_of, cycle_of(subscription))
+    return Period(
+        max(period.start, last.period_end) if last else period.start,
+        min(period.end, subscription.ends_at or period.end),
+    )
+
+
+def ended_periods(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
+    """The periods that have ended by `as_of` and have no invoice yet, oldest first."""
+    last = Invoice.objects.filter(subscription=subscription).order_by("period_start").last()
+    start = last.period_end if last else subscription.starts_at
+    while start < (subscription.ends_at or as_of):
+        period = current_period(subscription, as_of=start)
+        if as_of < period.end:
+            return
+        yield period
+        start = period.end
+
+
+def due_periods(*, as_of: datetime) -> list[tuple[Subscription, Period]]:
+    """What is to be closed: ended periods without an invoice, for which their plan has prices."""
+    due = []
+    for subscription in Subscription.objects.select_related("customer", "plan"):
+        for period in ended_periods(subscription, as_of=as_of):
+            if has_prices(subscription.plan, period.start):
+                due.append((subscription, period))
+    return due
+
+
+def has_prices(plan: Plan, period_start: datetime) -> bool:
+    """Whether a version of the plan was in effect when the period began."""
+    return PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start).exists()
+
+
+def is_used(plan_version: PlanVersion) -> bool:
+    """Whether an invoice was rated with the version, which then cannot change any more."""
+    return Invoice.objects.filter(plan_version=plan_version).exists()
+
+
+def plan_version_for(plan: Plan, period_start: datetime) -> PlanVersion:
+    """The version that rates a period: the newest in effect when it began.
+
+    Raises PlanHasNoVersion.
+    """
+    effective = PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start)
+    version = effective.order_by("effective_from", "number").last()
+    if version is None:
+        raise PlanHasNoVersion(f"{plan} has no prices for {period_start:%Y-%m-%d}")
+    return version
+
+
+def billable_periods(customer: Customer, period: Period) -> list[UsagePeriod]:
+    """Which applications' usage the customer pays for in the period, and from when to when."""
+    overlapping = Q(starts_at__lt=period.end) & (
+        Q(ends_at__isnull=True) | Q(ends_at__gt=period.start)
+    )
+    return [
+        UsagePeriod(
+            assignment.application_id,
+            max(assignment.starts_at, period.start),
+            min(assignment.ends_at or period.end, period.end),
+        )
+        for assignment in Assignment.objects.filter(overlapping, customer=customer)
+    ]
+
+
+def rated_period(customer: Customer, plan_version: PlanVersion, period: Period) -> RatedInvoice:
+    """The customer's usage of the period under the version's prices."""
+    prices = price_specs(plan_version)
+    used = usage_by_application(billable_periods(customer, period), _meters_of(prices))
+    return rate_usage(prices, _quantities(used, _names_of(used)), plan_version.plan.currency)
+
+
+def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice | None:
+    """The invoice of the current period so far; None without a subscription or prices."""
+    basis = _basis(customer, as_of)
+    return None if basis is None else _upcoming(basis, rated_period(*basis.rated_by), as_of)
+
+
+def charges_by_application(customer: Customer, *, as_of: datetime) -> list[ApplicationCharges]:
+    """The current period's charges so far, dearest application first."""
+    upcoming = upcoming_invoice(customer, as_of=as_of)
+    return [] if upcoming is None else upcoming.by_application()
+
+
+def daily_charges(customer: Customer, *, as_of: datetime) -> list[DailyCharge]:
+    """The current period's charges so far by local day and application, in order of time."""
+    month = month_to_date(customer, as_of=as_of)
+    return [] if month is None else list(month.days)
+
+
+def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
+    """The upcoming invoice with its days; None without a subscription or prices."""
+    basis = _basis(customer, as_of)
+    if basis is None:
+        return None
+    prices = price_specs(basis.plan_version)
+    currency = basis.plan_version.plan.currency
+    by_day = _quantities_by_day(customer, basis.period, prices)
+    upcoming = _upcoming(basis, rate_usage(prices, _whole(by_day.values()), currency), as_of)
+    names = {line.application_id: line.application_name for line in upcoming.lines}
+    days = tuple(
+        DailyCharge(
+            charge.day, UUID(charge.application_id), names[charge.application_id], charge.amount
+        )
+        for charge in charge_days(prices, by_day, currency)
+    )
+    return MonthToDate(upcoming, days)
+
+
+def unassigned_applications(*, as_of: datetime) -> "QuerySet[Application]":
+    """Applications that nobody pays for at `as_of`; their usage is kept."""
+    running = Assignment.objects.filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=as_of),
+        application=OuterRef("pk"),
+        starts_at__lte=as_of,
+    )
+    return (
+        Application.objects.filter(~Exists(running))
+        .select_related("environment")
+        .order_by("first_seen_at", "name")
+    )
+
+
+def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:
+    """Lines gathered by application, dearest first."""
+    gathered: defaultdict[str, list[RatedLine]] = defaultdict(list)
+    for line in lines:
+        gathered[line.application_id].append(line)
+    charges = [
+        ApplicationCharges(
+            application_id=UUID(application_id),
+            name=own[0].application_name,
+            amount=sum_amounts([line.amount for line in own]),
+            lines=tuple(own),
+        )
+        for application_id, own in gathered.items()
+    ]
+    return sorted(charges, key=lambda charge: (-charge.amount, charge.name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    subscription: Subscription
+    plan_version: PlanVersion
+    period: Period
+
+    @property
+    def rated_by(self) -> tuple[Customer, PlanVersion, Period]:
+        return self.subscription.customer, self.plan_version, self.period
+
+
+def _basis(customer: Customer, as_of: datetime) -> _Basis | None:
+    subscription = subscription_of(customer, as_of=as_of)
+    if subscription is None:
+        return None
+    period = current_period(subscription, as_of=as_of)
+    try:
+        version = plan_version_for(subscription.plan, period.start)
+    except PlanHasNoVersion:
+        return None
+    return _Basis(subscription, version, period)
+
+
+def _upcoming(basis: _Basis, rated: RatedInvoice, as_of: datetime) -> UpcomingInvoice:
+    own = [usage.application_id for usage in billable_periods(basis.rated_by[0], basis.period)]
+    return UpcomingInvoice(
+        subscription=basis.subscription,
+        plan_version=basis.plan_version,
+        period=basis.period,
+        as_of=as_of,
+        complete_to=completeness(as_of, own).complete_to,
+        rated=rated,
+    )
+
+
+def _meters_of(prices: Iterable[PriceSpec]) -> list[str]:
+    return sorted({price.meter for price in prices})
+
+
+def _names_of(application_ids: Iterable[UUID]) -> dict[UUID, str]:
+    known = Application.objects.filter(pk__in=list(application_ids))
+    return dict(known.values_list("pk", "name"))
+
+
+def _quantities(
+    used: Mapping[UUID, Mapping[str, int]], names: Mapping[UUID, str]
+) -> list[UsageQuantity]:
+    # A meter that stood still all period makes no line: 0 of it costs nothing.
+    return [
+        UsageQuantity(str(application_id), names[application_id], meter, quantity)
+        for application_id, by_meter in used.items()
+        for meter, quantity in by_meter.items()
+        if quantity
+    ]
+
+
+def _quantities_by_day(
+    customer: Customer, period: Period, prices: Sequence[PriceSpec]
+) -> UsageByDay:
+    periods = billable_periods(customer, period)
+    names = _names_of({usage.application_id for usage in periods})
+    days = usage_by_day(periods, _meters_of(prices), customer.time_zone)
+    return {day: _quantities(used, names) for day, used in days.items()}
+
+
+def _whole(days: Iterable[Sequence[UsageQuantity]]) -> list[UsageQuantity]:
+    """The days' usage as the period's."""
+    whole: dict[tuple[str, str], UsageQuantity] = {}
+    for used in (each for day in days for each in day):
+        key = (used.application_id, used.meter)
+        before = whole[key].quantity if key in whole else 0
+        quantity = combined(used.meter, before, used.quantity)
+        whole[key] = UsageQuantity(used.application_id, used.application_name, used.meter, quantity)
+    return list(whole.values())

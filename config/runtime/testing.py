@@ -1,0 +1,72 @@
+"""`manage.py test`: servers of its own in a temporary folder, pytest, nothing left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from config.runtime import ports, secrets_file
+from config.runtime.home import REPOSITORY, Home, remove_servers_data
+from config.runtime.processes import described_end
+from config.runtime.servers import plan_servers, start_servers
+from config.runtime.signals import StopRequested, Waiting
+from config.runtime.supervisor import Supervisor
+
+STOP_ORDER = (("postgres", "valkey"),)
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Run pytest with these arguments; its exit status. Raises CannotRun."""
+    # Short, because a Unix socket's path may have 107 bytes only.
+    home = Home(Path(tempfile.mkdtemp(prefix="hostmeter-test-")))
+    waiting = Waiting()
+    waiting.install()
+    supervisor = Supervisor(home.logs, waiting, lambda line: print(line, file=sys.stderr))
+    try:
+        home.make()
+        environment = _start(home, supervisor)
+        return _pytest(arguments, environment, waiting)
+    except StopRequested:
+        return INTERRUPTED
+    finally:
+        supervisor.stop(STOP_ORDER)
+        remove_servers_data(home.folder)
+        shutil.rmtree(home.folder, ignore_errors=True)
+
+
+def _start(home: Home, supervisor: Supervisor) -> dict[str, str]:
+    secrets = secrets_file.load_or_create(home.secrets)
+    chosen = {name: ports.any_free() for name in ports.DEFAULTS}
+    # Servers named in the caller's environment are never used: tests create and drop databases.
+    servers = plan_servers(home.folder, chosen, secrets, {}, throwaway=True)
+    start_servers(servers, supervisor)
+    settings = {"SECRET_KEY": secrets["SECRET_KEY"], "HOSTMETER_HOME": str(home.folder)}
+    return dict(os.environ) | servers.variables() | settings
+
+
+def _pytest(arguments: Sequence[str], environment: dict[str, str], waiting: Waiting) -> int:
+    # In our own process group: Ctrl-C in a terminal reaches pytest too, which then reports.
+    command = [sys.executable, "-m", "pytest", *arguments]
+    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY)
+    while process.poll() is None:
+        try:
+            waiting.pause(1)
+        except StopRequested:
+            waiting.accept()
+            _interrupt(process)
+    status = process.returncode
+    if status < 0:
+        print(f"pytest: {described_end(status)}", file=sys.stderr)
+        return 128 - status
+    return status
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Pass the request on; from a terminal pytest has it already, and twice means at once."""
+    if not sys.stdin or not sys.stdin.isatty():
+        process.send_signal(signal.SIGINT)

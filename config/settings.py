@@ -1,0 +1,281 @@
+"""Django settings. Everything that differs between installations is read from the environment;
+docs/operating.md lists the variables."""
+
+from pathlib import Path
+
+from celery.schedules import crontab
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from config import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")
+
+DEBUG = env.flag("DEBUG", default=False)
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+BASE_URL = env.text("BASE_URL", "http://localhost:8000").rstrip("/")
+
+INSTALLED_APPS = [
+    "tenants.apps.TenantsConfig",
+    "metering.apps.MeteringConfig",
+    "billing.apps.BillingConfig",
+    "portal.apps.PortalConfig",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.middleware.TenantMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# "default" is what web, workers and commands use: a role that owns nothing and cannot bypass
+# row-level security. "owner" migrates.
+DATABASES = {
+    "default": env.database("APP_DATABASE_URL", "postgresql://hostmeter_app@localhost/hostmeter"),
+    "owner": env.database("DATABASE_URL", "postgresql://hostmeter_owner@localhost/hostmeter"),
+}
+DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+DATABASE_ROUTERS = ["tenants.routers.OwnerMigrates"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "hostmeter",
+        # Without the cache the product goes on: a server that hangs must not be waited for.
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
+}
+
+AUTH_USER_MODEL = "tenants.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "portal:sign-in"
+LOGIN_REDIRECT_URL = "portal:overview"
+LOGOUT_REDIRECT_URL = "portal:sign-in"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = HOSTMETER_HOME / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if env.flag("MANIFEST_STATIC", default=True)
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+
+# Behind TLS these are switched on together; `up` serves plain HTTP on loopback.
+HTTPS = env.flag("HTTPS", default=BASE_URL.startswith("https://"))
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+# Without this a killed pool child loses its task in spite of acks_late.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+# A task longer than this would be delivered again while it runs; the time limit is shorter.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
+    "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "close-due-periods": {
+        "task": "billing.tasks.close_due_periods",
+        "schedule": crontab(minute="*/5"),
+    },
+}
+
+# Far above what an agent sends when it catches up after an outage.
+INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
+    "INGEST_BATCHES_PER_MINUTE_HOST", 6_000, least=1, most=10_000_000
+)
+INGEST_BATCHES_PER_MINUTE_TENANT = env.whole_number(
+    "INGEST_BATCHES_PER_MINUTE_TENANT", 600_000, least=1, most=100_000_000
+)
+SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 400, least=62, most=3650)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Hostmeter",
+    "SITE_HEADER": "Hostmeter",
+    "SITE_SUBHEADER": "tenants.admin_pages.site_subheader",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "speed",
+    # The portal's blue, from its lightest to its darkest.
+    "COLORS": {
+        "primary": {
+            "50": "#eef3fd",
+            "100": "#dbe6fb",
+            "200": "#bfd2f8",
+            "300": "#94b5f2",
+            "400": "#6490ea",
+            "500": "#3f6fdf",
+            "600": "#1f4fbf",
+            "700": "#1b429e",
+            "800": "#1a3880",
+            "900": "#182f66",
+            "950": "#101e41",
+        },
+    },
+    "STYLES": [lambda request: static("portal/admin.css")],
+    "SHOW_HISTORY": False,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": "Metering",
+                "items": [
+                    {
+                        "title": "Hosts",
+                        "icon": "dns",
+                        "link": reverse_lazy("admin:metering_host_changelist"),
+                    },
+                    {
+                        "title": "Applications",
+                        "icon": "apps",
+                        "link": reverse_lazy("admin:metering_application_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Customers",
+                "items": [
+                    {
+                        "title": "Customers",
+                        "icon": "groups",
+                        "link": reverse_lazy("admin:tenants_customer_changelist"),
+                    },
+                    {
+                        "title": "Environments",
+                        "icon": "deployed_code",
+                        "link": reverse_lazy("admin:tenants_environment_changelist"),
+                    },
+                    {
+                        "title": "Policies",
+                        "icon": "policy",
+                        "link": reverse_lazy("admin:tenants_policy_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Billing",
+                "items": [
+                    {
+                        "title": "Plans",
+                        "icon": "sell",
+                        "link": reverse_lazy("admin:billing_plan_changelist"),
+                    },
+                    {
+                        "title": "Subscriptions",
+                        "icon": "autorenew",
+                        "link": reverse_lazy("admin:billing_subscription_changelist"),
+                    },
+                    {
+                        "title": "Invoices",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:billing_invoice_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {
+                        "title": "Tenants",
+                        "icon": "domain",
+                        "link": reverse_lazy("admin:tenants_tenant_changelist"),
+                    },
+                    {
+                        "title": "Members",
+                        "icon": "badge",
+                        "link": reverse_lazy("admin:tenants_member_changelist"),
+                    },
+                    {
+                        "title": "Enrolment tokens",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),
+                    },
+                    {
+                        "title": "API keys",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:tenants_apikey_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,29 @@
+"""Addresses: the portal at /, the admin at /admin/, the API under /api/v1/."""
+
+from django.contrib import admin
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path
+
+from metering.views import unknown_endpoint
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """200 when this process can reach the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+urlpatterns = [
+    path("health/", health, name="health"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("metering.urls")),
+    re_path(r"^api(?:/|$)", unknown_endpoint, name="unknown-api"),
+    path("", include("portal.urls")),
+]
+
+handler400 = "config.errors.bad_request"
+handler403 = "portal.views.errors.not_allowed"
+handler404 = "portal.views.errors.not_found"
+handler500 = "config.errors.failed"

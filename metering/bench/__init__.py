@@ -1,0 +1,1 @@
+"""Benchmarks of ingest and roll-up, each in a scratch database of its own."""

@@ -1,0 +1,121 @@
+"""A host enrols: with a single-use token it registers the public key that it will sign with."""
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.db import IntegrityError, transaction
+
+from metering.models import Host, HostKey
+from metering.problems import Problem, unauthorized
+from metering.wire_body import FieldError, Name, OutOfContract, loosely_decoded, reasons
+from tenants.models import EnrolmentToken
+from tenants.scope import tenant_scope
+from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of
+
+BODY_BYTES_MAX = 16 * 1024
+
+_KINDS: dict[str, object] = {
+    "token": Annotated[str, msgspec.Meta(min_length=1, max_length=200)],
+    "name": Name,
+    "public_key": Annotated[str, msgspec.Meta(max_length=100)],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a host asks with. `public_key` is Ed25519's, raw."""
+
+    token: str
+    name: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledHost:
+    """What a host is told: who it is and under which name it signs."""
+
+    host_id: UUID
+    key_id: str
+
+
+def decode_application(body: bytes) -> Application:
+    """Raises Problem 400 for what is no JSON, OutOfContract (422) for all else that is wrong."""
+    document = loosely_decoded(body)
+    if not isinstance(document, dict):
+        raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
+    errors = [
+        FieldError(None, name, reason)
+        for name, kind in _KINDS.items()
+        for reason in reasons(document, name, kind)
+    ]
+    public_key = _public_key(document.get("public_key"))
+    if public_key is None and not errors:
+        errors = [FieldError(None, "public_key", "has to be 32 bytes of Ed25519, in base64")]
+    if errors or public_key is None:
+        raise OutOfContract(errors)
+    return Application(document["token"], document["name"], public_key)
+
+
+def _public_key(value: object) -> bytes | None:
+    try:
+        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+        Ed25519PublicKey.from_public_bytes(raw)
+    except (binascii.Error, ValueError):
+        return None
+    return raw
+
+
+def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
+    """Spend the token and register the host with its key, or do neither.
+
+    Raises Problem 401 for a token that is unknown, used, expired or revoked, and 409 for a key
+    that is enrolled already.
+    """
+    tenant_id = tenant_of(application.token, ENROLMENT_TOKEN)
+    if tenant_id is None:
+        raise unauthorized("EnrolmentToken")
+    with tenant_scope(tenant_id):
+        # The lock lets one of two hosts with the same token win; the other then finds it used.
+        token = (
+            EnrolmentToken.objects.select_for_update()
+            .filter(digest=digest_of(application.token))
+            .first()
+        )
+        if token is None or not token.is_usable(as_of):
+            raise unauthorized("EnrolmentToken")
+        host = Host.objects.create(
+            name=application.name,
+            environment_id=token.environment_id,
+            enrolled_at=as_of,
+            enrolled_with=token,
+        )
+        key_id = _register_key(host, tenant_id, application.public_key, as_of)
+        token.used_at = as_of
+        token.save(update_fields=["used_at"])
+    return EnrolledHost(host.pk, key_id)
+
+
+def _register_key(host: Host, tenant_id: UUID, public_key: bytes, as_of: datetime) -> str:
+    # The key's name tells the tenant, inside which it is looked up when a request is signed.
+    key_id = f"{tenant_id.hex}.{secrets.token_urlsafe(16)}"
+    try:
+        with transaction.atomic():
+            HostKey.objects.create(
+                host=host, key_id=key_id, public_key=public_key, created_at=as_of
+            )
+    except IntegrityError as error:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "A host has enrolled with this key already; make a new key.",
+            kind="key-already-enrolled",
+            title="Key already enrolled",
+        ) from error
+    return key_id

@@ -1,0 +1,266 @@
+"""A verified batch is stored, exactly once: the batch, its samples and the marks for the roll-up
+in one transaction. The answer goes out after the commit.
+
+Rows are locked in one order everywhere, so that ingests never deadlock: the batch, its epoch,
+applications and instances by name, the host.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connection
+
+from metering.assignments import assign_new_applications
+from metering.copy_rows import InstanceIds, copy_stream
+from metering.known_hosts import KnownHost
+from metering.models import Application, Host, HostEpoch, Instance, SampleBatch
+from metering.problems import Problem
+from metering.signatures import Proof
+from metering.sql import statement
+from metering.wire_body import (
+    UNKNOWN_ENVIRONMENT,
+    Batch,
+    FieldError,
+    InstanceName,
+    OutOfContract,
+)
+from tenants.scope import tenant_scope
+
+# Where samples may be copied into; they are read through metering_sample.
+_TABLE = "metering_sample_store"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the host is told: `stored` samples are in the database, now or from before."""
+
+    stored: int
+    duplicate: bool
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """A batch on its way in."""
+
+    host: KnownHost
+    proof: Proof
+    batch: Batch
+    digest: bytes
+    received_at: datetime
+    batch_id: UUID
+
+
+def unknown_environments(batch: Batch, host: KnownHost) -> list[FieldError]:
+    """An error for each sample whose environment is unknown or not the host's to use."""
+    allowed = {None, *host.environments}
+    if allowed.issuperset({environment for environment, _, _ in set(batch.instances)}):
+        return []
+    return [
+        FieldError(index, "environment", UNKNOWN_ENVIRONMENT)
+        for index, sample in enumerate(batch.samples)
+        if sample.environment not in allowed
+    ]
+
+
+def store_batch(
+    host: KnownHost, proof: Proof, batch: Batch, *, digest: bytes, as_of: datetime
+) -> Receipt:
+    """Store a batch whose inflated body has this SHA-256.
+
+    Raises OutOfContract for an environment that is not the host's, and Problem 409 for a sequence
+    that other bytes have, or an epoch that another host has.
+    """
+    errors = unknown_environments(batch, host)
+    if errors:
+        raise OutOfContract(errors)
+    delivery = _Delivery(host, proof, batch, digest, as_of, uuid4())
+    with tenant_scope(host.tenant_id):
+        if not _claim_sequence(delivery):
+            return _receipt_of_stored(delivery)
+        _claim_epoch(delivery)
+        registered = _register_instances(delivery)
+        _copy_samples(delivery, registered)
+        _note_arrival(delivery, registered)
+    # Only now is it certain that others see these rows.
+    host.remember(batch.epoch, registered)
+    return Receipt(len(batch.samples), duplicate=False, sequence=batch.sequence)
+
+
+def _execute(name: str, parameters: dict[str, Any]) -> bool:
+    """Run sql/<name>.sql; whether a row came back."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement(name), parameters)
+        return cursor.description is not None and cursor.fetchone() is not None
+
+
+def _claim_sequence(delivery: _Delivery) -> bool:
+    proof, batch = delivery.proof, delivery.batch
+    return _execute(
+        "insert_batch",
+        {
+            "id": delivery.batch_id,
+            "tenant_id": delivery.host.tenant_id,
+            "host_id": delivery.host.host_id,
+            "epoch": batch.epoch,
+            "sequence": batch.sequence,
+            "digest": delivery.digest,
+            "samples": len(batch.samples),
+            "key_id": proof.key_id,
+            "signature_input": proof.signature_input,
+            "signature": proof.signature,
+            "content_digest": proof.content_digest,
+            "sent_at": batch.sent_at,
+            "received_at": delivery.received_at,
+        },
+    )
+
+
+def _receipt_of_stored(delivery: _Delivery) -> Receipt:
+    batch = delivery.batch
+    stored = SampleBatch.objects.get(
+        host_id=delivery.host.host_id, epoch=batch.epoch, sequence=batch.sequence
+    )
+    if bytes(stored.digest) != delivery.digest:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"Sequence {batch.sequence} of this epoch was delivered before, with other bytes.",
+            kind="sequence-in-use",
+            title="Sequence already used",
+        )
+    return Receipt(stored.samples, duplicate=True, sequence=batch.sequence)
+
+
+def _claim_epoch(delivery: _Delivery) -> None:
+    epoch = delivery.batch.epoch
+    if epoch in delivery.host.epochs:
+        return
+    HostEpoch.objects.bulk_create(
+        [HostEpoch(epoch=epoch, host_id=delivery.host.host_id)], ignore_conflicts=True
+    )
+    owner = HostEpoch.objects.select_related("host").get(epoch=epoch).host
+    if owner.pk != delivery.host.host_id:
+        raise _epoch_in_use(owner)
+
+
+def _epoch_in_use(owner: Host) -> Problem:
+    return Problem(
+        HTTPStatus.CONFLICT,
+        f"This epoch belongs to the host {owner.name!r}; was its state copied to this one?",
+        kind="epoch-in-use",
+        title="Epoch in use by another host",
+        host={"id": str(owner.pk), "name": owner.name},
+    )
+
+
+def _register_instances(delivery: _Delivery) -> dict[InstanceName, InstanceIds]:
+    """What the batch's names stand for; applications and instances seen for the first time are
+    registered."""
+    host = delivery.host
+    names = set(delivery.batch.instances)
+    known = {name: host.instances[name] for name in names if name in host.instances}
+    unseen = names.difference(known)
+    return known | _registered(unseen, delivery) if unseen else known
+
+
+def _registered(names: set[InstanceName], delivery: _Delivery) -> dict[InstanceName, InstanceIds]:
+    host, as_of = delivery.host, delivery.received_at
+    environment_of: dict[str | None, UUID] = {None: host.environment_id}
+    environment_of.update(host.environments)
+    applications = _application_ids(
+        {(environment_of[environment], application) for environment, application, _ in names},
+        delivery,
+    )
+    application_of = {name: applications[environment_of[name[0]], name[1]] for name in names}
+    instances = _instance_ids(
+        {(application_of[name], name[2]) for name in names}, host.host_id, as_of
+    )
+    return {
+        name: InstanceIds(application_of[name], instances[application_of[name], name[2]])
+        for name in names
+    }
+
+
+def _application_ids(
+    keys: set[tuple[UUID, str]], delivery: _Delivery
+) -> dict[tuple[UUID, str], UUID]:
+    wanted = [
+        Application(environment_id=environment_id, name=name, first_seen_at=delivery.received_at)
+        for environment_id, name in sorted(keys)
+    ]
+    Application.objects.bulk_create(wanted, ignore_conflicts=True)
+    rows = Application.objects.filter(
+        environment_id__in={key[0] for key in keys}, name__in={key[1] for key in keys}
+    ).values_list("environment_id", "name", "id")
+    found = {(environment_id, name): pk for environment_id, name, pk in rows}
+    # Those that were there before kept their own ids.
+    assign_new_applications(
+        {application.pk for application in wanted} & set(found.values()),
+        starts_at=min(window.bucket for window in delivery.batch.windows.values()),
+    )
+    return found
+
+
+def _instance_ids(
+    keys: set[tuple[UUID, str]], host_id: UUID, as_of: datetime
+) -> dict[tuple[UUID, str], UUID]:
+    Instance.objects.bulk_create(
+        [
+            Instance(application_id=application_id, host_id=host_id, name=name, first_seen_at=as_of)
+            for application_id, name in sorted(keys)
+        ],
+        ignore_conflicts=True,
+    )
+    rows = Instance.objects.filter(
+        host_id=host_id, application_id__in={key[0] for key in keys}
+    ).values_list("application_id", "name", "id")
+    return {(application_id, name): pk for application_id, name, pk in rows}
+
+
+def _copy_samples(delivery: _Delivery, registered: dict[InstanceName, InstanceIds]) -> None:
+    stream = copy_stream(
+        delivery.batch,
+        tenant_id=delivery.host.tenant_id,
+        batch_id=delivery.batch_id,
+        ids=registered,
+    )
+    with connection.cursor() as cursor, cursor.copy(stream.statement(_TABLE)) as copy:
+        copy.write(stream.data)
+
+
+def _note_arrival(delivery: _Delivery, registered: dict[InstanceName, InstanceIds]) -> None:
+    batch = delivery.batch
+    marks = _marks(batch, registered)
+    _execute(
+        "note_arrival",
+        {
+            "tenant_id": delivery.host.tenant_id,
+            "host_id": delivery.host.host_id,
+            # As text: adapting array by array costs more than the statement.
+            "applications": _array(application_id for application_id, _ in marks),
+            "buckets": _array(bucket.isoformat() for _, bucket in marks),
+            "received_at": delivery.received_at,
+            "window_end": max(window.end for window in batch.windows.values()),
+        },
+    )
+
+
+def _array(values: Iterable[object]) -> str:
+    """A PostgreSQL array of values that need no quotes."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _marks(batch: Batch, registered: dict[InstanceName, InstanceIds]) -> set[tuple[UUID, datetime]]:
+    """The batch's (application, bucket) pairs."""
+    applications = {ids.application_id for ids in registered.values()}
+    buckets = {window.bucket for window in batch.windows.values()}
+    if len(buckets) == 1 or len(applications) == 1:
+        return {(application, bucket) for application in applications for bucket in buckets}
+    return {
+        (registered[name].application_id, batch.windows[sample.window].bucket)
+        for sample, name in zip(batch.samples, batch.instances, strict=True)
+    }

@@ -1,0 +1,275 @@
+"""What was used: hosts, applications, instances, samples and rollups."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from hostmeter_agent.wire import METERS
+
+from tenants.models import Customer, EnrolmentToken, Environment, Tenant, TenantOwned
+
+_PRINTABLE = RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")
+
+
+class Role(models.TextChoices):
+    """An instance's part in a replicated application, in the wire contract's words."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    STANDBY = "standby"
+
+
+class Host(TenantOwned):
+    """A machine with an agent."""
+
+    name = models.CharField(max_length=200, validators=[_PRINTABLE])
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_constraint=False)
+    enrolled_at = models.DateTimeField(default=timezone.now, editable=False)
+    enrolled_with = models.ForeignKey(
+        EnrolmentToken, on_delete=models.PROTECT, null=True, editable=False, db_constraint=False
+    )
+    last_seen_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its newest batch was stored."
+    )
+    last_window_end = models.DateTimeField(
+        null=True, editable=False, help_text="Its usage is known up to here."
+    )
+    generated = models.BooleanField(
+        default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def lag(self, as_of: datetime) -> timedelta | None:
+        """How far its known usage is behind; None before its first batch."""
+        return None if self.last_window_end is None else as_of - self.last_window_end
+
+
+class HostEnvironment(TenantOwned):
+    """One more environment, beside its own, that a host may deliver samples for."""
+
+    host = models.ForeignKey(
+        Host, on_delete=models.CASCADE, db_constraint=False, related_name="more_environments"
+    )
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_constraint=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "host", "environment"], name="host_environment_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} on {self.host}"
+
+
+class HostKey(TenantOwned):
+    """An Ed25519 public key with which a host signs. The private one never leaves the host."""
+
+    host = models.ForeignKey(
+        Host, on_delete=models.CASCADE, db_constraint=False, related_name="keys"
+    )
+    key_id = models.CharField(max_length=100, editable=False)
+    public_key = models.BinaryField(max_length=32, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "key_id"], name="host_key_id"),
+            models.UniqueConstraint(fields=["tenant", "public_key"], name="host_key_public_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key_id
+
+
+class HostEpoch(TenantOwned):
+    """A life of a host's spool. Two hosts of a tenant never share one: a clone is noticed."""
+
+    epoch = models.UUIDField(editable=False)
+    host = models.ForeignKey(
+        Host, on_delete=models.CASCADE, db_constraint=False, related_name="epochs"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "epoch"], name="host_epoch_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.epoch)
+
+
+class Application(TenantOwned):
+    """A program that is metered, wherever in its environment it runs."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_constraint=False)
+    name = models.CharField(max_length=200, validators=[_PRINTABLE])
+    first_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    generated = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "environment", "name"], name="application_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Instance(TenantOwned):
+    """One running copy of an application on one host."""
+
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, db_constraint=False, related_name="instances"
+    )
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, db_constraint=False)
+    name = models.CharField(max_length=200, validators=[_PRINTABLE])
+    first_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "application", "host", "name"], name="instance_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Assignment(TenantOwned):
+    """Whom an application's usage is billed to, over [starts_at, ends_at).
+
+    Usage outside any assignment is kept and shown as unassigned. Assignments of one application
+    never overlap; metering.operations sees to it under the application's lock.
+    """
+
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, db_constraint=False, related_name="assignments"
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_constraint=False)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["application", "starts_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "application"],
+                condition=Q(ends_at__isnull=True),
+                name="assignment_one_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
+                name="assignment_ends_after_start",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} → {self.customer}"
+
+
+class SampleBatch(TenantOwned):
+    """A signed batch as a host delivered it: the unit of deduplication and of proof."""
+
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, db_constraint=False)
+    epoch = models.UUIDField()
+    sequence = models.BigIntegerField()
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the inflated body.")
+    samples = models.IntegerField()
+    key_id = models.CharField(max_length=100)
+    signature_input = models.TextField()
+    signature = models.TextField()
+    content_digest = models.TextField()
+    sent_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "host", "epoch", "sequence"], name="sample_batch_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.epoch} #{self.sequence}"
+
+
+class Sample(models.Model):
+    """One instance's usage over one window, a column per built-in meter (added below).
+
+    Partitioned by month of window_start; written by COPY and never changed. The columns hold the
+    wire's integers; NULL means not measured, `more` holds meters the server does not know.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "batch", "batch_index")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    batch = models.ForeignKey(SampleBatch, on_delete=models.PROTECT)
+    batch_index = models.SmallIntegerField(help_text="Its position in the batch, from 0.")
+    application = models.ForeignKey(Application, on_delete=models.PROTECT)
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT)
+    role = models.TextField(choices=Role.choices)
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField()
+    coverage_ppm = models.IntegerField(help_text="Measured part of the window, in millionths.")
+    more = models.JSONField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_sample"
+
+
+class Rollup(models.Model):
+    """One instance's usage over one 5-minute bucket, recomputed from its samples."""
+
+    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "instance", "role")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    application = models.ForeignKey(Application, on_delete=models.PROTECT)
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT)
+    role = models.TextField(choices=Role.choices)
+    bucket_start = models.DateTimeField()
+    samples = models.IntegerField()
+    window_us = models.BigIntegerField(help_text="The samples' windows added up.")
+    covered_us = models.BigIntegerField(help_text="The measured part of those windows.")
+    more = models.JSONField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_rollup"
+
+
+class DirtyBucket(models.Model):
+    """A bucket whose rollup is out of date. Rows are only ever added and deleted, so a mark that
+    a running ingest has not committed yet can never be consumed with an older one."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    application_id = models.UUIDField()
+    bucket_start = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "metering_dirtybucket"
+
+
+for _meter in METERS:
+    Sample.add_to_class(_meter.column, models.BigIntegerField(null=True))
+    # Sums of 63-bit integers need more room than the integers.
+    Rollup.add_to_class(
+        _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
+    )

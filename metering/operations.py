@@ -1,0 +1,84 @@
+"""What changes metering's own records: whom an application's usage is billed to."""
+
+from datetime import datetime
+from typing import Literal
+
+from metering.core.buckets import bucket_of
+from metering.models import Application, Assignment
+from metering.queries import first_usage_at
+from tenants.models import Customer
+
+
+class LaterAssignmentExists(Exception):
+    """The application already belongs to someone at, or after, the wanted start: an assignment is
+    never put in front of another, for its usage may be invoiced."""
+
+
+class AssignmentAlreadyOver(Exception):
+    """The application has no customer at the wanted end, or has had it for no whole bucket."""
+
+
+def assign_application(
+    application: Application,
+    customer: Customer,
+    from_: Literal["now", "first seen"] | datetime,
+    *,
+    as_of: datetime,
+) -> Assignment:
+    """Bill the application to `customer` from the bucket that `from_` lies in, until further
+    notice; the assignment before it ends there. Asked twice, it stays as it is.
+
+    An assignment made in the current bucket may be corrected; an older one only be followed.
+    Raises LaterAssignmentExists.
+    """
+    Application.objects.select_for_update().get(pk=application.pk)
+    start = bucket_of(_start_of(application, from_, as_of))
+    last = Assignment.objects.filter(application=application).order_by("starts_at").last()
+    if last is not None and last.ends_at is None and last.customer_id == customer.pk:
+        return last
+    if last is not None:
+        _end_before(last, start, as_of)
+    return Assignment.objects.create(application=application, customer=customer, starts_at=start)
+
+
+def _end_before(last: Assignment, start: datetime, as_of: datetime) -> None:
+    if last.starts_at == start and start >= bucket_of(as_of):
+        last.delete()
+    elif last.starts_at >= start or (last.ends_at is not None and last.ends_at > start):
+        raise LaterAssignmentExists(f"{last} from {last.starts_at:%Y-%m-%d %H:%M} UTC")
+    elif last.ends_at is None:
+        last.ends_at = start
+        last.save(update_fields=["ends_at"])
+
+
+def _start_of(
+    application: Application, from_: Literal["now", "first seen"] | datetime, as_of: datetime
+) -> datetime:
+    if isinstance(from_, datetime):
+        return from_
+    if from_ == "now":
+        return as_of
+    # Usage may be older than the moment it arrived.
+    used_at = first_usage_at(application.pk)
+    return min(used_at or application.first_seen_at, application.first_seen_at)
+
+
+def unassign_application(application: Application, *, as_of: datetime) -> Assignment | None:
+    """End the current assignment with the current bucket's start; None where there is none. One
+    that began in this very bucket is removed.
+
+    Raises AssignmentAlreadyOver when it begins later.
+    """
+    Application.objects.select_for_update().get(pk=application.pk)
+    current = Assignment.objects.filter(application=application, ends_at__isnull=True).first()
+    if current is None:
+        return None
+    end = bucket_of(as_of)
+    if current.starts_at > end:
+        raise AssignmentAlreadyOver(f"{current} starts at {current.starts_at:%Y-%m-%d %H:%M} UTC")
+    if current.starts_at == end:
+        current.delete()
+        return None
+    current.ends_at = end
+    current.save(update_fields=["ends_at"])
+    return current

@@ -1,0 +1,345 @@
+"""What was used, as billing and the portal ask for it. Every query runs inside a tenant's scope.
+
+Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire). Figures
+come from rollups: a period holds the buckets that start in [start, end). A meter that was not
+measured at all in a period is left out of the answer; it is not 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import (
+    Aggregate,
+    DateTimeField,
+    DecimalField,
+    Expression,
+    F,
+    Func,
+    Max,
+    Model,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+)
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, TruncDate
+from hostmeter_agent.wire import METERS, METERS_BY_NAME, kind_of
+
+from metering.core.aggregation import combined_quantities
+from metering.core.buckets import BUCKET
+from metering.models import Host, Instance, Rollup, Sample
+
+HOST_SILENT_AFTER = timedelta(seconds=120)
+
+# Periods asked for in one statement.
+_PERIODS_PER_QUERY_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePeriod:
+    """One application's usage over [start, end)."""
+
+    application_id: UUID
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """One application's quantity in the hour or local day that starts at `start` (UTC)."""
+
+    start: datetime
+    application_id: UUID
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollupRow:
+    """One instance's usage in one bucket. `covered_us` of `window_us` µs were measured."""
+
+    application_id: UUID
+    bucket_start: datetime
+    instance_id: UUID
+    instance: str
+    host_id: UUID
+    host: str
+    role: str
+    samples: int
+    window_us: int
+    covered_us: int
+    usage: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One sample as the host sent it, and the signed batch that it came in."""
+
+    batch_id: UUID
+    batch_index: int
+    epoch: UUID
+    sequence: int
+    received_at: datetime
+    host_id: UUID
+    host: str
+    instance_id: UUID
+    instance: str
+    role: str
+    window_start: datetime
+    window_end: datetime
+    coverage_ppm: int
+    usage: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SilentHost:
+    """A host that has delivered nothing for longer than its policy allows; its usage is known up
+    to `complete_to` and unknown, not zero, after it."""
+
+    host_id: UUID
+    name: str
+    complete_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """All hosts that report have delivered their usage up to `complete_to`; None before the first
+    batch."""
+
+    complete_to: datetime | None
+    silent_hosts: tuple[SilentHost, ...]
+
+
+class _LocalTrunc(Func):
+    """date_trunc over local time: hours that a clock change repeats stay apart."""
+
+    function = "date_trunc"
+    output_field = DateTimeField()
+
+
+def _quantity(meter: str) -> Expression | F:
+    known = METERS_BY_NAME.get(meter)
+    if known is not None:
+        return F(known.column)
+    return Cast(KeyTextTransform(meter, "more"), DecimalField(max_digits=40, decimal_places=0))
+
+
+def _combined(meter: str) -> Aggregate:
+    quantity = _quantity(meter)
+    return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
+
+
+def _rollups_in(periods: Sequence[UsagePeriod]) -> "QuerySet[Rollup]":
+    wanted = Q()
+    for period in periods:
+        wanted |= Q(
+            application_id=period.application_id,
+            bucket_start__gte=period.start,
+            bucket_start__lt=period.end,
+        )
+    return Rollup.objects.filter(wanted)
+
+
+def _grouped(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], *keys: str, **expressions: Expression
+) -> Iterator[dict[str, Any]]:
+    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    for first in range(0, len(periods), _PERIODS_PER_QUERY_MAX):
+        chunk = periods[first : first + _PERIODS_PER_QUERY_MAX]
+        rollups = _rollups_in(chunk).order_by().annotate(**expressions)
+        yield from rollups.values(*keys, *expressions).annotate(**aggregates)
+
+
+def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str]) -> None:
+    for index, meter in enumerate(meters):
+        quantity: Decimal | None = row[f"meter_{index}"]
+        if quantity is None:
+            continue
+        before = [totals[meter]] if meter in totals else []
+        totals[meter] = combined_quantities(meter, [*before, int(quantity)])
+
+
+def usage_by_application(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> dict[UUID, dict[str, int]]:
+    """Each application's total over its periods, by meter: the sum, or the maximum of `.max`
+    meters, over all instances and roles. Periods of one application must not overlap."""
+    totals: dict[UUID, dict[str, int]] = {}
+    for row in _grouped(periods, meters, "application_id"):
+        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return totals
+
+
+def usage_by_role(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> dict[tuple[UUID, str], dict[str, int]]:
+    """As usage_by_application, apart for primary, replica and standby instances."""
+    totals: dict[tuple[UUID, str], dict[str, int]] = {}
+    for row in _grouped(periods, meters, "application_id", "role"):
+        _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
+    return totals
+
+
+def usage_by_day(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
+) -> dict[date, dict[UUID, dict[str, int]]]:
+    """As usage_by_application, apart for each day of `time_zone` in which a bucket starts."""
+    local_day = TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
+    days: dict[date, dict[UUID, dict[str, int]]] = {}
+    for row in _grouped(periods, meters, "application_id", local_day=local_day):
+        totals = days.setdefault(row["local_day"], {})
+        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return days
+
+
+def usage_series(
+    application_ids: Sequence[UUID],
+    meter: str,
+    start: datetime,
+    end: datetime,
+    step: Literal["hour", "day"],
+    time_zone: str,
+) -> list[UsagePoint]:
+    """One meter over [start, end) in hours, or in days of `time_zone`, in order of time. Steps in
+    which nothing was measured are left out."""
+    rows = (
+        Rollup.objects.filter(
+            application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
+        )
+        .order_by()
+        .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
+        .values("step", "application_id")
+        .annotate(quantity=_combined(meter))
+        .order_by("step", "application_id")
+    )
+    return [
+        UsagePoint(row["step"], row["application_id"], int(row["quantity"]))
+        for row in rows
+        if row["quantity"] is not None
+    ]
+
+
+def rollups_of(
+    application_id: UUID, start: datetime, end: datetime, limit: int, offset: int = 0
+) -> list[RollupRow]:
+    """The application's rollups whose buckets start in [start, end), oldest first."""
+    rollups = (
+        Rollup.objects.filter(
+            application_id=application_id, bucket_start__gte=start, bucket_start__lt=end
+        )
+        .select_related("instance__host")
+        .order_by("bucket_start", "instance_id", "role")
+    )
+    return [_rollup_row(rollup) for rollup in rollups[offset : offset + limit]]
+
+
+def rollup_count(application_id: UUID, start: datetime, end: datetime) -> int:
+    """How many rows rollups_of() has in all."""
+    return Rollup.objects.filter(
+        application_id=application_id, bucket_start__gte=start, bucket_start__lt=end
+    ).count()
+
+
+def _rollup_row(rollup: Rollup) -> RollupRow:
+    instance = rollup.instance
+    return RollupRow(
+        application_id=rollup.application_id,
+        bucket_start=rollup.bucket_start,
+        instance_id=instance.id,
+        instance=instance.name,
+        host_id=instance.host_id,
+        host=instance.host.name,
+        role=rollup.role,
+        samples=rollup.samples,
+        window_us=rollup.window_us,
+        covered_us=rollup.covered_us,
+        usage=_usage_of(rollup, rollup.more),
+    )
+
+
+def samples_of(
+    application_id: UUID,
+    bucket_start: datetime,
+    *,
+    instance_id: UUID | None = None,
+    limit: int = 1_000,
+    offset: int = 0,
+) -> list[SampleRow]:
+    """The samples behind an application's rollups of one bucket, oldest first."""
+    samples = Sample.objects.filter(
+        application_id=application_id,
+        window_start__gte=bucket_start,
+        window_start__lt=bucket_start + BUCKET,
+    )
+    if instance_id is not None:
+        samples = samples.filter(instance_id=instance_id)
+    ordered = samples.select_related("batch", "instance__host").order_by(
+        "window_start", "instance_id", "batch_id", "batch_index"
+    )
+    return [_sample_row(sample) for sample in ordered[offset : offset + limit]]
+
+
+def _sample_row(sample: Sample) -> SampleRow:
+    instance: Instance = sample.instance
+    batch = sample.batch
+    return SampleRow(
+        batch_id=batch.id,
+        batch_index=sample.batch_index,
+        epoch=batch.epoch,
+        sequence=batch.sequence,
+        received_at=batch.received_at,
+        host_id=instance.host_id,
+        host=instance.host.name,
+        instance_id=instance.id,
+        instance=instance.name,
+        role=sample.role,
+        window_start=sample.window_start,
+        window_end=sample.window_end,
+        coverage_ppm=sample.coverage_ppm,
+        usage=_usage_of(sample, sample.more),
+    )
+
+
+def _usage_of(row: Model, more: Mapping[str, int] | None) -> dict[str, int]:
+    built_in = ((meter.name, getattr(row, meter.column)) for meter in METERS)
+    usage = {name: int(value) for name, value in built_in if value is not None}
+    return usage | dict(more or {})
+
+
+def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None) -> Completeness:
+    """Up to when the tenant's usage is known, or that of the hosts of some applications.
+
+    A silent host does not hold the instant back; it is listed instead. Hosts of the demo stand
+    back behind real ones and are never silent.
+    """
+    hosts = Host.objects.select_related("environment__policy")
+    if application_ids is not None:
+        hosts = hosts.filter(instance__application_id__in=application_ids).distinct()
+    every = list(hosts)
+    real = [host for host in every if not host.generated]
+    silent = [host for host in real if _is_silent(host, as_of)]
+    reporting = [host for host in real or every if host not in silent]
+    known = [host.last_window_end for host in reporting if host.last_window_end is not None]
+    return Completeness(
+        complete_to=min(known, default=None),
+        silent_hosts=tuple(SilentHost(host.id, host.name, host.last_window_end) for host in silent),
+    )
+
+
+def _is_silent(host: Host, as_of: datetime) -> bool:
+    policy = host.environment.policy
+    after = timedelta(seconds=policy.host_silent_after_seconds) if policy else HOST_SILENT_AFTER
+    seen = host.last_seen_at or host.enrolled_at
+    return as_of - seen > after
+
+
+def first_usage_at(application_id: UUID) -> datetime | None:
+    """The start of the first bucket with usage; None before the first rollup."""
+    first = Rollup.objects.filter(application_id=application_id).order_by("bucket_start")
+    start = first.values_list("bucket_start", flat=True).first()
+    return None if start is None else start.astimezone(UTC)

@@ -1,0 +1,115 @@
+"""Who reads a page, and which customer's: every page of the portal goes through `customer_page`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+
+from tenants.models import Customer, Member, Tenant, User
+from tenants.scope import user_scope
+
+CUSTOMER_KEY: Final = "hostmeter_customer"
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+P = ParamSpec("P")
+Response = TypeVar("Response", bound=HttpResponseBase)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A signed-in person, the customer whose pages they read, and the moment they ask."""
+
+    user: User
+    membership: Member
+    customer: Customer
+    may_switch: bool
+    as_of: datetime
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.membership.tenant
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.customer.time_zone)
+
+
+def close(response: Response) -> Response:
+    """The page may load this site's styles and images, and nothing else."""
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
+
+
+def customer_page(
+    view: Callable[Concatenate[HttpRequest, Reader, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page about one customer, in that customer's time zone, for a signed-in member."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return close(redirect_to_login(request.get_full_path()))
+        response = close(_page(request, *args, **kwargs))
+        # Neither a proxy nor the back button of the next person at this screen shows it again.
+        add_never_cache_headers(response)
+        return response
+
+    def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        member = membership_of(request)
+        if member is None:
+            return render(request, "portal/no_access.html", status=403)
+        customer = chosen_customer(member, request.session.get(CUSTOMER_KEY))
+        if customer is None:
+            return render(request, "portal/no_customer.html")
+        reader = Reader(
+            member.user, member, customer, may_switch=_may_switch(member), as_of=timezone.now()
+        )
+        with timezone.override(reader.zone):
+            return view(request, reader, *args, **kwargs)
+
+    return answer
+
+
+def membership_of(request: HttpRequest) -> Member | None:
+    """What TenantMiddleware found for this request."""
+    user = request.user
+    if not isinstance(user, User) or user.membership is None:
+        return None
+    user.membership.user = user
+    return user.membership
+
+
+def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
+    """The member's own customer; for staff the one they chose, else the first real one."""
+    if member.customer_id is not None:
+        return Customer.objects.get(pk=member.customer_id)
+    chosen = Customer.objects.filter(pk=wanted).first() if wanted and is_uuid(wanted) else None
+    return chosen or Customer.objects.order_by("generated", "name", "id").first()
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _may_switch(member: Member) -> bool:
+    if member.customer_id is None:
+        return True
+    with user_scope(member.user_id):
+        return Member.objects.filter(user_id=member.user_id).count() > 1

@@ -1,0 +1,203 @@
+"""Money, quantities and times as an English reader expects them. Pure, exact, no floats.
+
+A short form may drop digits of a quantity; the page then carries `exact` beside it. Amounts are
+never shortened.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
+from typing import Final
+
+from billing.core.currencies import currency_of
+from billing.core.exact import DIGITS, decimals_of, quotient
+from billing.core.quantity import UNITS, raw_unit_of
+
+NBSP: Final = "\u00a0"
+THIN: Final = "\u2009"
+MINUS: Final = "\u2212"
+
+# What an English reader takes for unambiguous; every other currency is written with its code.
+_SYMBOLS: Final = {
+    "AUD": "A$", "BRL": "R$", "CAD": "CA$", "CNY": "CN¥", "EUR": "€", "GBP": "£", "HKD": "HK$",
+    "ILS": "₪", "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "PHP": "₱",
+    "TWD": "NT$", "USD": "$", "VND": "₫",
+}  # fmt: skip
+
+_SIGNIFICANT_DIGITS: Final = 4
+_DECIMALS_MAX: Final = 12
+_ROUNDING: Final = Context(prec=DIGITS, rounding=ROUND_HALF_UP)
+_LONG_NUMBER: Final = re.compile(r"(?<![\d.,])\d{5,}(?![\d,])")
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """A payable amount in its currency's decimals: €12.34, ¥1,234, KWD 1.234.
+
+    An amount with more decimals than the currency keeps them: nothing is rounded here.
+    """
+    decimals = max(currency_of(currency).decimals, decimals_of(value))
+    return _with_currency(_fixed(abs(value), decimals), currency, negative=value < 0)
+
+
+def unit_price(value: Decimal, currency: str) -> str:
+    """A price per unit with every digit that it has, and at least the currency's: €0.0125."""
+    return amount(value, currency)
+
+
+def quantity(value: Decimal) -> str:
+    """Four significant digits, whole numbers in full: 20.01, 0.0005556, 72,000.
+
+    `exact` writes all of them.
+    """
+    if value == value.to_integral_value():
+        return _fixed(value, 0)
+    decimals = min(max(_SIGNIFICANT_DIGITS - 1 - value.adjusted(), 0), _DECIMALS_MAX)
+    decimals = min(decimals, decimals_of(value))
+    short = _ROUNDING.quantize(value, Decimal(1).scaleb(-decimals))
+    if not short:
+        return "<0.000000000001"
+    return _fixed(short, decimals)
+
+
+def exact(value: Decimal | int) -> str:
+    """Every digit, grouped by thousands: 72,000,000,000 or 20.000277777777777777."""
+    number = Decimal(value)
+    return _fixed(number, decimals_of(number))
+
+
+@dataclass(frozen=True, slots=True)
+class UsageUnit:
+    """A unit to read a meter in: `raw_per_unit` of its small unit make one."""
+
+    name: str
+    raw_per_unit: int
+
+
+_SIZES: Final = tuple(
+    UsageUnit(name, 1000**power) for power, name in enumerate(("B", "kB", "MB", "GB", "TB", "PB"))
+)
+
+
+def usage_unit(meter: str, raw: int) -> UsageUnit:
+    """The unit in which a quantity of about `raw` reads best."""
+    raw_unit = raw_unit_of(meter)
+    if raw_unit == "byte":
+        return next((size for size in _SIZES[:-1] if raw < size.raw_per_unit * 1000), _SIZES[-1])
+    if raw_unit == "count":
+        return UsageUnit("", 1)
+    if raw_unit == "µs":
+        return _unit_named("CPU-second" if raw < UNITS["CPU-hour"].raw_per_unit else "CPU-hour")
+    return _unit_named("GB-hour" if raw_unit == "byte·s" else _gauge_hour(meter))
+
+
+def _unit_named(name: str) -> UsageUnit:
+    return UsageUnit(name, UNITS[name].raw_per_unit)
+
+
+def _gauge_hour(meter: str) -> str:
+    for name, unit in UNITS.items():
+        if meter in unit.meters:
+            return name
+    return "count-hour"
+
+
+def usage(meter: str, raw: int) -> str:
+    """A meter's raw quantity in a unit of fitting size: 20 CPU-seconds, 1.5 GB-hours, 12 MB."""
+    unit = usage_unit(meter, raw)
+    value = quotient(Decimal(raw), unit.raw_per_unit)
+    return f"{quantity(value)}{NBSP}{unit_name(unit.name, value)}".rstrip(NBSP)
+
+
+def unit_name(unit: str, value: Decimal) -> str:
+    """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
+    if unit == "one":
+        return ""
+    return f"{unit}s" if unit.endswith(("-hour", "-second")) and value != 1 else unit
+
+
+def raw_quantity(meter: str, raw: Decimal | int) -> str:
+    """The meter's own integer with its unit: 72,000,000,000 µs."""
+    return f"{exact(raw)}{NBSP}{raw_unit_of(meter)}"
+
+
+def share(part: Decimal, whole: Decimal) -> str:
+    """A percentage with one decimal; a dash where there is no whole."""
+    if not whole:
+        return "–"  # noqa: RUF001
+    return f"{_fixed(_ROUNDING.quantize(part * 100 / whole, Decimal('0.1')), 1)}%"
+
+
+def coverage(ppm: int) -> str:
+    """Millionths as a percentage that never says 100% unless it is."""
+    percent = Decimal(ppm) / 10_000
+    decimals = 0 if percent == percent.to_integral_value() else 2
+    shown = percent.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+    return f"{shown}%"
+
+
+def with_groups(words: str) -> str:
+    """A sentence whose long whole numbers are grouped: "72000000000 µs" → "72,000,000,000 µs"."""
+    return _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", words)
+
+
+def day(moment: datetime, zone: tzinfo) -> str:
+    """23 Nov 2026."""
+    local = moment.astimezone(zone)
+    return f"{local.day}{NBSP}{local:%b}{NBSP}{local.year}"
+
+
+def minute(moment: datetime, zone: tzinfo) -> str:
+    """14:05, on a 24-hour clock."""
+    return f"{moment.astimezone(zone):%H:%M}"
+
+
+def moment_in_full(moment: datetime, zone: tzinfo) -> str:
+    """23 Nov 2026, 14:05:30 CET; a full minute without its seconds."""
+    local = moment.astimezone(zone)
+    clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    return f"{day(moment, zone)}, {clock}{NBSP}{zone_name(local)}"
+
+
+def zone_name(local: datetime) -> str:
+    """CET where the zone has an abbreviation, else its offset as UTC+05:30."""
+    name = local.tzname() or ""
+    offset = f"{local:%z}"
+    return name if name[:1].isalpha() else f"UTC{offset[:3]}:{offset[3:5]}"
+
+
+def period(start: datetime, end: datetime, zone: tzinfo) -> str:
+    """A half-open period by its first and last local day: 1 to 30 Nov 2026."""
+    first = start.astimezone(zone)
+    last = (end - timedelta(microseconds=1)).astimezone(zone)
+    if first.date() == last.date():
+        return day(start, zone)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{last.day}{NBSP}{last:%b}{NBSP}{last.year}"  # noqa: RUF001
+    if first.year == last.year:
+        return f"{first.day}{NBSP}{first:%b} – {last.day}{NBSP}{last:%b}{NBSP}{last.year}"  # noqa: RUF001
+    return f"{day(start, zone)} – {day(last, zone)}"  # noqa: RUF001
+
+
+def duration(length: timedelta) -> str:
+    """The two largest parts: 20 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
+    seconds = max(int(length.total_seconds()), 0)
+    parts = []
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{NBSP}{name}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or f"0{NBSP}s"
+
+
+def _fixed(value: Decimal, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}"
+    return f"{MINUS}{text[1:]}" if text.startswith("-") else text
+
+
+def _with_currency(number: str, currency: str, *, negative: bool) -> str:
+    symbol = _SYMBOLS.get(currency)
+    text = f"{symbol}{number}" if symbol else f"{currency}{NBSP}{number}"
+    return f"{MINUS}{text}" if negative else text

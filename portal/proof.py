@@ -1,0 +1,248 @@
+"""From an invoice line down to the samples: what was billed, from when to when, and the rows.
+
+A line's source is the same for the upcoming invoice and for a stored one: a price, an application
+and the stretches of time in which its usage is the customer's.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from hostmeter_agent.wire import BUCKET_SECONDS
+
+from billing.core.explanation import StepJson
+from billing.core.periods import Period
+from billing.core.quantity import raw_unit_of
+from billing.models import Invoice, InvoiceLine, Price
+from billing.queries import (
+    PlanHasNoVersion,
+    UpcomingInvoice,
+    current_period,
+    plan_version_for,
+    subscription_of,
+    upcoming_invoice,
+)
+from metering.core.aggregation import combined_quantities
+from metering.models import Application, SampleBatch
+from metering.queries import (
+    RollupRow,
+    SampleRow,
+    UsagePeriod,
+    rollup_count,
+    rollups_of,
+    usage_series,
+)
+from portal.queries import own_periods
+from tenants.models import Customer
+
+BUCKET: Final = timedelta(seconds=BUCKET_SECONDS)
+# Of one bucket; the wire contract bounds the samples of a batch, not the instances.
+_INSTANCES_MAX: Final = 10_000
+
+
+class LineNotFound(Exception):
+    """The customer has no such line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSource:
+    """What a line was counted from."""
+
+    price: Price
+    application: Application
+    period: Period
+    own: tuple[UsagePeriod, ...]
+    invoice: Invoice | None
+
+    @property
+    def meter(self) -> str:
+        return self.price.meter
+
+    @property
+    def raw_unit(self) -> str:
+        return raw_unit_of(self.price.meter)
+
+    @property
+    def combines_by_maximum(self) -> bool:
+        return self.price.aggregation == Price.Aggregation.MAXIMUM
+
+    def combined(self, quantities: Sequence[int]) -> int:
+        """What quantities of parts come to for the whole."""
+        return combined_quantities(self.meter, list(quantities)) if quantities else 0
+
+    def within(self, start: datetime, end: datetime) -> list[UsagePeriod]:
+        """The billed stretches inside [start, end)."""
+        return [
+            UsagePeriod(each.application_id, max(each.start, start), min(each.end, end))
+            for each in self.own
+            if each.start < end and start < each.end
+        ]
+
+    def on(self, day: date, zone: ZoneInfo) -> list[UsagePeriod]:
+        """The billed stretches of one local day."""
+        return self.within(*bounds_of(day, zone))
+
+
+@dataclass(frozen=True, slots=True)
+class LineFigures:
+    """What a line says."""
+
+    label: str
+    unit: str
+    raw_quantity: int
+    quantity: Decimal
+    amount: Decimal
+    unrounded: Decimal
+    currency: str
+    steps: tuple[StepJson, ...]
+
+
+def bounds_of(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """A local day as [start, end) in UTC; 23 or 25 hours where the clocks change."""
+    midnights = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
+    start, end = (midnight.astimezone(UTC) for midnight in midnights)
+    return start, end
+
+
+def upcoming_source(
+    customer: Customer, price_id: UUID, application_id: UUID, *, as_of: datetime
+) -> LineSource:
+    """The source of a line of the upcoming invoice, without rating it. Raises LineNotFound."""
+    subscription = subscription_of(customer, as_of=as_of)
+    if subscription is None:
+        raise LineNotFound
+    period = current_period(subscription, as_of=as_of)
+    try:
+        version = plan_version_for(subscription.plan, period.start)
+    except PlanHasNoVersion as absent:
+        raise LineNotFound from absent
+    price = version.prices.select_related("plan_version__plan").filter(pk=price_id).first()
+    own = own_periods(customer, application_id, period)
+    if price is None or not own:
+        raise LineNotFound
+    application = Application.objects.select_related("environment").get(pk=application_id)
+    return LineSource(price, application, period, tuple(own), invoice=None)
+
+
+def upcoming_figures(source: LineSource, upcoming: UpcomingInvoice) -> LineFigures:
+    """The line as the upcoming invoice has it. Raises LineNotFound where it used nothing."""
+    wanted = (str(source.price.pk), str(source.application.pk))
+    for line in upcoming.lines:
+        if (line.price_id, line.application_id) == wanted:
+            return LineFigures(
+                label=line.label,
+                unit=line.unit,
+                raw_quantity=line.raw_quantity,
+                quantity=line.quantity,
+                amount=line.amount,
+                unrounded=line.unrounded,
+                currency=line.currency.code,
+                steps=tuple(step.to_json() for step in line.steps),
+            )
+    raise LineNotFound
+
+
+def upcoming_line(source: LineSource, customer: Customer, *, as_of: datetime) -> LineFigures:
+    """Rates the period as it stands. Raises LineNotFound."""
+    upcoming = upcoming_invoice(customer, as_of=as_of)
+    if upcoming is None:
+        raise LineNotFound
+    return upcoming_figures(source, upcoming)
+
+
+def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceLine:
+    """A line of one of the customer's invoices. Raises LineNotFound."""
+    line = (
+        InvoiceLine.objects.select_related(
+            "invoice__plan_version__plan", "price__plan_version__plan", "application__environment"
+        )
+        .filter(pk=line_id, invoice_id=invoice_id, invoice__customer=customer)
+        .first()
+    )
+    if line is None:
+        raise LineNotFound
+    return line
+
+
+def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
+    period = Period(line.invoice.period_start, line.invoice.period_end)
+    own = own_periods(customer, line.application_id, period)
+    return LineSource(line.price, line.application, period, tuple(own), line.invoice)
+
+
+def stored_figures(line: InvoiceLine) -> LineFigures:
+    return LineFigures(
+        label=line.label,
+        unit=line.unit,
+        raw_quantity=int(line.raw_quantity),
+        quantity=line.quantity,
+        amount=line.amount,
+        unrounded=line.unrounded,
+        currency=line.invoice.currency,
+        steps=tuple(line.steps),
+    )
+
+
+def bucket_count(periods: Sequence[UsagePeriod]) -> int:
+    """How many rollups (one for each instance and 5 minutes) the stretches hold."""
+    return sum(rollup_count(each.application_id, each.start, each.end) for each in periods)
+
+
+def rollup_page(periods: Sequence[UsagePeriod], limit: int, offset: int) -> list[RollupRow]:
+    """Rollups of several stretches as if they were one list, oldest first."""
+    rows: list[RollupRow] = []
+    for each in periods:
+        count = rollup_count(each.application_id, each.start, each.end)
+        if offset < count and len(rows) < limit:
+            left = limit - len(rows)
+            rows += rollups_of(each.application_id, each.start, each.end, left, offset)
+        offset = max(offset - count, 0)
+    return rows
+
+
+def bucket_rollups(
+    source: LineSource, start: datetime, instance_id: UUID | None = None
+) -> list[RollupRow]:
+    """One bucket's rollups, one for each instance and role; of one instance alone if named.
+
+    Raises LineNotFound for a bucket that is not the customer's to pay.
+    """
+    if not source.within(start, start + BUCKET):
+        raise LineNotFound
+    rows = rollups_of(source.application.pk, start, start + BUCKET, limit=_INSTANCES_MAX)
+    return [row for row in rows if instance_id is None or row.instance_id == instance_id]
+
+
+def quantities(rows: Iterable[RollupRow | SampleRow], meter: str) -> list[int]:
+    """The measured values of one meter; rows that did not measure it have none."""
+    return [row.usage[meter] for row in rows if meter in row.usage]
+
+
+def quantities_by_hour(source: LineSource, day: date, zone: ZoneInfo) -> dict[datetime, int]:
+    """One local day's usage by the start of each local hour, hours without usage included."""
+    start, end = bounds_of(day, zone)
+    hours = dict.fromkeys(_hours_between(start, end), 0)
+    for each in source.within(start, end):
+        for point in usage_series(
+            [source.application.pk], source.meter, each.start, each.end, "hour", zone.key
+        ):
+            before = hours.get(point.start, 0)
+            hours[point.start] = source.combined([before, point.quantity])
+    return dict(sorted(hours.items()))
+
+
+def _hours_between(start: datetime, end: datetime) -> Iterator[datetime]:
+    while start < end:
+        yield start
+        start += timedelta(hours=1)
+
+
+def digests_of(samples: Sequence[SampleRow]) -> dict[UUID, str]:
+    """The SHA-256 of each sample's signed batch, in hexadecimal."""
+    wanted = {sample.batch_id for sample in samples}
+    batches = SampleBatch.objects.filter(pk__in=wanted).values_list("pk", "digest")
+    return {batch_id: bytes(digest).hex() for batch_id, digest in batches}

@@ -1,0 +1,236 @@
+"""What the pages show of customers, applications and invoices. Every query runs inside a tenant's
+scope and takes the customer it may answer for."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, QuerySet
+
+from billing.core.exact import EXACT, ZERO
+from billing.core.periods import BillingCycle, Period, billing_period_containing
+from billing.models import Invoice, InvoiceLine
+from billing.queries import (
+    DailyCharge,
+    UpcomingInvoice,
+    billable_periods,
+    current_period,
+    subscription_of,
+)
+from metering.models import Application, Host
+from metering.queries import UsagePeriod, usage_by_application, usage_by_day
+from portal.chart import Axis, Chart, Series, Slot, bar_chart
+from portal.formatting import amount, quantity, unit_name, usage, usage_unit
+from tenants.models import Customer, Member, User
+from tenants.scope import user_scope
+
+HOSTS_SHOWN_MAX: Final = 20
+
+
+def memberships_of(user: User) -> list[Member]:
+    """All of a person's memberships, in every tenant. A customer of another tenant is not named:
+    only that tenant's own scope may read it."""
+    with user_scope(user.pk):
+        return list(
+            Member.objects.filter(user=user)
+            .select_related("tenant", "customer")
+            .order_by("tenant__name", "id")
+        )
+
+
+def customers_matching(member: Member, sought: str = "") -> "QuerySet[Customer]":
+    """The customers whose pages a member may read, by a part of the name or reference."""
+    customers = Customer.objects.order_by("generated", "name", "id")
+    if member.customer_id is not None:
+        customers = customers.filter(pk=member.customer_id)
+    if sought:
+        customers = customers.filter(Q(name__icontains=sought) | Q(reference__icontains=sought))
+    return customers
+
+
+def period_of(customer: Customer, *, as_of: datetime) -> Period:
+    """The current billing period; the local calendar month for a customer without a plan."""
+    subscription = subscription_of(customer, as_of=as_of)
+    if subscription is not None:
+        return current_period(subscription, as_of=as_of)
+    long_ago = as_of - timedelta(days=800)
+    return billing_period_containing(
+        as_of, BillingCycle(start=long_ago, time_zone=customer.time_zone, anchoring="calendar")
+    )
+
+
+def applications_of(customer: Customer) -> "QuerySet[Application]":
+    """Every application that is, was or will be billed to the customer."""
+    return (
+        Application.objects.filter(assignments__customer=customer)
+        .select_related("environment")
+        .distinct()
+        .order_by("name", "id")
+    )
+
+
+def applications_named(application_ids: Collection[UUID]) -> dict[UUID, Application]:
+    found = Application.objects.filter(pk__in=application_ids).select_related("environment")
+    return {application.pk: application for application in found}
+
+
+def hosts_of(application: Application) -> list[Host]:
+    """Where it was seen running, the most recently heard-of hosts first."""
+    hosts = Host.objects.filter(instance__application=application).distinct()
+    return list(hosts.order_by("-last_seen_at", "name")[:HOSTS_SHOWN_MAX])
+
+
+@dataclass(frozen=True, slots=True)
+class MeterCharge:
+    """What all applications together used of one price, and what it costs."""
+
+    label: str
+    meter: str
+    unit: str
+    quantity: Decimal
+    amount: Decimal
+
+
+def charges_by_meter(upcoming: UpcomingInvoice) -> list[MeterCharge]:
+    """The invoice's lines gathered by price, in the plan's order."""
+    gathered: dict[str, MeterCharge] = {}
+    for line in upcoming.lines:
+        before = gathered.get(line.price_id)
+        gathered[line.price_id] = MeterCharge(
+            label=line.label,
+            meter=line.meter,
+            unit=line.unit,
+            quantity=EXACT.add(before.quantity if before else ZERO, line.quantity),
+            amount=EXACT.add(before.amount if before else ZERO, line.amount),
+        )
+    return list(gathered.values())
+
+
+def local_days(period: Period, zone: ZoneInfo) -> list[date]:
+    """Every local day that the period touches."""
+    first = period.start.astimezone(zone).date()
+    last = (period.end - timedelta(microseconds=1)).astimezone(zone).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def day_slots(period: Period, zone: ZoneInfo, *, as_of: datetime) -> list[Slot]:
+    """The chart's slots for a period's days; the running day is still open."""
+    today = as_of.astimezone(zone).date()
+    return [
+        Slot(label=str(day.day), name=f"{day.day} {day:%b}", is_open=day == today)
+        for day in local_days(period, zone)
+    ]
+
+
+def charges_chart(
+    charges: Iterable[DailyCharge], upcoming: UpcomingInvoice, zone: ZoneInfo
+) -> Chart:
+    """The period's charges, a bar for each day and a layer for each application."""
+    days = local_days(upcoming.period, zone)
+    by_application: defaultdict[tuple[str, UUID], dict[date, Decimal]] = defaultdict(dict)
+    for charge in charges:
+        by_application[charge.name, charge.application_id][charge.day] = charge.amount
+    series = [
+        Series(name, tuple(amounts.get(day, ZERO) for day in days))
+        for (name, _), amounts in sorted(by_application.items())
+    ]
+    slots = day_slots(upcoming.period, zone, as_of=upcoming.as_of)
+
+    def written(value: Decimal) -> str:
+        return amount(value, upcoming.currency.code)
+
+    axis = Axis(written, step_min=upcoming.currency.minor_unit)
+    return bar_chart(slots, series, written, axis)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationRow:
+    """An application in the list; None where nothing is priced or nothing was measured."""
+
+    application: Application
+    amount: Decimal | None
+    cpu_time_us: int | None
+    memory_byte_seconds: int | None
+
+
+def application_rows(
+    customer: Customer, upcoming: UpcomingInvoice | None, period: Period
+) -> list[ApplicationRow]:
+    """The customer's applications with usage and charge of the period, dearest first."""
+    used = usage_by_application(billable_periods(customer, period), ["cpu.time", "memory.used"])
+    charged = {} if upcoming is None else {
+        charge.application_id: charge.amount for charge in upcoming.by_application()
+    }  # fmt: skip
+    rows = [
+        ApplicationRow(
+            application=application,
+            amount=None if upcoming is None else charged.get(application.pk, ZERO),
+            cpu_time_us=used.get(application.pk, {}).get("cpu.time"),
+            memory_byte_seconds=used.get(application.pk, {}).get("memory.used"),
+        )
+        for application in applications_of(customer)
+    ]
+    return sorted(rows, key=lambda row: (-(row.amount or ZERO), row.application.name))
+
+
+def own_periods(customer: Customer, application_id: UUID, period: Period) -> list[UsagePeriod]:
+    """When, in the period, the application's usage is the customer's to pay."""
+    periods = billable_periods(customer, period)
+    return sorted(
+        (each for each in periods if each.application_id == application_id),
+        key=lambda each: each.start,
+    )
+
+
+def usage_of(periods: Sequence[UsagePeriod], meters: Sequence[str]) -> Mapping[str, int]:
+    """One application's quantities over its periods, by meter."""
+    totals = usage_by_application(periods, meters)
+    return next(iter(totals.values()), {})
+
+
+def quantities_by_day(
+    periods: Sequence[UsagePeriod], meter: str, time_zone: str
+) -> dict[date, int]:
+    """One application's quantity of one meter for each local day with usage."""
+    return {
+        day: quantity
+        for day, used in sorted(usage_by_day(periods, [meter], time_zone).items())
+        for by_meter in used.values()
+        for quantity in by_meter.values()
+    }
+
+
+def usage_chart(
+    quantities: Mapping[date, int], meter: str, period: Period, zone: ZoneInfo, *, as_of: datetime
+) -> Chart:
+    """One meter of one application, a bar for each day of the period."""
+    values = [quantities.get(day, 0) for day in local_days(period, zone)]
+    return meter_chart(day_slots(period, zone, as_of=as_of), values, meter)
+
+
+def meter_chart(slots: Sequence[Slot], values: Sequence[int], meter: str) -> Chart:
+    """One meter's raw quantities as bars, the axis in a unit of fitting size."""
+    unit = usage_unit(meter, max(values, default=0))
+    axis = Axis(quantity, unit=unit_name(unit.name, Decimal(2)), size=Decimal(unit.raw_per_unit))
+    series = Series("", tuple(Decimal(value) for value in values))
+    return bar_chart(slots, [series], lambda raw: usage(meter, int(raw)), axis)
+
+
+def invoices_of(customer: Customer) -> "QuerySet[Invoice]":
+    """Newest first."""
+    return (
+        Invoice.objects.filter(customer=customer)
+        .select_related("plan_version__plan")
+        .order_by("-period_start", "-created_at")
+    )
+
+
+def lines_of(invoice: Invoice) -> list[InvoiceLine]:
+    """In the invoice's order, with what a page says of each."""
+    lines = InvoiceLine.objects.filter(invoice=invoice)
+    return list(lines.select_related("application__environment", "price").order_by("position"))

@@ -1,0 +1,166 @@
+"""portal.formatting for templates. Times are in the reader's zone, which the page activated."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from billing.core.exact import plain
+from portal import formatting
+
+register = template.Library()
+
+_BAR_WIDTH = 72
+_STEP_NAMES = {
+    "measured": "Measured",
+    "converted": "In the price's unit",
+    "earlier": "Used before this line",
+    "included": "Included",
+    "unit_price": "At the price",
+    "tier": "At the tier's price",
+    "unrounded": "Sum",
+    "rounded": "Rounded",
+}
+
+
+@register.simple_tag
+def money(value: Decimal | int, currency: str) -> str:
+    return formatting.amount(Decimal(value), currency)
+
+
+@register.simple_tag
+def price(value: Decimal, currency: str) -> str:
+    return formatting.unit_price(value, currency)
+
+
+@register.simple_tag
+def quantity(value: Decimal, unit: str) -> SafeString:
+    """Sensible digits and the unit; all digits in the tooltip and in the data."""
+    name = formatting.unit_name(unit, value)
+    title = f"{formatting.exact(value)} {name}".strip()
+    shown = formatting.quantity(value)
+    return format_html(
+        '<data value="{}" title="{}">{}</data> <span class="quiet">{}</span>',
+        plain(value),
+        title,
+        shown,
+        name,
+    )
+
+
+@register.simple_tag
+def usage(meter: str, raw: int) -> SafeString:
+    title = formatting.raw_quantity(meter, raw)
+    return format_html(
+        '<data value="{}" title="{}">{}</data>', str(raw), title, formatting.usage(meter, int(raw))
+    )
+
+
+@register.simple_tag
+def raw(meter: str, value: int | Decimal) -> str:
+    return formatting.raw_quantity(meter, value)
+
+
+@register.filter
+def exact(value: Decimal | int) -> str:
+    return formatting.exact(value)
+
+
+@register.filter
+def coverage(ppm: int) -> str:
+    return formatting.coverage(ppm)
+
+
+@register.filter
+def grouped(words: str) -> str:
+    return formatting.with_groups(words)
+
+
+@register.filter
+def step_name(kind: str) -> str:
+    return _STEP_NAMES.get(kind, spaced(kind).capitalize())
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """raw_per_unit → raw per unit."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def bucket(start: datetime) -> str:
+    """A bucket's start as addresses write it: 20261123T1405Z."""
+    return f"{start.astimezone(UTC):%Y%m%dT%H%MZ}"
+
+
+@register.simple_tag
+def covered(covered_us: int, window_us: int) -> str:
+    """How much of some windows was measured; a dash for no window at all."""
+    return formatting.coverage(covered_us * 1_000_000 // window_us) if window_us else "–"  # noqa: RUF001
+
+
+def _time(moment: datetime, shown: str) -> SafeString:
+    zone = timezone.get_current_timezone()
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(),
+        formatting.moment_in_full(moment, zone),
+        shown,
+    )
+
+
+@register.simple_tag
+def clock(moment: datetime) -> SafeString:
+    """14:05."""
+    return _time(moment, formatting.minute(moment, timezone.get_current_timezone()))
+
+
+@register.simple_tag
+def clock_seconds(moment: datetime) -> SafeString:
+    """14:05:30."""
+    return _time(moment, f"{moment.astimezone(timezone.get_current_timezone()):%H:%M:%S}")
+
+
+@register.simple_tag
+def day(moment: datetime) -> SafeString:
+    """23 Nov 2026."""
+    return _time(moment, formatting.day(moment, timezone.get_current_timezone()))
+
+
+@register.simple_tag
+def full(moment: datetime) -> SafeString:
+    """23 Nov 2026, 14:05:30 CET."""
+    return _time(moment, formatting.moment_in_full(moment, timezone.get_current_timezone()))
+
+
+@register.simple_tag
+def period(start: datetime, end: datetime) -> str:
+    return formatting.period(start, end, timezone.get_current_timezone())
+
+
+@register.simple_tag
+def ago(moment: datetime, as_of: datetime) -> str:
+    """20 s ago; "now" for what lies ahead of a clock that is a little behind."""
+    length = formatting.duration(as_of - moment)
+    return f"{length} ago" if moment < as_of else "now"
+
+
+@register.simple_tag
+def share_bar(part: Decimal, whole: Decimal) -> SafeString:
+    """A small bar beside a figure; it repeats the figure, so it is hidden from screen readers."""
+    filled = int(_BAR_WIDTH * max(part, Decimal(0)) / whole) if whole else 0
+    return format_html(
+        '<svg class="bar" viewBox="0 0 {w} 6" width="{w}" height="6" aria-hidden="true">'
+        '<rect class="track" width="{w}" height="6"/>'
+        '<rect class="part" width="{filled}" height="6"/></svg>',
+        w=_BAR_WIDTH,
+        filled=filled,
+    )
+
+
+@register.simple_tag
+def share(part: Decimal, whole: Decimal) -> str:
+    return formatting.share(part, whole)

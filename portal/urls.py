@@ -1,0 +1,69 @@
+"""The customer's pages. A line's pages stand below their invoice: an address says where it is."""
+
+from datetime import UTC, date, datetime
+
+from django.urls import path, register_converter
+from hostmeter_agent.wire import BUCKET_SECONDS
+
+from portal.views import applications, invoices, lines, overview, session
+
+
+class DayConverter:
+    """A local day as 2026-11-23."""
+
+    regex = r"\d{4}-\d{2}-\d{2}"
+
+    def to_python(self, value: str) -> date:
+        return date.fromisoformat(value)
+
+    def to_url(self, value: date) -> str:
+        return value.isoformat()
+
+
+class BucketConverter:
+    """The start of a 5-minute bucket in UTC as 20261123T1405Z."""
+
+    regex = r"\d{8}T\d{4}Z"
+
+    def to_python(self, value: str) -> datetime:
+        start = datetime.strptime(value, "%Y%m%dT%H%MZ").replace(tzinfo=UTC)
+        if start.minute * 60 % BUCKET_SECONDS:
+            raise ValueError("no bucket starts there")
+        return start
+
+    def to_url(self, value: datetime) -> str:
+        return f"{value.astimezone(UTC):%Y%m%dT%H%MZ}"
+
+
+register_converter(DayConverter, "day")
+register_converter(BucketConverter, "bucket")
+
+_UPCOMING_LINE = "invoices/upcoming/lines/<uuid:price_id>/<uuid:application_id>/"
+_STORED_LINE = "invoices/<uuid:invoice_id>/lines/<uuid:line_id>/"
+
+app_name = "portal"
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("sign-in/", session.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", session.SignOut.as_view(), name="sign-out"),
+    path("switch/", session.switch, name="switch"),
+    path("applications/", applications.application_list, name="applications"),
+    path("applications/<uuid:application_id>/", applications.application_page, name="application"),
+    path("invoices/", invoices.invoice_list, name="invoices"),
+    path("invoices/upcoming/", invoices.upcoming_page, name="upcoming-invoice"),
+    path(_UPCOMING_LINE, lines.upcoming_line, name="upcoming-line"),
+    path(f"{_UPCOMING_LINE}days/<day:day>/", lines.upcoming_line_day, name="upcoming-line-day"),
+    path(
+        f"{_UPCOMING_LINE}buckets/<bucket:start>/",
+        lines.upcoming_line_bucket,
+        name="upcoming-line-bucket",
+    ),
+    path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
+    path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
+    path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
+    path(
+        f"{_STORED_LINE}buckets/<bucket:start>/",
+        lines.invoice_line_bucket,
+        name="invoice-line-bucket",
+    ),
+]

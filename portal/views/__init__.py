@@ -1,0 +1,1 @@
+"""Views translate a request, ask one query and render; they compute nothing."""

@@ -1,0 +1,74 @@
+"""What each application used and what that costs in the current period."""
+
+from typing import Final
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+from hostmeter_agent.wire import METERS
+
+from billing.queries import upcoming_invoice
+from portal.access import Reader, customer_page
+from portal.queries import (
+    application_rows,
+    applications_of,
+    hosts_of,
+    own_periods,
+    period_of,
+    quantities_by_day,
+    usage_chart,
+    usage_of,
+)
+
+_PER_PAGE: Final = 100
+_METERS: Final = tuple(meter.name for meter in METERS)
+_SHOWN_FIRST: Final = "cpu.time"
+
+
+@customer_page
+@require_safe
+def application_list(request: HttpRequest, reader: Reader) -> HttpResponse:
+    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    period = period_of(reader.customer, as_of=reader.as_of)
+    rows = application_rows(reader.customer, upcoming, period)
+    context = {
+        "reader": reader,
+        "section": "applications",
+        "period": period,
+        "upcoming": upcoming,
+        "rows": Paginator(rows, _PER_PAGE).get_page(request.GET.get("page")),
+    }
+    return render(request, "portal/applications.html", context)
+
+
+@customer_page
+@require_safe
+def application_page(request: HttpRequest, reader: Reader, application_id: UUID) -> HttpResponse:
+    application = get_object_or_404(applications_of(reader.customer), pk=application_id)
+    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    period = period_of(reader.customer, as_of=reader.as_of)
+    own = own_periods(reader.customer, application_id, period)
+    used = usage_of(own, _METERS)
+    meter = _chosen_meter(request)
+    charges = [] if upcoming is None else upcoming.by_application()
+    quantities = quantities_by_day(own, meter, reader.customer.time_zone)
+    context = {
+        "reader": reader,
+        "section": "applications",
+        "application": application,
+        "hosts": hosts_of(application),
+        "period": period,
+        "upcoming": upcoming,
+        "charge": next((each for each in charges if each.application_id == application_id), None),
+        "used": sorted(used.items(), key=lambda item: _METERS.index(item[0])),
+        "meter": meter,
+        "chart": usage_chart(quantities, meter, period, reader.zone, as_of=reader.as_of),
+    }
+    return render(request, "portal/application.html", context)
+
+
+def _chosen_meter(request: HttpRequest) -> str:
+    wanted = request.GET.get("meter", _SHOWN_FIRST)
+    return wanted if wanted in _METERS else _SHOWN_FIRST

@@ -1,0 +1,80 @@
+"""The invoices, issued and upcoming, with their lines."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Final
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from billing.core.money import sum_amounts
+from billing.models import InvoiceLine
+from billing.queries import upcoming_invoice
+from metering.models import Application
+from portal.access import Reader, customer_page
+from portal.queries import applications_named, invoices_of, lines_of
+
+_PER_PAGE: Final = 36
+
+
+@customer_page
+@require_safe
+def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
+    context = {
+        "reader": reader,
+        "section": "invoices",
+        "upcoming": upcoming_invoice(reader.customer, as_of=reader.as_of),
+        "invoices": Paginator(invoices_of(reader.customer), _PER_PAGE).get_page(
+            request.GET.get("page")
+        ),
+    }
+    return render(request, "portal/invoices.html", context)
+
+
+@customer_page
+@require_safe
+def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
+    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    context = {"reader": reader, "section": "invoices", "upcoming": upcoming}
+    if upcoming is not None:
+        charges = upcoming.by_application()
+        named = applications_named([each.application_id for each in charges])
+        context |= {
+            "currency": upcoming.currency.code,
+            "groups": [(named[each.application_id], each.amount, each.lines) for each in charges],
+            "line_count": len(upcoming.lines),
+        }
+    return render(request, "portal/upcoming.html", context)
+
+
+@customer_page
+@require_safe
+def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponse:
+    invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
+    lines = lines_of(invoice)
+    context = {
+        "reader": reader,
+        "section": "invoices",
+        "invoice": invoice,
+        "currency": invoice.currency,
+        "groups": _by_application(lines),
+        "line_count": len(lines),
+        "lines_sum": sum_amounts([line.amount for line in lines]),
+    }
+    return render(request, "portal/invoice.html", context)
+
+
+def _by_application(
+    lines: Sequence[InvoiceLine],
+) -> list[tuple[Application, Decimal, list[InvoiceLine]]]:
+    """Each application with its amount and lines, dearest first."""
+    ordered = sorted(lines, key=lambda line: (line.application.name, line.application_id))
+    groups = []
+    for _, group in groupby(ordered, key=lambda line: line.application_id):
+        own = list(group)
+        groups.append((own[0].application, sum_amounts([line.amount for line in own]), own))
+    return sorted(groups, key=lambda each: (-each[1], each[0].name))

@@ -1,0 +1,213 @@
+"""Why this price: from a line to its rate, its days, its 5-minute buckets and their samples.
+
+Each page exists twice: below a stored invoice and below the upcoming one. What differs is how the
+line is found; `_Found` is what both ways lead to.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from billing.models import PlanVersion
+from billing.prices import price_spec
+from metering.queries import samples_of
+from portal import proof
+from portal.access import Reader, customer_page, is_uuid
+from portal.chart import Chart, Slot
+from portal.proof import LineFigures, LineNotFound, LineSource
+from portal.queries import meter_chart, quantities_by_day, usage_chart
+
+_BUCKETS_PER_PAGE: Final = 96
+_SAMPLES_PER_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A line, and the address that its days and buckets stand below."""
+
+    source: LineSource
+    url: str
+
+
+def _upcoming(reader: Reader, price_id: UUID, application_id: UUID) -> _Found:
+    try:
+        source = proof.upcoming_source(
+            reader.customer, price_id, application_id, as_of=reader.as_of
+        )
+    except LineNotFound as absent:
+        raise Http404 from absent
+    return _Found(source, reverse("portal:upcoming-line", args=[price_id, application_id]))
+
+
+def _stored(reader: Reader, invoice_id: UUID, line_id: UUID) -> tuple[_Found, LineFigures]:
+    try:
+        line = proof.stored_line(reader.customer, invoice_id, line_id)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    url = reverse("portal:invoice-line", args=[invoice_id, line_id])
+    return _Found(proof.stored_source(reader.customer, line), url), proof.stored_figures(line)
+
+
+@customer_page
+@require_safe
+def upcoming_line(
+    request: HttpRequest, reader: Reader, price_id: UUID, application_id: UUID
+) -> HttpResponse:
+    found = _upcoming(reader, price_id, application_id)
+    try:
+        figures = proof.upcoming_line(found.source, reader.customer, as_of=reader.as_of)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    return _line(request, reader, found, figures)
+
+
+@customer_page
+@require_safe
+def upcoming_line_day(
+    request: HttpRequest, reader: Reader, price_id: UUID, application_id: UUID, day: date
+) -> HttpResponse:
+    return _day(request, reader, _upcoming(reader, price_id, application_id), day)
+
+
+@customer_page
+@require_safe
+def upcoming_line_bucket(
+    request: HttpRequest, reader: Reader, price_id: UUID, application_id: UUID, start: datetime
+) -> HttpResponse:
+    return _bucket(request, reader, _upcoming(reader, price_id, application_id), start)
+
+
+@customer_page
+@require_safe
+def invoice_line(
+    request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID
+) -> HttpResponse:
+    found, figures = _stored(reader, invoice_id, line_id)
+    return _line(request, reader, found, figures)
+
+
+@customer_page
+@require_safe
+def invoice_line_day(
+    request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID, day: date
+) -> HttpResponse:
+    return _day(request, reader, _stored(reader, invoice_id, line_id)[0], day)
+
+
+@customer_page
+@require_safe
+def invoice_line_bucket(
+    request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID, start: datetime
+) -> HttpResponse:
+    return _bucket(request, reader, _stored(reader, invoice_id, line_id)[0], start)
+
+
+def _context(reader: Reader, found: _Found) -> dict[str, object]:
+    source = found.source
+    return {
+        "reader": reader,
+        "section": "invoices",
+        "source": source,
+        "invoice": source.invoice,
+        "application": source.application,
+        "meter": source.meter,
+        "line_url": found.url,
+    }
+
+
+def _line(
+    request: HttpRequest, reader: Reader, found: _Found, figures: LineFigures
+) -> HttpResponse:
+    source = found.source
+    by_day = quantities_by_day(source.own, source.meter, reader.customer.time_zone)
+    total = source.combined(list(by_day.values()))
+    version: PlanVersion = source.price.plan_version
+    context = _context(reader, found) | {
+        "figures": figures,
+        "rate": price_spec(source.price),
+        "plan_version": version,
+        "days": [(day, quantity, Decimal(quantity)) for day, quantity in by_day.items()],
+        "buckets": proof.bucket_count(source.own),
+        "total": total,
+        "total_decimal": Decimal(total),
+        "largest": Decimal(max(by_day.values(), default=0)),
+        "difference": total - figures.raw_quantity,
+        "chart": usage_chart(by_day, source.meter, source.period, reader.zone, as_of=reader.as_of),
+    }
+    return render(request, "portal/line.html", context)
+
+
+def _day(request: HttpRequest, reader: Reader, found: _Found, day: date) -> HttpResponse:
+    source = found.source
+    try:
+        periods = source.on(day, reader.zone)
+    except (OverflowError, ValueError) as impossible:
+        raise Http404 from impossible
+    if not periods:
+        raise Http404
+    quantities = quantities_by_day(periods, source.meter, reader.customer.time_zone)
+    pages = Paginator(range(proof.bucket_count(periods)), _BUCKETS_PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    offset = max(page.start_index() - 1, 0)
+    rollups = proof.rollup_page(periods, _BUCKETS_PER_PAGE, offset)
+    context = _context(reader, found) | {
+        "day": day,
+        "total": source.combined(list(quantities.values())),
+        "pages": page,
+        "rows": [(row, row.usage.get(source.meter)) for row in rollups],
+        "chart": _hours(source, day, reader),
+    }
+    return render(request, "portal/line_day.html", context)
+
+
+def _hours(source: LineSource, day: date, reader: Reader) -> Chart:
+    """One day's usage, a bar for each hour: 23 or 25 where the clocks change."""
+    used = proof.quantities_by_hour(source, day, reader.zone)
+    hour = timedelta(hours=1)
+    slots = [
+        Slot(f"{local:%H}", f"{local:%H:%M}", is_open=local <= reader.as_of < local + hour)
+        for local in (start.astimezone(reader.zone) for start in used)
+    ]
+    return meter_chart(slots, list(used.values()), source.meter)
+
+
+def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime) -> HttpResponse:
+    source = found.source
+    wanted = request.GET.get("instance")
+    instance_id = UUID(wanted) if wanted and is_uuid(wanted) else None
+    try:
+        rollups = proof.bucket_rollups(source, start, instance_id)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    count = sum(row.samples for row in rollups)
+    page = Paginator(range(count), _SAMPLES_PER_PAGE).get_page(request.GET.get("page"))
+    samples = samples_of(
+        source.application.pk,
+        start,
+        instance_id=instance_id,
+        limit=_SAMPLES_PER_PAGE,
+        offset=max(page.start_index() - 1, 0),
+    )
+    digests = proof.digests_of(samples)
+    context = _context(reader, found) | {
+        "start": start,
+        "end": start + proof.BUCKET,
+        "day": start.astimezone(reader.zone).date(),
+        "instance": rollups[0] if instance_id is not None and rollups else None,
+        "pages": page,
+        "instance_query": f"instance={instance_id}" if instance_id else "",
+        "samples": [
+            (sample, sample.usage.get(source.meter), digests[sample.batch_id]) for sample in samples
+        ],
+        "shown": source.combined(proof.quantities(samples, source.meter)),
+        "total": source.combined(proof.quantities(rollups, source.meter)),
+    }
+    return render(request, "portal/line_bucket.html", context)

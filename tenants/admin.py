@@ -1,0 +1,345 @@
+"""Who: tenants, members, customers, environments, policies and credentials."""
+
+import zoneinfo
+from typing import Any
+
+import django.contrib.auth.admin  # noqa: F401
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from tenants.admin_pages import (
+    ScopedAdmin,
+    ScopedForm,
+    action,
+    ago,
+    display,
+    form_page,
+    in_a_tenant,
+    name_with_badge,
+    secret_page,
+)
+from tenants.models import (
+    ApiKey,
+    Customer,
+    EnrolmentToken,
+    Environment,
+    Member,
+    Policy,
+    Tenant,
+    User,
+)
+from tenants.operations import (
+    add_member,
+    issue_api_key,
+    issue_enrolment_token,
+    make_tenant,
+)
+
+# Rights come from the role in a tenant, never from a group that all tenants share. The import
+# registers it; this module is loaded before.
+admin.site.unregister(Group)
+
+
+class _ZoneField(forms.ChoiceField):
+    def __init__(self, **options: Any) -> None:
+        names = sorted(zoneinfo.available_timezones())
+        widget = UnfoldAdminSelect2Widget(choices=[(name, name) for name in names])
+        super().__init__(choices=[(name, name) for name in names], widget=widget, **options)
+
+
+class TenantForm(ScopedForm):
+    """A tenant; a new one names its owner, who then invites everyone else."""
+
+    time_zone = _ZoneField()
+    owner = forms.EmailField(
+        required=False,
+        widget=UnfoldAdminEmailInputWidget,
+        help_text="Who runs the tenant and adds its other members.",
+    )
+
+    class Meta:
+        model = Tenant
+        fields = ("name", "slug", "currency", "time_zone")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "owner" in self.fields:
+            self.fields["owner"].required = self.instance._state.adding
+
+
+@admin.register(Tenant)
+class TenantAdmin(ScopedAdmin):
+    form = TenantForm
+    empty_hint = "Add the first hosting provider; its owner then sets everything else up."
+    list_display = ("name", "slug", "currency", "time_zone")
+    search_fields = ("name", "slug")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # The list of tenants is written from outside all of them.
+        may_add: bool = request.user.has_perm("tenants.add_tenant")
+        return may_add and not in_a_tenant(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = ["name", "slug", "currency", "time_zone"]
+        return fields if obj else [*fields, "owner"]
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        owner = make_tenant(obj, form.cleaned_data["owner"])
+        _show_password(request, owner.user, owner.password)
+
+
+@admin.register(Customer)
+class CustomerAdmin(ScopedAdmin):
+    class Form(ScopedForm):
+        time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
+
+    form = Form
+    empty_hint = "Add whom you bill; then give them a subscription and assign applications to them."
+    list_display = ("shown_name", "reference", "time_zone", "created_at")
+    list_filter = ("generated",)
+    search_fields = ("name", "reference")
+    fields = ("name", "reference", "time_zone")
+
+    @display(description="Name", ordering="name")
+    def shown_name(self, customer: Customer) -> SafeString | str:
+        return name_with_badge(customer.name, customer.generated)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        user = request.user
+        zone = (
+            user.membership.tenant.time_zone if isinstance(user, User) and user.membership else ""
+        )
+        return {"time_zone": zone, **super().get_changeform_initial_data(request)}
+
+
+class MemberForm(ScopedForm):
+    """A member by e-mail: choosing from all people would show other tenants' ones."""
+
+    email = forms.EmailField(widget=UnfoldAdminEmailInputWidget)
+
+    class Meta:
+        model = Member
+        fields = ("role", "customer")
+        help_texts = {
+            "role": "Owners do everything; operators run hosts and environments; billing sets "
+            "prices and invoices; viewers read.",
+            "customer": "With a customer the person sees that customer's portal alone, and not "
+            "the admin.",
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not self.instance._state.adding and "email" in self.fields:
+            self.fields["email"].initial = self.instance.user.email
+            self.fields["email"].disabled = True
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("customer") and data.get("role") != Member.Role.VIEWER:
+            self.add_error("role", "Who sees one customer alone is a viewer.")
+        email, customer = str(data.get("email", "")).lower(), data.get("customer")
+        known = Member.objects.filter(user__email=email, customer=customer)
+        if known.exclude(pk=self.instance.pk).exists():
+            self.add_error("email", "This person is a member already.")
+        return data
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # The person may not exist before the form is saved; clean() looks for doubles.
+        return super()._get_validation_exclusions() | {"user", "tenant"}
+
+
+@admin.register(Member)
+class MemberAdmin(ScopedAdmin):
+    form = MemberForm
+    empty_hint = "Add the people who run this tenant, and a viewer for each customer."
+    list_display = ("user", "role", "customer")
+    list_filter = ("role", "customer")
+    list_select_related = ("user", "customer")
+    search_fields = ("user__email", "customer__name")
+    fields = ("email", "role", "customer")
+
+    def save_model(self, request: HttpRequest, obj: Member, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        added = add_member(obj, form.cleaned_data["email"])
+        _show_password(request, added.user, added.password)
+
+
+def _show_password(request: HttpRequest, user: User, password: str | None) -> None:
+    if password is None:
+        messages.info(request, f"{user} has an account already and signs in as before.")
+    else:
+        messages.warning(request, f"The first password of {user}, shown this once: {password}")
+
+
+@admin.register(Policy)
+class PolicyAdmin(ScopedAdmin):
+    empty_hint = "A policy says how often hosts are read and when a host counts as silent."
+    list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
+    search_fields = ("name",)
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ScopedAdmin):
+    empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
+    list_display = ("shown_name", "policy", "default_customer", "created_at")
+    list_filter = ("policy", "generated")
+    list_select_related = ("policy", "default_customer")
+    search_fields = ("name",)
+    fields = ("name", "policy", "default_customer")
+
+    @display(description="Name", ordering="name")
+    def shown_name(self, environment: Environment) -> SafeString | str:
+        return name_with_badge(environment.name, environment.generated)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class IssueTokenForm(forms.Form):
+    """Which environment the next host enrols into."""
+
+    environment = forms.ModelChoiceField(
+        queryset=Environment.objects.none(), widget=UnfoldAdminSelectWidget
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Not in the declaration: there the query would run outside of any tenant.
+        environments = Environment.objects.filter(generated=False)
+        self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
+
+
+class _Credentials(ScopedAdmin):
+    """Secrets are issued on a page of their own, shown once, and revoked, never edited."""
+
+    actions = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Without an object it is asked for the action; single objects are for reading.
+        return obj is None and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_issue_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return in_a_tenant(request) and request.user.has_perm(
+            f"{self.opts.app_label}.add_{self.opts.model_name}"
+        )
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, chosen: "QuerySet[Any]") -> None:
+        revoked = chosen.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        messages.success(request, f"Revoked: {revoked}.")
+
+
+@admin.register(EnrolmentToken)
+class EnrolmentTokenAdmin(_Credentials):
+    empty_hint = "Issue one above; with it a host's agent enrols, once, within an hour."
+    list_display = ("environment", "status", "created_at", "expires_at")
+    list_filter = ("environment",)
+    list_select_related = ("environment",)
+    fields = ("environment", "status", "created_at", "expires_at", "used_at", "revoked_at")
+    readonly_fields = fields
+    actions_list = ("issue",)
+
+    @display(
+        description="Status",
+        label={"usable": "success", "used": "info", "expired": "warning", "revoked": "danger"},
+    )
+    def status(self, token: EnrolmentToken) -> str:
+        if token.used_at:
+            return "used"
+        if token.revoked_at:
+            return "revoked"
+        return "usable" if token.is_usable(timezone.now()) else "expired"
+
+    @action(description="Issue a token", icon="add", permissions=["issue"], url_path="issue")
+    def issue(self, request: HttpRequest) -> HttpResponseBase:
+        form = IssueTokenForm(request.POST or None)
+        if not (request.method == "POST" and form.is_valid()):
+            return form_page(
+                self,
+                request,
+                form,
+                title="Issue an enrolment token",
+                text="It lets one host enrol, once, within an hour. It is shown only once.",
+                submit="Issue token",
+            )
+        token = issue_enrolment_token(form.cleaned_data["environment"], as_of=timezone.now())
+        server = f"{request.scheme}://{request.get_host()}"
+        return secret_page(
+            self,
+            request,
+            title="Enrolment token",
+            text="Copy it now: only its hash is stored, and it cannot be shown again.",
+            secret=token,
+            command_text="On the host:",
+            command=f"hostmeter-agent enrol --server {server} --token {token} "
+            "--state /var/lib/hostmeter-agent",
+        )
+
+
+class IssueKeyForm(forms.Form):
+    """What the program that gets the key is called."""
+
+    name = forms.CharField(max_length=120, widget=UnfoldAdminTextInputWidget)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(_Credentials):
+    empty_hint = "Issue one above for a program that reads usage or sends events."
+    list_display = ("name", "status", "created_at", "last_used")
+    search_fields = ("name",)
+    fields = ("name", "status", "created_at", "last_used_at", "revoked_at")
+    readonly_fields = fields
+    actions_list = ("issue",)
+
+    @display(description="Status", label={"valid": "success", "revoked": "danger"})
+    def status(self, key: ApiKey) -> str:
+        return "revoked" if key.revoked_at else "valid"
+
+    @display(description="Last used", ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> str:
+        return ago(key.last_used_at, timezone.now())
+
+    @action(description="Issue a key", icon="add", permissions=["issue"], url_path="issue")
+    def issue(self, request: HttpRequest) -> HttpResponseBase:
+        form = IssueKeyForm(request.POST or None)
+        if not (request.method == "POST" and form.is_valid()):
+            return form_page(
+                self,
+                request,
+                form,
+                title="Issue an API key",
+                text="It gives a program access to this tenant. It is shown only once.",
+                submit="Issue key",
+            )
+        return secret_page(
+            self,
+            request,
+            title="API key",
+            text="Copy it now: only its hash is stored, and it cannot be shown again.",
+            secret=issue_api_key(form.cleaned_data["name"], as_of=timezone.now()),
+        )

@@ -1,0 +1,162 @@
+"""What all pages of the operators' admin share. The tenant's scope comes from TenantMiddleware, so
+every query, choice and object here is the tenant's own."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.options import BaseModelAdmin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tenants.models import User
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Any]
+    _ModelAdmin = admin.ModelAdmin[Any]
+    _StackedInline = admin.StackedInline[Any, Any]
+    _TabularInline = admin.TabularInline[Any, Any]
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+    def action(**options: Any) -> Callable[[_Method], _Method]: ...
+    def display(**options: Any) -> Callable[[_Method], _Method]: ...
+
+else:
+    from unfold.admin import ModelAdmin as _ModelAdmin
+    from unfold.admin import StackedInline as _StackedInline
+    from unfold.admin import TabularInline as _TabularInline
+    from unfold.decorators import action, display
+
+    _ModelForm = forms.ModelForm
+
+__all__ = [
+    "EditableInline",
+    "ReadOnlyInline",
+    "ScopedAdmin",
+    "ScopedForm",
+    "action",
+    "ago",
+    "display",
+    "form_page",
+    "in_a_tenant",
+    "in_words",
+    "name_with_badge",
+    "secret_page",
+]
+
+
+class ScopedForm(_ModelForm):
+    """Checks uniqueness within the tenant although its field is not on the form."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return excluded - {"tenant"}
+
+
+class ScopedAdmin(_ModelAdmin):
+    """A model's pages in the admin; `empty_hint` says what to do while there is nothing."""
+
+    form = ScopedForm
+    empty_hint = ""
+    list_per_page = 50
+    list_filter_sheet = True
+    compressed_fields = False
+    # Who did what stands in the log; a row that others refer to is never deleted.
+    actions_on_top = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return in_a_tenant(request) and bool(super().has_add_permission(request))
+
+
+class EditableInline(_StackedInline):
+    """Rows of another model, for writing."""
+
+    form = ScopedForm
+    extra = 0
+
+
+class ReadOnlyInline(_TabularInline):
+    """Rows of another model, for reading."""
+
+    extra = 0
+    can_delete = False
+    hide_title = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def in_a_tenant(request: HttpRequest) -> bool:
+    """Whether the request acts in a tenant, and not on the list of tenants."""
+    return isinstance(request.user, User) and request.user.membership is not None
+
+
+def form_page(
+    page: "BaseModelAdmin[Any]", request: HttpRequest, form: forms.Form, **context: Any
+) -> TemplateResponse:
+    """A page with one form: `title`, `text` and `submit` say what it does, `objects` to what."""
+    site: admin.AdminSite = page.admin_site
+    return TemplateResponse(
+        request,
+        "admin/hostmeter/form_page.html",
+        {**site.each_context(request), "opts": page.opts, "form": form, **context},
+    )
+
+
+def secret_page(page: "BaseModelAdmin[Any]", request: HttpRequest, **context: Any) -> HttpResponse:
+    """Shows `secret` this once, with `text` and a `command` to use it in."""
+    response = TemplateResponse(
+        request,
+        "admin/hostmeter/secret_page.html",
+        {**page.admin_site.each_context(request), "opts": page.opts, **context},
+    )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def ago(then: datetime | None, as_of: datetime) -> str:
+    """How long ago, in one unit: "12 s ago", "3 h ago"; "never" without a moment."""
+    return "never" if then is None else f"{in_words(as_of - then)} ago"
+
+
+def in_words(length: timedelta) -> str:
+    """A length of time in its largest whole unit: "45 s", "12 min"; below zero is "0 s"."""
+    seconds = max(int(length.total_seconds()), 0)
+    for unit, size in _UNITS:
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def name_with_badge(name: str, generated: bool) -> SafeString | str:
+    """The name, marked where the demo made the thing."""
+    if not generated:
+        return name
+    return format_html(
+        '{} <span class="bg-base-100 dark:bg-base-800 font-normal inline-block px-1.5 py-0.5 '
+        'rounded-default text-base-600 dark:text-base-300 text-xs whitespace-nowrap" '
+        'title="Made by the demo; nothing real stands behind it.">generated</span>',
+        name,
+    )
+
+
+def site_subheader(request: HttpRequest) -> str:
+    """Whose data the page shows, and in which time zone."""
+    user = request.user
+    if not isinstance(user, User) or user.membership is None:
+        return "Installation"
+    tenant = user.membership.tenant
+    return f"{tenant.name} · {tenant.time_zone}"

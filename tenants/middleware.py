@@ -1,0 +1,64 @@
+"""Puts each signed-in request inside its person's tenant."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from uuid import UUID
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from tenants.models import Member, User
+from tenants.scope import installation_scope, tenant_scope, user_scope
+
+SESSION_KEY = "hostmeter_membership"
+
+
+def choose_membership(user: User, wanted: str | None) -> Member | None:
+    """The membership picked in this session, else the first; None for a person who has none."""
+    with user_scope(user.pk):
+        memberships = list(
+            Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "id")
+        )
+    by_id = {str(membership.pk): membership for membership in memberships}
+    return by_id.get(wanted or "") or next(iter(memberships), None)
+
+
+class TenantMiddleware:
+    """Runs the view, its template included, in one transaction that sees one tenant.
+
+    A person without a membership sees no tenant's data; the installation's owner sees the list of
+    tenants. Programs (the API) open their own scope from their credential.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith("/api/") or not request.user.is_authenticated:
+            return self.get_response(request)
+        user = request.user
+        membership = choose_membership(user, request.session.get(SESSION_KEY))
+        user.membership = membership
+        scope = _scope_of(user, membership.tenant_id if membership else None)
+        with scope, _time_zone_of(request, membership):
+            response = self.get_response(request)
+            # Django has turned an exception into this answer already: nothing may stay half done.
+            if response.status_code >= 500:
+                transaction.set_rollback(True)
+        return response
+
+
+def _time_zone_of(
+    request: HttpRequest, membership: Member | None
+) -> AbstractContextManager[object]:
+    """The admin's times are the tenant's; the portal shows each customer's own."""
+    in_admin = membership is not None and request.path.startswith(reverse("admin:index"))
+    return timezone.override(membership.tenant.time_zone if membership and in_admin else None)
+
+
+def _scope_of(user: User, tenant_id: UUID | None) -> AbstractContextManager[None]:
+    if tenant_id is not None:
+        return tenant_scope(tenant_id)
+    return installation_scope() if user.is_superuser else user_scope(user.pk)

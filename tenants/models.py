@@ -1,0 +1,257 @@
+"""Who: tenants, their members and customers, environments, policies and credentials."""
+
+import zoneinfo
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from tenants.roles import installation_owner_may, staff_may
+from tenants.scope import current_tenant_id
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(f"{name!r} is not an IANA time zone; Europe/Berlin is one.")
+
+
+class UserQuerySet(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser):
+    """A person who signs in. What they may see comes from their memberships alone."""
+
+    email = models.EmailField(unique=True)
+    is_staff = models.BooleanField(default=False, help_text="May open the admin.")
+    is_superuser = models.BooleanField(
+        default=False, help_text="Owns the installation: keeps the list of tenants."
+    )
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    USERNAME_FIELD = "email"
+    objects = UserQuerySet()
+
+    # The membership that the current request acts in; TenantMiddleware sets it.
+    membership: "Member | None" = None
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """From the role in the current tenant alone; the same for every object that is seen."""
+        if not self.is_active:
+            return False
+        if self.is_superuser and installation_owner_may(perm):
+            return True
+        member = self.membership
+        return member is not None and member.customer_id is None and staff_may(member.role, perm)
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        return all(self.has_perm(perm, obj) for perm in perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """Whether the admin shows the app at all; each of its models then asks for itself."""
+        return self.is_active and (self.is_superuser or self.membership is not None)
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Tenant(models.Model):
+    """A hosting provider. Several share an installation and never see each other."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=120)
+    currency = models.CharField(
+        max_length=3, default="EUR", validators=[RegexValidator("^[A-Z]{3}$", "Use ISO 4217.")]
+    )
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantOwned(models.Model):
+    """A row of one tenant's data. The tenant comes from the scope, never from a caller."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.PROTECT,
+        editable=False,
+        default=current_tenant_id,
+        related_name="+",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Customer(TenantOwned):
+    """Whom a tenant bills."""
+
+    name = models.CharField(max_length=120)
+    reference = models.SlugField(max_length=60, help_text="Your own customer number or short name.")
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    generated = models.BooleanField(
+        default=False, editable=False, help_text="Made by the demo, not a real customer."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "reference"], name="customer_reference"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Member(TenantOwned):
+    """A person's role in a tenant. A member with a customer sees that customer's pages only."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        OPERATOR = "operator"
+        BILLING = "billing"
+        VIEWER = "viewer"
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "user", "customer"],
+                name="member_once",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class Policy(TenantOwned):
+    """What may run in the environments that carry this policy, and how late usage may arrive."""
+
+    name = models.CharField(max_length=120)
+    scrape_interval_seconds = models.PositiveSmallIntegerField(
+        default=10, validators=[MinValueValidator(1), MaxValueValidator(300)]
+    )
+    host_silent_after_seconds = models.PositiveIntegerField(
+        default=120,
+        validators=[MinValueValidator(30), MaxValueValidator(86_400)],
+        help_text="A host that has delivered nothing for this long is shown as silent.",
+    )
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "policies"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="policy_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Environment(TenantOwned):
+    """A place where applications run: production, staging, one customer's own."""
+
+    name = models.CharField(
+        max_length=200,
+        validators=[RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")],
+        help_text="Agents name it in their samples.",
+    )
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
+    )
+    default_customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        verbose_name="bill new applications to",
+        help_text="New applications of the environment are billed to this customer. "
+        "Without one they wait as unassigned.",
+    )
+    generated = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="environment_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EnrolmentToken(TenantOwned):
+    """Lets one host enrol, once, within an hour. Only its hash is stored."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_constraint=False)
+    digest = models.BinaryField(max_length=32, editable=False)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="enrolment_token_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"token for {self.environment}"
+
+    def is_usable(self, as_of: datetime) -> bool:
+        return self.used_at is None and self.revoked_at is None and as_of < self.expires_at
+
+
+class ApiKey(TenantOwned):
+    """A program's access to the API. Only its hash is stored."""
+
+    name = models.CharField(max_length=120)
+    digest = models.BinaryField(max_length=32, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "API key"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="api_key_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

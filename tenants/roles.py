@@ -1,0 +1,54 @@
+"""What each role may do in the admin. Roles belong to a membership, so they hold in one tenant."""
+
+_OPERATES = frozenset(
+    {
+        "metering.host",
+        "metering.application",
+        "metering.assignment",
+        "tenants.environment",
+        "tenants.policy",
+        "tenants.enrolmenttoken",
+        "tenants.apikey",
+    }
+)
+_BILLS = frozenset(
+    {
+        "tenants.customer",
+        "metering.assignment",
+        "billing.plan",
+        "billing.planversion",
+        "billing.price",
+        "billing.subscription",
+        "billing.invoice",
+        "billing.invoiceline",
+    }
+)
+_PEOPLE = frozenset({"tenants.member"})
+
+_CHANGES: dict[str, frozenset[str]] = {
+    "owner": _OPERATES | _BILLS | _PEOPLE,
+    "operator": _OPERATES,
+    "billing": _BILLS,
+    "viewer": frozenset(),
+}
+_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"tenants.tenant"}
+
+
+def staff_may(role: str, permission: str) -> bool:
+    """Whether a tenant's staff member may do `permission`, named "app.action_model" as Django
+    does."""
+    app_label, _, codename = permission.partition(".")
+    action, _, model = codename.partition("_")
+    subject = f"{app_label}.{model}"
+    if action == "view":
+        return subject in _VIEWS
+    return action in {"add", "change", "delete"} and subject in _CHANGES[role]
+
+
+def installation_owner_may(permission: str) -> bool:
+    """The owner of the installation keeps the list of tenants and looks into none of them."""
+    return permission in {
+        "tenants.view_tenant",
+        "tenants.add_tenant",
+        "tenants.change_tenant",
+    }

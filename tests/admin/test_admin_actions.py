@@ -1,0 +1,229 @@
+"""What operators do in the admin."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.models import Invoice, Plan, PlanVersion, Subscription
+from billing.operations import close_due
+from metering.admin import host_status
+from metering.models import Application, Assignment, Host, HostKey
+from tenants.models import ApiKey, Customer, EnrolmentToken, Environment, Member, Tenant, User
+from tenants.scope import tenant_scope
+from tenants.secrets import digest_of
+from tests.admin.signing_in import signed_in
+from tests.billing.timeline import NOVEMBER, application, at, begin_story
+
+
+@pytest.fixture
+def owner(tenant: Tenant) -> Client:
+    return signed_in(tenant)
+
+
+class TestSecrets:
+    def test_a_token_is_shown_once_and_stored_hashed(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            environment = Environment.objects.get()
+        page = owner.post(
+            reverse("admin:tenants_enrolmenttoken_issue"), {"environment": environment.pk}
+        )
+        token = re.search(r"hme_[0-9a-f]{32}_[\w-]{43}", page.content.decode())
+        assert token is not None
+        assert "no-store" in page["Cache-Control"]
+        with tenant_scope(tenant.pk):
+            stored = EnrolmentToken.objects.get()
+            assert bytes(stored.digest) == digest_of(token[0])
+        listed = owner.get(reverse("admin:tenants_enrolmenttoken_changelist"))
+        assert token[0] not in listed.content.decode()
+
+    def test_a_key_is_shown_once_and_can_be_revoked(self, tenant: Tenant, owner: Client) -> None:
+        page = owner.post(reverse("admin:tenants_apikey_issue"), {"name": "exporter"})
+        assert re.search(r"hmk_[0-9a-f]{32}_[\w-]{43}", page.content.decode())
+        with tenant_scope(tenant.pk):
+            key = ApiKey.objects.get(name="exporter")
+        owner.post(
+            reverse("admin:tenants_apikey_changelist"),
+            {"action": "revoke", "_selected_action": str(key.pk)},
+        )
+        with tenant_scope(tenant.pk):
+            assert ApiKey.objects.get().revoked_at is not None
+
+
+class TestMembers:
+    def test_a_new_persons_password_is_shown_once(self, tenant: Tenant, owner: Client) -> None:
+        page = owner.post(
+            reverse("admin:tenants_member_add"),
+            {"email": "Operator@demo.example", "role": "operator", "customer": ""},
+            follow=True,
+        )
+        shown = re.search(r"shown this once: ([\w-]{16})", page.content.decode())
+        assert shown is not None
+        person = User.objects.get(email="operator@demo.example")
+        assert person.check_password(shown[1])
+        assert person.is_staff
+
+    def test_an_existing_persons_password_stays(
+        self, tenant: Tenant, other_tenant: Tenant, owner: Client
+    ) -> None:
+        person = User.objects.create_user("both@demo.example", "their own password")
+        with tenant_scope(other_tenant.pk):
+            Member.objects.create(user=person, role="viewer")
+        owner.post(
+            reverse("admin:tenants_member_add"),
+            {"email": "both@demo.example", "role": "viewer", "customer": ""},
+        )
+        person.refresh_from_db()
+        assert person.check_password("their own password")
+        with tenant_scope(tenant.pk):
+            assert Member.objects.filter(user=person).count() == 1
+
+    def test_who_sees_one_customer_is_a_viewer(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        page = owner.post(
+            reverse("admin:tenants_member_add"),
+            {"email": "x@demo.example", "role": "owner", "customer": str(customer.pk)},
+        )
+        assert b"is a viewer" in page.content
+
+
+def test_two_customers_cannot_share_a_reference(tenant: Tenant, owner: Client) -> None:
+    form = {"name": "Shop", "reference": "shop", "time_zone": "Europe/Berlin"}
+    assert owner.post(reverse("admin:tenants_customer_add"), form).status_code == 302
+    page = owner.post(reverse("admin:tenants_customer_add"), form)
+    assert b"already exists" in page.content
+
+
+class TestAssigning:
+    def test_several_applications_from_the_start(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            chosen = [application("shop"), application("mail")]
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        form = {"action": "assign", "_selected_action": [str(each.pk) for each in chosen]}
+        page = reverse("admin:metering_application_changelist")
+        asked = owner.post(page, form).content.decode()
+        assert "mail" in asked
+        assert "Assign to a customer" in asked
+        owner.post(page, form | {"confirmed": "1", "customer": customer.pk, "from_": "start"})
+        with tenant_scope(tenant.pk):
+            assert Assignment.objects.filter(customer=customer, starts_at=at(10, 1)).count() == 2
+
+    def test_one_from_today_in_the_tenants_zone(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            Tenant.objects.update(time_zone="Asia/Kolkata")
+            shop = application("shop")
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        page = reverse("admin:metering_application_assign_one", args=[shop.pk])
+        assert owner.post(page, {"customer": customer.pk, "from_": "today"}).status_code == 302
+        with tenant_scope(tenant.pk):
+            starts_at = Assignment.objects.get().starts_at
+        # Half past: India is 5:30 ahead of UTC.
+        assert (starts_at.hour, starts_at.minute) == (18, 30)
+
+    def test_the_unassigned_are_found_by_a_filter(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            begin_story()
+            application("alone")
+        page = reverse("admin:metering_application_changelist")
+        listed = owner.get(page, {"assigned": "no"}).content.decode()
+        assert "alone" in listed
+        assert "shop-ltd-mail" not in listed
+
+
+class TestHosts:
+    def test_are_silent_after_their_policys_time(self, tenant: Tenant) -> None:
+        now = timezone.now()
+        with tenant_scope(tenant.pk):
+            host = Host.objects.create(name="web-1", environment=Environment.objects.get())
+            assert host_status(host, now) == "no key"
+            HostKey.objects.create(host=host, key_id="k", public_key=b"k" * 32)
+            assert host_status(host, now) == "waiting"
+            host.last_seen_at = now
+            assert host_status(host, now + timedelta(seconds=119)) == "live"
+            assert host_status(host, now + timedelta(seconds=121)) == "silent"
+
+
+class TestInvoices:
+    def test_are_finalized_once(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            begin_story()
+            (draft,) = close_due(as_of=NOVEMBER)
+        page = reverse("admin:billing_invoice_finalize_one", args=[draft.pk])
+        assert b"can never be changed" in owner.get(page).content
+        assert owner.post(page).status_code == 302
+        assert owner.post(page).status_code == 403
+        form = {"action": "finalize", "_selected_action": str(draft.pk)}
+        owner.post(reverse("admin:billing_invoice_changelist"), form)
+        with tenant_scope(tenant.pk):
+            assert Invoice.objects.get().number == 1
+
+
+class TestPlans:
+    def test_a_new_version_starts_with_the_old_prices(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            plan = begin_story().plan
+        answer = owner.post(
+            reverse("admin:billing_plan_new_version", args=[plan.pk]),
+            {"effective_from_0": "2027-01-01", "effective_from_1": "00:00"},
+        )
+        with tenant_scope(tenant.pk):
+            version = PlanVersion.objects.get(number=2)
+            assert version.prices.count() == 2
+        assert str(version.pk) in answer["Location"]
+
+    def test_a_used_version_is_for_reading(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            begin_story()
+            version = PlanVersion.objects.get()
+            page = reverse("admin:billing_planversion_change", args=[version.pk])
+        assert b'name="_save"' in owner.get(page).content
+        with tenant_scope(tenant.pk):
+            close_due(as_of=NOVEMBER)
+        assert b'name="_save"' not in owner.get(page).content
+
+    def test_a_price_that_cannot_be_rated_is_refused(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            plan = Plan.objects.create(name="New", currency="EUR")
+        price = {
+            "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "GB-hour",
+            "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
+        }  # fmt: skip
+        form = {
+            "plan": str(plan.pk), "effective_from_0": "2026-01-01", "effective_from_1": "00:00",
+            "prices-TOTAL_FORMS": "1", "prices-INITIAL_FORMS": "0",
+        }  # fmt: skip
+
+        def add(unit: str) -> bytes:
+            row = {f"prices-0-{name}": value for name, value in (price | {"unit": unit}).items()}
+            return owner.post(reverse("admin:billing_planversion_add"), form | row).content
+
+        assert b"cpu.time is not measured in GB-hour" in add("GB-hour")
+        assert add("CPU-hour") == b""
+        with tenant_scope(tenant.pk):
+            version = PlanVersion.objects.get()
+            assert (version.number, version.prices.get().aggregation) == (1, "sum")
+
+
+class TestSubscriptions:
+    def test_of_one_customer_never_overlap(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            story = begin_story()
+        form = {
+            "customer": str(story.customer.pk), "plan": str(story.plan.pk), "cycle": "calendar",
+            "starts_at_0": "2026-12-01", "starts_at_1": "00:03", "ends_at_0": "", "ends_at_1": "",
+        }  # fmt: skip
+        page = reverse("admin:billing_subscription_add")
+        assert b"has another subscription" in owner.post(page, form).content
+        with tenant_scope(tenant.pk):
+            Subscription.objects.update(ends_at=at(12, 1))
+        assert owner.post(page, form).status_code == 302
+        with tenant_scope(tenant.pk):
+            # On the 5-minute bucket, so that each bucket lies in one billing period.
+            assert Subscription.objects.order_by("starts_at").last() == Subscription.objects.get(
+                starts_at=at(12, 1)
+            )
+            assert Application.objects.count() == 2

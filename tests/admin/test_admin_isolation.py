@@ -1,0 +1,176 @@
+"""A tenant's staff see their tenant, and what their role lets them."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import escape
+
+from billing.models import Invoice
+from billing.operations import close_due
+from metering.models import Host
+from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
+from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
+from tests.billing.timeline import NOVEMBER, begin_story
+
+MODELS = [model for model in admin.site._registry if model is not Tenant]
+
+
+def url(model: type[Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def fill(tenant: Tenant, word: str) -> None:
+    """One of everything, with `word` in every name."""
+    with tenant_scope(tenant.pk):
+        begin_story(word, f"{word} plan")
+        close_due(as_of=NOVEMBER)
+        environment = Environment.objects.create(name=f"{word}-env")
+        Policy.objects.create(name=f"{word}-policy")
+        Host.objects.create(name=f"{word}-host", environment=environment)
+        issue_enrolment_token(environment, as_of=timezone.now())
+        issue_api_key(f"{word}-key", as_of=timezone.now())
+        user = User.objects.create_user(f"{word}@demo.example")
+        Member.objects.create(user=user, role="viewer")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+class TestEveryPage:
+    def test_lists_and_opens_the_tenants_own(self, model: type[Model], tenant: Tenant) -> None:
+        fill(tenant, "ours")
+        client = signed_in(tenant)
+        assert client.get(url(model, "changelist")).status_code == 200
+        assert client.get(url(model, "changelist"), {"q": "ours"}).status_code == 200
+        with tenant_scope(tenant.pk):
+            pk = model._default_manager.values_list("pk", flat=True)[0]
+        assert client.get(url(model, "change", pk)).status_code == 200
+
+    def test_says_what_to_do_while_it_is_empty(self, model: type[Model], tenant: Tenant) -> None:
+        page = signed_in(tenant).get(url(model, "changelist"))
+        hint = admin.site._registry[model].empty_hint  # type: ignore[attr-defined]
+        assert page.status_code == 200
+        assert hint
+        if model not in {Member, Environment}:
+            assert escape(hint) in page.content.decode()
+
+    def test_treats_another_tenants_object_as_a_missing_one(
+        self, model: type[Model], tenant: Tenant, other_tenant: Tenant
+    ) -> None:
+        fill(other_tenant, "theirs")
+        client = signed_in(tenant)
+        with tenant_scope(other_tenant.pk):
+            pk = model._default_manager.values_list("pk", flat=True)[0]
+        listed = client.get(url(model, "changelist")).content.decode()
+        assert "theirs" not in listed
+        missing = uuid4()
+        for page in ("change", "delete", "history"):
+            answers = [
+                client.get(url(model, page, wanted), follow=True) for wanted in (pk, missing)
+            ]
+            texts = [
+                answer.content.decode().replace(str(wanted), "ID")
+                for answer, wanted in zip(answers, (pk, missing), strict=True)
+            ]
+            assert answers[0].status_code == answers[1].status_code
+            assert "theirs" not in texts[0]
+            assert answers[0].redirect_chain == answers[1].redirect_chain
+
+    def test_is_closed_to_a_customers_people(self, model: type[Model], tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        client = signed_in(tenant, "viewer", customer=customer)
+        answer = client.get(url(model, "changelist"))
+        assert answer.status_code == 302
+        assert "/login/" in answer["Location"]
+
+    def test_is_closed_to_a_customers_people_even_if_they_are_staff(
+        self, model: type[Model], tenant: Tenant
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        client = signed_in(tenant, "viewer", customer=customer)
+        User.objects.update(is_staff=True)
+        assert client.get(url(model, "changelist")).status_code == 403
+
+    def test_shows_the_installations_owner_nothing_of_a_tenant(
+        self, model: type[Model], tenant: Tenant
+    ) -> None:
+        fill(tenant, "theirs")
+        assert signed_in(None).get(url(model, "changelist")).status_code == 403
+
+
+class TestChoices:
+    def test_are_the_tenants_own(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        fill(tenant, "ours")
+        fill(other_tenant, "theirs")
+        page = signed_in(tenant).get(reverse("admin:billing_subscription_add")).content.decode()
+        assert "Ours" in page
+        assert "Theirs" not in page
+
+    def test_refuse_another_tenants_object(self, tenant: Tenant, other_tenant: Tenant) -> None:
+        fill(tenant, "ours")
+        fill(other_tenant, "theirs")
+        with tenant_scope(other_tenant.pk):
+            theirs = Environment.objects.get(name="theirs-env")
+        client = signed_in(tenant)
+        answer = client.post(
+            reverse("admin:tenants_enrolmenttoken_issue"), {"environment": theirs.pk}
+        )
+        assert b"Select a valid choice" in answer.content
+        with tenant_scope(tenant.pk):
+            assert EnrolmentToken.objects.count() == 1
+
+
+def may_add(client: Client, model: str) -> bool:
+    return client.get(reverse(f"admin:tenants_{model}_add")).status_code == 200
+
+
+class TestRoles:
+    def test_owners_add_members_and_others_do_not(self, tenant: Tenant) -> None:
+        assert may_add(signed_in(tenant, "owner"), "member")
+        assert not may_add(signed_in(tenant, "operator"), "member")
+        assert not may_add(signed_in(tenant, "billing"), "member")
+
+    def test_operators_add_environments_and_billing_customers(self, tenant: Tenant) -> None:
+        operator, billing = signed_in(tenant, "operator"), signed_in(tenant, "billing")
+        assert may_add(operator, "environment")
+        assert not may_add(operator, "customer")
+        assert may_add(billing, "customer")
+        assert not may_add(billing, "environment")
+
+    @pytest.mark.parametrize("role", ["viewer", "operator"])
+    def test_only_billing_finalizes(self, tenant: Tenant, role: str) -> None:
+        fill(tenant, "ours")
+        with tenant_scope(tenant.pk):
+            invoice = Invoice.objects.get()
+        page = reverse("admin:billing_invoice_finalize_one", args=[invoice.pk])
+        assert signed_in(tenant, role).post(page).status_code == 403
+        assert signed_in(tenant, "billing").post(page).status_code == 302
+        with tenant_scope(tenant.pk):
+            assert Invoice.objects.get().number == 1
+
+    def test_viewers_issue_nothing(self, tenant: Tenant) -> None:
+        viewer = signed_in(tenant, "viewer")
+        for page in ("enrolmenttoken", "apikey"):
+            assert viewer.get(reverse(f"admin:tenants_{page}_issue")).status_code == 403
+
+    def test_only_the_installations_owner_adds_tenants(self, tenant: Tenant) -> None:
+        form = {
+            "name": "Third Hosting", "slug": "third", "currency": "EUR", "time_zone": "UTC",
+            "owner": "owner@third.example",
+        }  # fmt: skip
+        page = reverse("admin:tenants_tenant_add")
+        assert signed_in(tenant).post(page, form).status_code == 403
+        answer = signed_in(None).post(page, form, follow=True)
+        assert b"owner@third.example" in answer.content
+        owner = User.objects.get(email="owner@third.example")
+        client = Client()
+        client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+        assert b"Third Hosting" in client.get(reverse("admin:tenants_tenant_changelist")).content

@@ -1,0 +1,127 @@
+"""The command line, as an operator meets it: each failure one line, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hostmeter_agent.config import ConfigInvalid, parse_config
+from hostmeter_agent.windows import shares, split
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOURCE = Path(__file__).parents[2] / "agent" / "src"
+
+
+def command(*words: str | Path) -> Sequence[str | Path]:
+    return [sys.executable, "-m", "hostmeter_agent", *words]
+
+
+def agent(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("server", "reason"),
+        [
+            ("not a url", "is not an http:// or https:// URL"),
+            ("ftp://meter.example", "is not an http:// or https:// URL"),
+            ("http://meter.example:port", "is not a URL"),
+            ("http://127.0.0.1:9", "Connection refused"),
+        ],
+    )
+    def test_a_server_that_cannot_be_used(self, tmp_path: Path, server: str, reason: str) -> None:
+        done = agent("enrol", "--server", server, "--token", "t", "--state", tmp_path / "s")
+        assert done.returncode == 1
+        assert reason in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_a_state_that_is_not_enrolled(self, tmp_path: Path) -> None:
+        done = agent("run", "--state", tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "is not enrolled" in done.stderr
+        shown = agent("status", "--json", "--state", tmp_path)
+        assert json.loads(shown.stdout) == {"enrolled": False, "running": False}
+
+    def test_a_broken_configuration_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "agent.toml"
+        file.write_text("interval_seconds = ten\n")
+        done = agent("once", "--dry-run", "--config", file)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"hostmeter-agent: {file}, line 1: interval_seconds: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_dry_run_prints_the_batch_and_no_command_line() -> None:
+    secret = "hide-this-word"
+    with subprocess.Popen(["sleep", "60", "--", secret]) as other:
+        done = agent("once", "--dry-run")
+        other.kill()
+    body = json.loads(done.stdout)
+    assert set(body) == {"schema", "epoch", "sequence", "sent_at", "samples"}
+    assert {"kernel", "hostmeter-agent"} <= {s["application"] for s in body["samples"]}
+    assert secret not in done.stdout
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("\nintervall = 5\n", "a.toml, line 2: intervall is not known"),
+            ("interval_seconds = 7\n", "line 1: interval_seconds must divide 300 seconds"),
+            ("push_delay_seconds = 31\n", "line 1: push_delay_seconds must be a whole number"),
+            ("births_seconds = true\n", "line 1: births_seconds must be a whole number"),
+            ("[[application]]\nprocess = 'x'\n", "line 1: [[application]] 1: name is missing"),
+            (
+                "[[application]]\nname='a'\nuser='u'\n\n[[application]]\nname='b'\ncommand='('\n",
+                "line 7: [[application]] 2: command is not a regular expression",
+            ),
+            ("[[application]]\nname='a'\n", "line 2: [[application]] 1: name needs process"),
+            ("application = 3\n", "line 1: application must be written as [[application]]"),
+            ("x = [\n", "a.toml, line "),
+        ],
+    )
+    def test_a_mistake_is_named_by_file_line_and_key(self, text: str, complaint: str) -> None:
+        with pytest.raises(ConfigInvalid) as caught:
+            parse_config(Path("a.toml"), text)
+        assert complaint in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_every_key_is_taken(self) -> None:
+        config = parse_config(
+            Path("a.toml"),
+            'interval_seconds = 5\nenvironment = "production"\n[aliases]\nrubyd = "shop"\n'
+            '[[application]]\nname = "a"\nuser = "www"\n',
+        )
+        assert (config.interval_seconds, config.environment) == (5, "production")
+        assert config.aliases == {"rubyd": "shop"}
+        assert config.rules[0].user == "www"
+
+
+class TestWindows:
+    @given(st.integers(0, 2**62), st.lists(st.integers(1, 10**6), min_size=1, max_size=300))
+    def test_parts_are_whole_and_sum_exactly(self, total: int, weights: list[int]) -> None:
+        parts = shares(total, weights)
+        assert sum(parts) == total
+        assert min(parts) >= 0
+
+    @given(st.integers(0, 2**41), st.integers(1, 10**8))
+    def test_windows_follow_on_each_other_inside_their_buckets(
+        self, start_ms: int, length_ms: int
+    ) -> None:
+        windows = split(start_ms, start_ms + length_ms)
+        assert windows[-1].end_ms == start_ms + length_ms
+        assert windows[0].start_ms == start_ms or len(windows) == 288
+        for window in windows:
+            assert 0 < window.length_ms <= 300_000
+            assert window.start_ms // 300_000 == (window.end_ms - 1) // 300_000
+        for former, latter in pairwise(windows):
+            assert former.end_ms == latter.start_ms

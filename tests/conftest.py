@@ -1,0 +1,111 @@
+"""The suite runs as the application does: as a role that owns nothing and sees one tenant."""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+from psycopg import sql
+
+from tenants.models import Environment, Tenant
+from tenants.scope import installation_scope, tenant_scope
+
+_NAME = f"test_hostmeter_{os.getpid()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uncollected_static_files() -> Iterator[None]:
+    """Pages find their static files where they are written; the suite collects none."""
+    storages = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    with override_settings(
+        STORAGES=storages, WHITENOISE_AUTOREFRESH=True, WHITENOISE_USE_FINDERS=True
+    ):
+        yield
+
+
+def _maintenance() -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+
+
+def _in_test_database(url: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{_NAME}"))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+    """A fresh database of the owner's, migrated once; the tests connect as the application."""
+    with _maintenance() as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_NAME)))
+    urls = {
+        name: _in_test_database(os.environ[name])
+        for name in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL")
+    }
+    before = dict(os.environ)
+    os.environ.update(urls)
+    for alias in ("default", "owner"):
+        settings.DATABASES[alias]["NAME"] = _NAME
+        connections[alias].settings_dict["NAME"] = _NAME
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        call_command("provision_database", verbosity=0)
+        call_command("migrate", verbosity=0)
+        connections["owner"].close()
+    yield
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        connections.close_all()
+    os.environ.clear()
+    os.environ.update(before)
+    with _maintenance() as server:
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(_NAME)))
+
+
+@pytest.fixture(autouse=True)
+def _clean_after_commits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Empty the tables after a test that commits. Django's own flush asks the router, which lets
+    only the owner's connection touch the tables."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    committed = marker is not None and marker.kwargs.get("transaction", False)
+    if not committed and not {"transactional_db", "live_server"} & set(request.fixturenames):
+        return
+    with _maintenance() as server:
+        tables = server.execute(
+            "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class "
+            "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+            "AND NOT relispartition AND relname NOT IN "
+            "('django_migrations', 'django_content_type', 'auth_permission')"
+        ).fetchone()
+        server.execute(f"TRUNCATE {tables[0]}".encode())  # type: ignore[index]
+
+
+def make_tenant(slug: str) -> Tenant:
+    """A tenant with one environment, `production`."""
+    with installation_scope():
+        tenant = Tenant.objects.create(slug=slug, name=slug.title(), currency="EUR")
+    with tenant_scope(tenant.pk):
+        Environment.objects.create(name="production")
+    return tenant
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    return make_tenant("first-host")
+
+
+@pytest.fixture
+def other_tenant(db: None) -> Tenant:
+    return make_tenant("second-host")
+
+
+@pytest.fixture
+def inside(tenant: Tenant) -> Iterator[UUID]:
+    """The test's body runs inside the first tenant."""
+    with tenant_scope(tenant.pk):
+        yield tenant.pk

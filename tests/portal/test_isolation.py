@@ -1,0 +1,149 @@
+"""No page shows what belongs to another customer or another provider."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from metering.core.buckets import bucket_of
+from portal.urls import urlpatterns
+from tenants.models import Member, Tenant
+from tests.isolation_entries import ISOLATION_TESTS
+from tests.portal.world import ZONE, World, make_person, make_world
+
+THEIRS = ("Reed Shop", "checkout")
+Address = Callable[[World], str]
+Below = Callable[[datetime], str]
+
+
+def _upcoming(below: Below) -> tuple[Address, Address]:
+    """A line of the other customer's next invoice, and one that nobody has."""
+
+    def address(world: World, application_id: UUID) -> str:
+        line = reverse("portal:upcoming-line", args=[world.cpu.pk, application_id])
+        return line + below(world.as_of)
+
+    return (
+        lambda world: address(world, world.other_application.pk),
+        lambda world: address(world, uuid4()),
+    )
+
+
+def _stored(below: Below) -> tuple[Address, Address]:
+    """A line of the other customer's invoice, and one that nobody has."""
+
+    def address(world: World, invoice_id: UUID, line_id: UUID) -> str:
+        line = reverse("portal:invoice-line", args=[invoice_id, line_id])
+        return line + below(world.other_invoice.period_start + timedelta(hours=9))
+
+    return (
+        lambda world: address(world, world.other_invoice.pk, world.other_line().pk),
+        lambda world: address(world, uuid4(), uuid4()),
+    )
+
+
+def _line(moment: datetime) -> str:
+    return ""
+
+
+def _day(moment: datetime) -> str:
+    return f"days/{moment.astimezone(ZoneInfo(ZONE)):%Y-%m-%d}/"
+
+
+def _bucket(moment: datetime) -> str:
+    return f"buckets/{bucket_of(moment):%Y%m%dT%H%MZ}/"
+
+
+ONES: dict[str, tuple[Address, Address]] = {
+    "portal:application": (
+        lambda world: reverse("portal:application", args=[world.other_application.pk]),
+        lambda world: reverse("portal:application", args=[uuid4()]),
+    ),
+    "portal:invoice": (
+        lambda world: reverse("portal:invoice", args=[world.other_invoice.pk]),
+        lambda world: reverse("portal:invoice", args=[uuid4()]),
+    ),
+    "portal:upcoming-line": _upcoming(_line),
+    "portal:upcoming-line-day": _upcoming(_day),
+    "portal:upcoming-line-bucket": _upcoming(_bucket),
+    "portal:invoice-line": _stored(_line),
+    "portal:invoice-line-day": _stored(_day),
+    "portal:invoice-line-bucket": _stored(_bucket),
+}
+LISTS = ("overview", "applications", "invoices", "upcoming-invoice", "switch")
+
+
+class TestOnePage:
+    @pytest.mark.parametrize("route", ONES)
+    def test_of_another_customer_answers_as_if_it_did_not_exist(
+        self, reader: Client, world: World, route: str
+    ) -> None:
+        theirs, nobodys = (reader.get(address(world)) for address in ONES[route])
+        assert theirs.status_code == nobodys.status_code == 404
+        assert theirs.content == nobodys.content
+
+    @pytest.mark.parametrize("route", ONES)
+    def test_of_another_tenant_answers_as_if_it_did_not_exist(
+        self, client: Client, world: World, other_tenant: Tenant, route: str
+    ) -> None:
+        second = make_world(other_tenant)
+        client.force_login(make_person("owner@second.example", second.tenant, Member.Role.OWNER))
+        theirs, nobodys = (client.get(address(world)) for address in ONES[route])
+        assert theirs.status_code == nobodys.status_code == 404
+        assert theirs.content == nobodys.content
+
+    @pytest.mark.parametrize("route", ONES)
+    def test_opens_for_the_customer_whose_it_is(self, world: World, route: str) -> None:
+        theirs = Client()
+        person = make_person("v@second.example", world.tenant, "viewer", world.other_customer)
+        theirs.force_login(person)
+        assert theirs.get(ONES[route][0](world)).status_code == 200
+
+    @pytest.mark.parametrize("route", ONES)
+    def test_asks_a_stranger_to_sign_in(self, client: Client, world: World, route: str) -> None:
+        url = ONES[route][0](world)
+        assert client.get(url)["Location"] == f"/sign-in/?next={url}"
+
+
+class TestLists:
+    @pytest.mark.parametrize("name", LISTS)
+    def test_name_nothing_of_another_customer(
+        self, reader: Client, world: World, name: str
+    ) -> None:
+        page = reader.get(reverse(f"portal:{name}")).content.decode()
+        assert "Pine Mail" in page
+        for secret in THEIRS:
+            assert secret not in page
+        assert str(world.other_invoice.pk) not in page
+
+    @pytest.mark.parametrize("name", LISTS)
+    def test_name_nothing_of_another_tenant(
+        self, client: Client, world: World, other_tenant: Tenant, name: str
+    ) -> None:
+        client.force_login(make_person("owner@second.example", other_tenant, Member.Role.OWNER))
+        page = client.get(reverse(f"portal:{name}")).content.decode()
+        for secret in (*THEIRS, "Pine Mail", "postgres", "First-Host"):
+            assert secret not in page
+
+    @pytest.mark.parametrize("name", LISTS)
+    def test_ask_a_stranger_to_sign_in(self, client: Client, db: None, name: str) -> None:
+        url = reverse(f"portal:{name}")
+        assert client.get(url)["Location"] == f"/sign-in/?next={url}"
+
+
+class TestSession:
+    @pytest.mark.parametrize("url", ["/sign-in/", "/sign-out/"])
+    def test_shows_a_stranger_no_ones_data(self, client: Client, world: World, url: str) -> None:
+        for response in (client.get(url), client.post(url)):
+            for secret in (*THEIRS, "Pine Mail", "First-Host"):
+                assert secret not in response.content.decode()
+
+
+def test_every_route_of_the_portal_has_its_isolation_test() -> None:
+    routes = {f"portal:{pattern.name}" for pattern in urlpatterns}
+    entries = {route for route in ISOLATION_TESTS if route.startswith("portal:")}
+    assert routes == entries

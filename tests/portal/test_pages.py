@@ -1,0 +1,248 @@
+"""What a customer reads on each page."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from billing.models import Invoice, Subscription
+from billing.queries import upcoming_invoice
+from metering.models import Application, Assignment, Host
+from portal.access import CONTENT_SECURITY_POLICY
+from portal.formatting import amount
+from tenants.models import Customer, Member
+from tenants.scope import tenant_scope
+from tests.portal.world import World, make_person
+
+PAGES = ("overview", "applications", "invoices", "upcoming-invoice")
+
+
+def words(client: Client, url: str) -> str:
+    """A page as it is read: without its tags, white space as one space."""
+    response = client.get(url)
+    assert response.status_code == 200, f"{url} answered {response.status_code}"
+    text = re.sub(r"<[^>]+>", " ", response.content.decode())
+    return re.sub(r"\s+", " ", text.replace("\u00a0", " "))
+
+
+def total_of(world: World, customer: Customer) -> str:
+    with tenant_scope(world.tenant.pk):
+        upcoming = upcoming_invoice(customer, as_of=world.as_of)
+    assert upcoming is not None
+    return amount(upcoming.total, upcoming.currency.code)
+
+
+@pytest.fixture
+def bare(world: World) -> Client:
+    """Reads a customer that has neither plan nor application."""
+    with tenant_scope(world.tenant.pk):
+        customer = Customer.objects.create(name="New Here", reference="new", time_zone="UTC")
+    client = Client()
+    client.force_login(make_person("new@first.example", world.tenant, "viewer", customer))
+    return client
+
+
+class TestOverview:
+    def test_says_what_the_month_costs_so_far(self, reader: Client, world: World) -> None:
+        page = words(reader, "/")
+        assert total_of(world, world.customer) in page
+        assert "Europe/Berlin" in page
+        assert "CPU-seconds" in page
+
+    def test_marks_what_was_generated(self, reader: Client, world: World) -> None:
+        page = words(reader, "/")
+        assert "newsletter generated" in page
+        assert "postgres generated" not in page
+        assert "partly generated" in page
+
+    def test_says_how_fresh_it_is(self, reader: Client) -> None:
+        assert re.search(r"complete to \d\d:\d\d \(\d+ s ago\)", words(reader, "/"))
+
+    def test_names_silent_hosts_and_does_not_take_silence_for_zero(
+        self, reader: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            Host.objects.filter(name="web-1").update(
+                last_seen_at=world.as_of - timedelta(hours=2),
+                last_window_end=world.as_of - timedelta(hours=2),
+            )
+        page = words(reader, "/")
+        assert "web-1 is silent." in page
+        assert "unknown, not zero" in page
+
+    def test_renews_itself_until_it_is_told_not_to(self, reader: Client) -> None:
+        assert 'http-equiv="refresh" content="15"' in reader.get("/").content.decode()
+        assert 'http-equiv="refresh"' not in reader.get("/?refresh=off").content.decode()
+
+    def test_has_a_chart_that_says_the_same_as_its_table(self, reader: Client) -> None:
+        page = reader.get("/").content.decode()
+        assert page.count('role="img"') == 2
+        assert page.count("<desc") == 2
+        assert "Charges by day and application" in page
+
+    def test_tells_a_customer_without_a_plan_what_comes_next(self, bare: Client) -> None:
+        assert "Nothing is charged yet" in words(bare, "/")
+
+    def test_tells_a_customer_without_applications_what_comes_next(
+        self, bare: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            subscription = Subscription.objects.filter(customer=world.customer).get()
+            Subscription.objects.create(
+                customer=Customer.objects.get(reference="new"),
+                plan=subscription.plan,
+                starts_at=subscription.starts_at,
+            )
+        assert "No application is assigned to New Here" in words(bare, "/")
+
+
+class TestApplications:
+    def test_are_listed_with_usage_and_charge(self, reader: Client, world: World) -> None:
+        page = words(reader, "/applications/")
+        assert re.search(r"postgres €\d\.\d\d .* production", page)
+        assert total_of(world, world.customer) in page
+
+    def test_of_nobody_say_what_to_do(self, bare: Client) -> None:
+        assert "No application yet" in words(bare, "/applications/")
+
+    def test_open_to_every_meter(self, reader: Client, world: World) -> None:
+        url = reverse("portal:application", args=[world.application.pk])
+        page = words(reader, url)
+        assert "memory.used.max 512 MB 512,000,000 byte" in page
+        assert "web-1" in page
+        assert "memory.used by day" in words(reader, f"{url}?meter=memory.used")
+
+    def test_without_a_meter_say_so(self, reader: Client, world: World) -> None:
+        url = reverse("portal:application", args=[world.application.pk])
+        assert "Nothing measured" in words(reader, f"{url}?meter=launches")
+
+    def test_handed_over_show_no_more_than_the_customers_own_part(
+        self, reader: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            first = Assignment.objects.get(application=world.application)
+            first.ends_at = world.invoice.period_end
+            first.save()
+            Assignment.objects.create(
+                application=world.application,
+                customer=world.other_customer,
+                starts_at=world.invoice.period_end,
+            )
+        url = reverse("portal:application", args=[world.application.pk])
+        assert "Nothing was measured in this period" in words(reader, url)
+        line = reverse("portal:upcoming-line", args=[world.cpu.pk, world.application.pk])
+        assert reader.get(line).status_code == 404
+
+
+class TestInvoices:
+    def test_are_listed_with_the_next_one_first(self, reader: Client, world: World) -> None:
+        page = words(reader, "/invoices/")
+        assert page.index("Next invoice") < page.index("Issued")
+        assert amount(world.invoice.total, "EUR") in page
+        assert total_of(world, world.customer) in page
+
+    def test_yet_to_come_are_announced(self, bare: Client) -> None:
+        assert "No invoice yet" in words(bare, "/invoices/")
+        assert "No invoice is coming" in words(bare, "/invoices/upcoming/")
+
+    def test_have_lines_by_application_that_sum_to_the_total(
+        self, reader: Client, world: World
+    ) -> None:
+        page = words(reader, reverse("portal:invoice", args=[world.invoice.pk]))
+        assert "Invoice 1 finalized" in page
+        assert f"Total {amount(world.invoice.total, 'EUR')}" in page
+        assert page.index("postgres") < page.index("CPU time")
+
+    def test_in_draft_say_that_they_may_change(self, reader: Client, world: World) -> None:
+        with tenant_scope(world.tenant.pk):
+            draft = Invoice.objects.create(
+                customer=world.customer,
+                subscription=world.invoice.subscription,
+                plan_version=world.invoice.plan_version,
+                period_start=world.invoice.period_start - timedelta(days=30),
+                period_end=world.invoice.period_start,
+                currency="JPY",
+                total=1234,
+            )
+        page = words(reader, reverse("portal:invoice", args=[draft.pk]))
+        assert "still checking this invoice" in page
+        assert "¥1,234" in page
+
+    def test_show_names_as_text(self, reader: Client, world: World) -> None:
+        with tenant_scope(world.tenant.pk):
+            Application.objects.filter(pk=world.application.pk).update(name="<script>x</script>")
+        for url in ("/", reverse("portal:invoice", args=[world.invoice.pk])):
+            assert "<script>" not in reader.get(url).content.decode()
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("name", PAGES)
+    def test_loads_nothing_from_elsewhere_and_runs_no_script(
+        self, reader: Client, name: str
+    ) -> None:
+        response = reader.get(reverse(f"portal:{name}"))
+        assert response["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert "no-store" in response["Cache-Control"]
+        page = response.content.decode()
+        assert "<script" not in page
+        assert not re.search(r"\sstyle=", page)
+
+    @pytest.mark.parametrize("role", Member.Role.values)
+    def test_opens_for_each_role(self, world: World, role: str) -> None:
+        for number, customer in enumerate((world.customer, None)):
+            client = Client()
+            email = f"{role}{number}@first.example"
+            client.force_login(make_person(email, world.tenant, role, customer))
+            for name in PAGES:
+                assert client.get(reverse(f"portal:{name}")).status_code == 200
+
+    @pytest.mark.parametrize(("name", "queries"), [
+        ("overview", 36), ("applications", 36), ("invoices", 36), ("upcoming-invoice", 36),
+    ])  # fmt: skip
+    def test_asks_the_database_no_more_for_more_applications(
+        self,
+        reader: Client,
+        world: World,
+        name: str,
+        queries: int,
+        django_assert_max_num_queries: DjangoAssertNumQueries,
+    ) -> None:
+        url = reverse(f"portal:{name}")
+        with django_assert_max_num_queries(queries) as few:
+            reader.get(url)
+        with tenant_scope(world.tenant.pk):
+            for number in range(20):
+                application = Application.objects.create(
+                    name=f"more-{number}", environment=world.application.environment
+                )
+                Assignment.objects.create(
+                    application=application,
+                    customer=world.customer,
+                    starts_at=world.invoice.period_start,
+                )
+        with django_assert_max_num_queries(len(few.captured_queries)):
+            reader.get(url)
+
+    def test_that_does_not_exist_says_nothing_of_its_address(self, reader: Client) -> None:
+        response = reader.get("/invoices/nothing-here/")
+        assert response.status_code == 404
+        assert "Page not found" in response.content.decode()
+        assert "nothing-here" not in response.content.decode()
+        assert response["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+
+    def test_that_fails_says_so_in_the_same_style(
+        self, reader: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(request: HttpRequest, template: str, context: object) -> HttpResponse:
+            raise RuntimeError("secret detail")
+
+        monkeypatch.setattr("portal.views.overview.render", broken)
+        reader.raise_request_exception = False
+        response = reader.get("/")
+        assert response.status_code == 500
+        assert "Something went wrong" in response.content.decode()
+        assert "secret detail" not in response.content.decode()
