@@ -1,21 +1,25 @@
 """Samples as rows of PostgreSQL's binary COPY format.
 
 A batch's rows differ little: the same meters, the same windows, the same instances. Bytes that
-repeat are packed once, and the quantities of all rows that have the batch's usual meters at once.
+repeat are packed once, and quantities with one call a row.
 """
 
 import json
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from itertools import chain
 from struct import Struct, pack
 from typing import Final
 from uuid import UUID
 
-from hostmeter_agent.wire import METERS, METERS_BY_NAME, ROLES, SAMPLES_PER_BATCH_MAX
+from hostmeter_agent.wire import METERS_BY_NAME, ROLES, SAMPLES_PER_BATCH_MAX
+from msgspec import UNSET, UnsetType
 
-from metering.wire_body import Batch, InstanceName, Sample, Window
+from metering.wire_body import Batch, InstanceName, Quantities, Row
+from metering.wire_values import Window
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -43,8 +47,6 @@ _pack_ids: Final = Struct(">i16s i16s").pack
 _pack_window: Final = Struct(">iq iq").pack
 _PACKED_ROLES: Final = {role: pack(">i", len(role)) + role.encode() for role in ROLES}
 _INDEXES: Final = [pack(">ih", 2, index) for index in range(SAMPLES_PER_BATCH_MAX)]
-
-_Meters = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +76,12 @@ class CopyStream:
 def copy_stream(
     batch: Batch, *, tenant_id: UUID, batch_id: UUID, ids: Mapping[InstanceName, InstanceIds]
 ) -> CopyStream:
-    """The batch's samples as rows. The columns of the meters that its first sample has come
-    first, in that sample's order, so that most rows need no sorting; columns that no sample fills
-    are left out."""
-    shapes = set(batch.meters)
-    usual = tuple(meter for meter in batch.meters[0] if meter in METERS_BY_NAME)
-    others = {meter for shape in shapes for meter in shape}.difference(usual)
-    order = (*usual, *(meter.name for meter in METERS if meter.name in others))
-    has_more = len(order) < len(usual) + len(others)
-    columns = (*_KEY_COLUMNS, *(METERS_BY_NAME[meter].column for meter in order))
-    columns += ("more",) if has_more else ()
+    """The batch's samples as rows. Columns that no sample fills are left out."""
+    quantities = batch.quantities
+    columns = (*_KEY_COLUMNS, *(METERS_BY_NAME[meter].column for meter in quantities.meters))
+    columns += ("more",) if quantities.more is not None else ()
     start = _pack_start(len(columns), 16, tenant_id.bytes, 16, batch_id.bytes)
-    rows = zip(
-        *_row_heads(batch, start, ids),
-        _row_tails(batch, usual, order, has_more=has_more),
-        strict=True,
-    )
+    rows = zip(*_row_heads(batch, start, ids), *_row_tails(quantities), strict=True)
     return CopyStream(columns, b"".join((SIGNATURE, *chain.from_iterable(rows), TRAILER)))
 
 
@@ -97,21 +89,19 @@ def _row_heads(
     batch: Batch, start: bytes, ids: Mapping[InstanceName, InstanceIds]
 ) -> tuple[list[bytes], ...]:
     """Each row up to its coverage, in four pieces."""
-    samples = batch.samples
-    instances = {
-        (name, role): start + ids[name].packed + _PACKED_ROLES[role]
-        for name, role in set(zip(batch.instances, batch.roles, strict=True))
+    sources = {
+        source: start + ids[source[:3]].packed + _PACKED_ROLES[source[3]]
+        for source in batch.distinct_sources
     }
     windows = {span: _packed_window(window) for span, window in batch.windows.items()}
     coverages = {
-        coverage: pack(">ii", 4, coverage_ppm(coverage))
-        for coverage in {sample.coverage for sample in samples}
+        coverage: pack(">ii", 4, coverage_ppm(coverage)) for coverage in set(batch.coverages)
     }
     return (
-        [instances[key] for key in zip(batch.instances, batch.roles, strict=True)],
-        [windows[sample.window] for sample in samples],
-        _INDEXES[: len(samples)],
-        [coverages[sample.coverage] for sample in samples],
+        [sources[source] for source in batch.sources],
+        [windows[span] for span in batch.spans],
+        _INDEXES[: batch.samples],
+        [coverages[coverage] for coverage in batch.coverages],
     )
 
 
@@ -129,47 +119,35 @@ def coverage_ppm(coverage: float) -> int:
     return round(coverage * 1_000_000)
 
 
-def _row_tails(batch: Batch, usual: _Meters, order: _Meters, *, has_more: bool) -> list[bytes]:
-    """Each row from its first meter on: quantities, NULLs, and the meters without a column."""
-    alike = [
-        sample
-        for sample, meters in zip(batch.samples, batch.meters, strict=True)
-        if meters == usual
-    ]
-    nulls = _NULL * (len(order) - len(usual) + has_more)
-    tails_alike = _tails_alike(alike, len(usual), nulls)
-    if len(alike) == len(batch.samples):
-        return tails_alike
-    following = iter(tails_alike)
-    return [
-        next(following) if meters == usual else _tail(sample.usage, order, has_more=has_more)
-        for sample, meters in zip(batch.samples, batch.meters, strict=True)
-    ]
+def _row_tails(quantities: Quantities) -> Iterator[list[bytes]]:
+    """Each row from its first meter on, in one or two pieces."""
+    try:
+        yield _complete_rows(quantities.rows, len(quantities.meters))
+    except struct.error:  # some sample lacks some meter
+        yield [b"".join(map(_packed_quantity, row)) for row in quantities.rows]
+    if quantities.more is not None:
+        yield list(map(_packed_more, quantities.more))
 
 
-def _tails_alike(samples: list[Sample], meters: int, nulls: bytes) -> list[bytes]:
-    """The tails of rows that all have the usual meters in the usual order: the quantities follow
-    one another, each behind its length, and then come NULLs only."""
+def _complete_rows(rows: list[Row], meters: int) -> list[bytes]:
+    """Rows of quantities, each behind its length. Raises struct.error where one is missing."""
     if meters == 0:
-        return [nulls] * len(samples)
-    quantities = list(chain.from_iterable([sample.usage.values() for sample in samples]))
-    raw = pack(f">{len(quantities)}q", *quantities)
-    fields = bytearray((_LENGTH_8 + bytes(8)) * len(quantities))
-    for byte in range(8):
-        fields[4 + byte :: _FIELD_BYTES] = raw[byte::8]
-    size = _FIELD_BYTES * meters
-    whole = bytes(fields)
-    tails = [whole[first : first + size] for first in range(0, len(whole), size)]
-    return [tail + nulls for tail in tails] if nulls else tails
+        return [b""] * len(rows)
+    # The lengths are left out at first: they are all alike, and one slice puts them in.
+    pack_row = _row_packer(meters)
+    fields = bytearray(b"".join([pack_row(*row) for row in rows]))
+    fields[3::_FIELD_BYTES] = b"\x08" * (len(rows) * meters)
+    size, whole = meters * _FIELD_BYTES, bytes(fields)
+    return [whole[first : first + size] for first in range(0, len(whole), size)]
 
 
-def _tail(usage: Mapping[str, int], order: _Meters, *, has_more: bool) -> bytes:
-    known = [usage.get(meter) for meter in order]
-    fields = [_NULL if value is None else _LENGTH_8 + value.to_bytes(8, "big") for value in known]
-    if has_more:
-        more = {meter: value for meter, value in usage.items() if meter not in METERS_BY_NAME}
-        fields.append(_packed_more(more))
-    return b"".join(fields)
+@cache
+def _row_packer(meters: int) -> Callable[..., bytes]:
+    return Struct(">" + "4xq" * meters).pack
+
+
+def _packed_quantity(quantity: int | UnsetType) -> bytes:
+    return _NULL if quantity is UNSET else _LENGTH_8 + quantity.to_bytes(8, "big")
 
 
 def _packed_more(more: Mapping[str, int]) -> bytes:

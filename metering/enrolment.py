@@ -15,7 +15,8 @@ from django.db import IntegrityError, transaction
 
 from metering.models import Host, HostKey
 from metering.problems import Problem, unauthorized
-from metering.wire_body import FieldError, Name, OutOfContract, loosely_decoded, reasons
+from metering.wire_errors import FieldError, OutOfContract, loosely_decoded, reasons
+from metering.wire_values import Name
 from tenants.models import EnrolmentToken
 from tenants.scope import tenant_scope
 from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of

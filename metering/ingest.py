@@ -21,13 +21,8 @@ from metering.models import Application, Host, HostEpoch, Instance, SampleBatch
 from metering.problems import Problem
 from metering.signatures import Proof
 from metering.sql import statement
-from metering.wire_body import (
-    UNKNOWN_ENVIRONMENT,
-    Batch,
-    FieldError,
-    InstanceName,
-    OutOfContract,
-)
+from metering.wire_body import Batch, InstanceName
+from metering.wire_errors import UNKNOWN_ENVIRONMENT, FieldError, OutOfContract
 from tenants.scope import tenant_scope
 
 # Where samples may be copied into; they are read through metering_sample.
@@ -58,12 +53,12 @@ class _Delivery:
 def unknown_environments(batch: Batch, host: KnownHost) -> list[FieldError]:
     """An error for each sample whose environment is unknown or not the host's to use."""
     allowed = {None, *host.environments}
-    if allowed.issuperset({environment for environment, _, _ in set(batch.instances)}):
+    if allowed.issuperset(environment for environment, *_ in batch.distinct_sources):
         return []
     return [
         FieldError(index, "environment", UNKNOWN_ENVIRONMENT)
-        for index, sample in enumerate(batch.samples)
-        if sample.environment not in allowed
+        for index, (environment, *_) in enumerate(batch.sources)
+        if environment not in allowed
     ]
 
 
@@ -88,7 +83,7 @@ def store_batch(
         _note_arrival(delivery, registered)
     # Only now is it certain that others see these rows.
     host.remember(batch.epoch, registered)
-    return Receipt(len(batch.samples), duplicate=False, sequence=batch.sequence)
+    return Receipt(batch.samples, duplicate=False, sequence=batch.sequence)
 
 
 def _execute(name: str, parameters: dict[str, Any]) -> bool:
@@ -109,7 +104,7 @@ def _claim_sequence(delivery: _Delivery) -> bool:
             "epoch": batch.epoch,
             "sequence": batch.sequence,
             "digest": delivery.digest,
-            "samples": len(batch.samples),
+            "samples": batch.samples,
             "key_id": proof.key_id,
             "signature_input": proof.signature_input,
             "signature": proof.signature,
@@ -161,7 +156,7 @@ def _register_instances(delivery: _Delivery) -> dict[InstanceName, InstanceIds]:
     """What the batch's names stand for; applications and instances seen for the first time are
     registered."""
     host = delivery.host
-    names = set(delivery.batch.instances)
+    names = {source[:3] for source in delivery.batch.distinct_sources}
     known = {name: host.instances[name] for name in names if name in host.instances}
     unseen = names.difference(known)
     return known | _registered(unseen, delivery) if unseen else known
@@ -261,6 +256,6 @@ def _marks(batch: Batch, registered: dict[InstanceName, InstanceIds]) -> set[tup
     if len(buckets) == 1 or len(applications) == 1:
         return {(application, bucket) for application in applications for bucket in buckets}
     return {
-        (registered[name].application_id, batch.windows[sample.window].bucket)
-        for sample, name in zip(batch.samples, batch.instances, strict=True)
+        (registered[source[:3]].application_id, batch.windows[span].bucket)
+        for source, span in set(zip(batch.sources, batch.spans, strict=True))
     }

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 
@@ -18,7 +17,7 @@ from metering.known_hosts import KnownHost
 from metering.models import Host, Rollup
 from metering.rollups import roll_up
 from metering.signatures import Proof
-from metering.wire_body import Sample, checked_batch
+from metering.wire_body import decode_batch
 from tenants.models import Environment, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
@@ -80,8 +79,6 @@ def _tenant_with_samples(batches: int, progress: Callable[[str], None]) -> UUID:
         environment = Environment.objects.create(name="bench")
         host = Host.objects.create(name="bench", environment=environment)
     progress(f"storing {batches} batches")
-    work = make_work(seed=1)
-    lists = [msgspec.convert(samples, list[Sample]) for samples in work.samples]
     known = KnownHost(
         tenant_id=tenant.pk,
         host_id=host.pk,
@@ -90,14 +87,9 @@ def _tenant_with_samples(batches: int, progress: Callable[[str], None]) -> UUID:
         environments={},
         expires_at=datetime.max.replace(tzinfo=UTC),
     )
-    epoch = uuid4()
-    for sequence in range(1, batches + 1):
-        _store(known, epoch, sequence, lists[sequence % len(lists)])
+    for body in make_work(seed=1).bodies(str(uuid4()), batches):
+        now = datetime.now(UTC)
+        proof = Proof("bench", "", "", "", bytes(32))
+        batch = decode_batch(body, as_of=now)
+        store_batch(known, proof, batch, digest=bytes(32), as_of=now)
     return tenant.pk
-
-
-def _store(host: KnownHost, epoch: UUID, sequence: int, samples: list[Sample]) -> None:
-    now = datetime.now(UTC)
-    batch = checked_batch(epoch, sequence, now, samples, as_of=now)
-    proof = Proof("bench", "", "", "", bytes(32))
-    store_batch(host, proof, batch, digest=bytes(32), as_of=now)

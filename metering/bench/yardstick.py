@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import psycopg
 
 from metering.bench.together import run_together, serve
 from metering.bench.workload import SAMPLES_PER_BATCH, make_work
 from metering.copy_rows import SIGNATURE, TRAILER, CopyStream, InstanceIds, copy_stream
-from metering.wire_body import Sample, checked_batch
+from metering.wire_body import decode_batch
 
 _CONNECTIONS = 2
 _TABLE = "bench_yardstick"
@@ -33,7 +32,8 @@ def copied_rows_per_second(rows: int) -> float:
 
 
 def _prepare(rows: int) -> Callable[[], tuple[float, float]]:
-    streams = [_stream(documents) for documents in make_work(seed=1).samples]
+    work = make_work(seed=1)
+    streams = [_stream(body) for body in work.bodies(str(uuid4()), len(work.samples))]
     chosen = [streams[number % len(streams)] for number in range(rows // SAMPLES_PER_BATCH)]
     connection = psycopg.connect(os.environ["DATABASE_URL"])
     return lambda: _copy(connection, chosen)
@@ -51,12 +51,10 @@ def _copy(connection: "psycopg.Connection[Any]", streams: list[CopyStream]) -> t
     return started, time.monotonic()
 
 
-def _stream(documents: list[dict[str, Any]]) -> CopyStream:
+def _stream(body: bytes) -> CopyStream:
     """A batch's rows, packed, without the stream's head and end."""
-    now = datetime.now(UTC)
-    samples = msgspec.convert(documents, list[Sample])
-    batch = checked_batch(uuid4(), 1, now, samples, as_of=now)
-    ids = {name: InstanceIds(uuid4(), uuid4()) for name in set(batch.instances)}
+    batch = decode_batch(body, as_of=datetime.now(UTC))
+    ids = {source[:3]: InstanceIds(uuid4(), uuid4()) for source in batch.distinct_sources}
     stream = copy_stream(batch, tenant_id=uuid4(), batch_id=uuid4(), ids=ids)
     return replace(stream, data=stream.data[len(SIGNATURE) : -len(TRAILER)])
 

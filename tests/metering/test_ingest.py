@@ -88,6 +88,27 @@ class TestAcceptedBatch:
             rows = samples_of(Application.objects.get().pk, last_bucket())
         assert [dict(row.usage) for row in rows] == [shuffled, {"gpu.a": 6}]
 
+    @pytest.mark.parametrize(
+        "usages",
+        [
+            [{"cpu.time": 1}, {"cpu.time": 2}],
+            [{"cpu.time": 1}, {"threads": 2}, {}, {"cpu.time": 3, "threads": 4}],
+            [{}, {"launches": 5}],
+            [{"threads": 1, "cpu.time": 2}, {"cpu.time": 3, "threads": 4}],
+            [{"cpu.time": 1, "threads": 2}, {"cpu.time": 3, "gpu.time": 4}],
+            [{}, {}],
+        ],
+        ids=["one", "some", "later", "shuffled", "unknown", "none"],
+    )
+    def test_may_have_other_meters_in_each_sample(
+        self, agent: Agent, usages: list[dict[str, int]]
+    ) -> None:
+        accepted(agent.deliver(batch(*(sample(usage=usage) for usage in usages))))
+        with tenant_scope(agent.tenant.pk):
+            rows = samples_of(Application.objects.get().pk, last_bucket())
+        by_index = sorted(rows, key=lambda row: row.batch_index)
+        assert [dict(row.usage) for row in by_index] == usages
+
     def test_registers_what_it_sees_for_the_first_time_once(self, agent: Agent) -> None:
         accepted(agent.deliver(batch(sample(), sample(instance="shop-2"))))
         accepted(agent.deliver(batch(sample(), sample(application="mail"))))
