@@ -124,7 +124,7 @@ def _row_tails(quantities: Quantities) -> Iterator[list[bytes]]:
     try:
         yield _complete_rows(quantities.rows, len(quantities.meters))
     except struct.error:  # some sample lacks some meter
-        yield [b"".join(map(_packed_quantity, row)) for row in quantities.rows]
+        yield [_row(row) for row in quantities.rows]
     if quantities.more is not None:
         yield list(map(_packed_more, quantities.more))
 
@@ -133,17 +133,31 @@ def _complete_rows(rows: list[Row], meters: int) -> list[bytes]:
     """Rows of quantities, each behind its length. Raises struct.error where one is missing."""
     if meters == 0:
         return [b""] * len(rows)
-    # The lengths are left out at first: they are all alike, and one slice puts them in.
     pack_row = _row_packer(meters)
     fields = bytearray(b"".join([pack_row(*row) for row in rows]))
-    fields[3::_FIELD_BYTES] = b"\x08" * (len(rows) * meters)
+    _put_lengths(fields)
     size, whole = meters * _FIELD_BYTES, bytes(fields)
     return [whole[first : first + size] for first in range(0, len(whole), size)]
 
 
+def _row(row: Row) -> bytes:
+    try:
+        fields = bytearray(_row_packer(len(row))(*row))
+    except struct.error:
+        return b"".join(map(_packed_quantity, row))
+    _put_lengths(fields)
+    return bytes(fields)
+
+
 @cache
 def _row_packer(meters: int) -> Callable[..., bytes]:
+    """Quantities with room before each for its length. It raises struct.error for UNSET."""
     return Struct(">" + "4xq" * meters).pack
+
+
+def _put_lengths(fields: bytearray) -> None:
+    """They are all alike: 8, of whose four bytes only the last is not 0."""
+    fields[3::_FIELD_BYTES] = b"\x08" * (len(fields) // _FIELD_BYTES)
 
 
 def _packed_quantity(quantity: int | UnsetType) -> bytes:

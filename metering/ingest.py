@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from django.db import connection
 
 from metering.assignments import assign_new_applications
@@ -87,9 +88,13 @@ def store_batch(
 
 
 def _execute(name: str, parameters: dict[str, Any]) -> bool:
-    """Run sql/<name>.sql; whether a row came back."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement(name), parameters)
+    """Run sql/<name>.sql; whether a row came back.
+
+    Prepared once a connection: planned anew for each batch, these two statements cost as much
+    again as they do.
+    """
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement(name), parameters, prepare=True)
         return cursor.description is not None and cursor.fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""Load generators: processes that send prepared, signed batches one after the other."""
+"""The load generator: a process that sends prepared, signed batches one after the other."""
 
 import base64
 import socket
@@ -42,21 +42,17 @@ class Sent:
 
 
 def send(address: tuple[str, int], senders: list[Sender], batches: int) -> list[Sent]:
-    """Have each sender deliver `batches` batches, all at once, a process each two senders.
-    Raises BenchFailed."""
-    inputs = [
-        {
-            "address": address,
-            "batches": batches,
-            "senders": [
-                {"private_key": sender.private_key.hex(), "key_id": sender.key_id}
-                for sender in senders[first : first + 2]
-            ],
-        }
-        for first in range(0, len(senders), 2)
-    ]
-    results = run_together("metering.bench.load", inputs)
-    return [Sent(**sent) for result in results for sent in result]
+    """Have each sender deliver `batches` batches, all at once, from one process. Raises
+    BenchFailed."""
+    given = {
+        "address": address,
+        "batches": batches,
+        "senders": [
+            {"private_key": sender.private_key.hex(), "key_id": sender.key_id} for sender in senders
+        ],
+    }
+    (result,) = run_together("metering.bench.load", [given])
+    return [Sent(**sent) for sent in result]
 
 
 def _prepare(given: dict[str, Any]) -> Callable[[], list[dict[str, Any]]]:
