@@ -23,6 +23,9 @@ from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of
 
 BODY_BYTES_MAX = 16 * 1024
 
+_FIELD_PRIME = 2**255 - 19
+_Y_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+
 _KINDS: dict[str, object] = {
     "token": Annotated[str, msgspec.Meta(min_length=1, max_length=200)],
     "name": Name,
@@ -48,8 +51,11 @@ class EnrolledHost:
 
 
 def decode_application(body: bytes) -> Application:
-    """Raises Problem 400 for what is no JSON, OutOfContract (422) for all else that is wrong."""
-    document = loosely_decoded(body)
+    """Raises OutOfContract (422) for all that is wrong."""
+    try:
+        document = loosely_decoded(body)
+    except Problem as malformed:
+        raise OutOfContract([FieldError(None, "", str(malformed))]) from malformed
     if not isinstance(document, dict):
         raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
     errors = [
@@ -71,7 +77,14 @@ def _public_key(value: object) -> bytes | None:
         Ed25519PublicKey.from_public_bytes(raw)
     except (binascii.Error, ValueError):
         return None
-    return raw
+    return None if _has_small_order(raw) else raw
+
+
+def _has_small_order(public_key: bytes) -> bool:
+    """Whether it is one of the curve's points of order 1 to 8 (RFC 8032, 5.1): anyone can sign for
+    these, without a private key."""
+    y = int.from_bytes(public_key, "little") % 2**255 % _FIELD_PRIME
+    return y in {0, 1, _FIELD_PRIME - 1, _Y_OF_ORDER_8, _FIELD_PRIME - _Y_OF_ORDER_8}
 
 
 def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:

@@ -1,8 +1,8 @@
 """How often a host, and a tenant, may deliver.
 
 Counted per minute in the shared cache. Each process counts by itself and settles with the cache
-every few batches, so a limit may be passed by some batches a process; the cache's absence passes
-everything, for a limit is no reason to lose usage.
+every few batches, so each may pass a limit by a tenth, and 20 batches at most; the cache's absence
+passes everything, for a limit is no reason to lose usage.
 """
 
 import logging
@@ -65,7 +65,7 @@ class Rates:
                 self._counts.clear()
             count = self._counts[key] = _Count(minute)
         count.unsettled += 1
-        if count.unsettled >= min(_SETTLE_EVERY, limit):
+        if count.unsettled >= min(_SETTLE_EVERY, max(limit // 10, 1)):
             self._settle(key, count, now)
         return count.total + count.unsettled
 

@@ -1,6 +1,7 @@
 """The agents' interface: enrolment and ingest, as the wire contract has them."""
 
 import json
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
@@ -27,6 +28,7 @@ from metering.signatures import SignatureRejected, SignedRequest
 from metering.wire_body import decode_batch
 
 _RETRY_SECONDS: Final = 5
+_DRAIN_SECONDS_MAX: Final = 2
 
 _View = Callable[[HttpRequest], HttpResponse]
 
@@ -55,10 +57,19 @@ def _endpoint(method: str) -> Callable[[_View], _View]:
 
 
 def _problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
+    _hurry(request)
     # A client that has gone reads no answer either.
     with suppress(OSError):
         drain(_stream(request))
     return problem.response()
+
+
+def _hurry(request: HttpRequest) -> None:
+    """The answer is known: whoever still sends gets a moment to end, not the time of a request."""
+    connection = request.META.get("gunicorn.socket")
+    deadline = getattr(connection, "deadline", None)
+    if connection is not None and deadline is not None:
+        connection.deadline = min(deadline, time.monotonic() + _DRAIN_SECONDS_MAX)
 
 
 def _unavailable() -> Problem:

@@ -31,6 +31,7 @@ from metering.wire_errors import (
 from metering.wire_values import (
     Coverage,
     Instant,
+    OutsideCalendar,
     Quantity,
     Role,
     Sequence,
@@ -38,6 +39,7 @@ from metering.wire_values import (
     WindowOutOfBounds,
     is_meter,
     is_name,
+    utc_of,
     window_of,
 )
 
@@ -148,7 +150,7 @@ def decode_batch(body: bytes, *, as_of: datetime, environments: Environments = N
         if not body.isascii():
             _check_utf8(body)
         return _decoded(body, as_of)
-    except (msgspec.ValidationError, WindowOutOfBounds) as error:
+    except (msgspec.ValidationError, OutsideCalendar, WindowOutOfBounds) as error:
         errors = errors_in(loosely_decoded(body), as_of, environments)
         # What only a repeated member breaks is gone from the decoded body.
         raise OutOfContract(errors or [FieldError(None, "", str(error))]) from error
@@ -181,7 +183,7 @@ def _checked(
     quantities_of: Callable[[list[_Usage]], Quantities],
     as_of: datetime,
 ) -> Batch:
-    """Raises msgspec.ValidationError or WindowOutOfBounds."""
+    """Raises msgspec.ValidationError, OutsideCalendar or WindowOutOfBounds."""
     samples = envelope.samples
     if not 1 <= len(samples) <= SAMPLES_PER_BATCH_MAX:
         raise msgspec.ValidationError("samples")
@@ -192,7 +194,7 @@ def _checked(
     return Batch(
         epoch=envelope.epoch,
         sequence=envelope.sequence,
-        sent_at=envelope.sent_at,
+        sent_at=utc_of(envelope.sent_at),
         sources=sources,
         distinct_sources=distinct_sources,
         spans=spans,

@@ -18,10 +18,12 @@ from metering.wire_values import (
     Coverage,
     Instant,
     Name,
+    OutsideCalendar,
     Role,
     Sequence,
     WindowOutOfBounds,
     is_meter,
+    utc_of,
     window_of,
 )
 
@@ -155,8 +157,10 @@ def _reason(value: object, kind: object) -> str:
         return "is out of bounds"
     try:
         # Through JSON: in there 1.0 is no integer and a string no number.
-        msgspec.json.decode(msgspec.json.encode(value), type=kind)
-    except msgspec.ValidationError as error:
+        decoded = msgspec.json.decode(msgspec.json.encode(value), type=kind)
+        if isinstance(decoded, datetime):
+            utc_of(decoded)
+    except (msgspec.ValidationError, OutsideCalendar) as error:
         return str(error)
     except (ValueError, TypeError, OverflowError):
         return "is out of bounds"
@@ -196,7 +200,7 @@ def _window_reason(sample: dict[str, object], as_of: datetime) -> str:
     try:
         span = msgspec.convert(sample["window"], tuple[str, str])
         window_of(*span, as_of=as_of)
-    except (msgspec.ValidationError, WindowOutOfBounds) as error:
+    except (msgspec.ValidationError, OutsideCalendar, WindowOutOfBounds) as error:
         return str(error)
     return ""
 

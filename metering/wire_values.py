@@ -38,6 +38,10 @@ class Window:
     bucket: datetime
 
 
+class OutsideCalendar(Exception):
+    """An instant before the year 1 or after 9999 in UTC."""
+
+
 class WindowOutOfBounds(Exception):
     """A window that is empty, crosses a bucket's end, or is too old or too far ahead."""
 
@@ -45,7 +49,7 @@ class WindowOutOfBounds(Exception):
 def window_of(start: str, end: str, *, as_of: datetime) -> Window:
     """The window between two RFC 3339 instants.
 
-    Raises msgspec.ValidationError or WindowOutOfBounds.
+    Raises msgspec.ValidationError, OutsideCalendar or WindowOutOfBounds.
     """
     starts, ends = _utc(start), _utc(end)
     if ends <= starts:
@@ -60,8 +64,13 @@ def window_of(start: str, end: str, *, as_of: datetime) -> Window:
     return Window(starts, ends, bucket)
 
 
-def _utc(instant: str) -> datetime:
+def utc_of(instant: datetime) -> datetime:
+    """The instant in UTC. Raises OutsideCalendar for what the time zone moves out of it."""
     try:
-        return msgspec.convert(instant, Instant).astimezone(UTC)
+        return instant.astimezone(UTC)
     except OverflowError as error:
-        raise WindowOutOfBounds("lies outside the calendar") from error
+        raise OutsideCalendar("lies outside the calendar") from error
+
+
+def _utc(instant: str) -> datetime:
+    return utc_of(msgspec.convert(instant, Instant))

@@ -9,7 +9,7 @@ from config.runtime.processes import die_with_parent
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Threads, so that a slow page or a slow client never holds up the hosts' batches; few, because each
 # keeps a database connection.
-worker_class = "gthread"
+worker_class = "config.runtime.web_worker.BoundedThreadWorker"
 threads = 4
 # The application is loaded once and shared by the workers: less memory, and one start to wait for.
 preload_app = True

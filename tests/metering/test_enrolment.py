@@ -14,6 +14,20 @@ from tenants.models import EnrolmentToken, Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import Agent, Answer, fresh_token
 
+# Encodings of points of small order: anyone can sign for these.
+KEYS_OF_NOBODY = [
+    base64.b64encode(bytes.fromhex(text)).decode()
+    for text in (
+        "00" * 32,
+        "00" * 31 + "80",
+        "01" + "00" * 31,
+        "ec" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    )
+]
+
 
 def problem(answer: Answer) -> dict[str, Any]:
     assert answer["Content-Type"] == "application/problem+json"
@@ -70,6 +84,7 @@ class TestEnrolling:
             ({"public_key": "!" * 44}, "public_key"),
             ({"public_key": base64.b64encode(bytes(33)).decode()}, "public_key"),
             ({"public_key": 1}, "public_key"),
+            *(({"public_key": key}, "public_key") for key in KEYS_OF_NOBODY),
             ({"token": 5}, "token"),
         ],
     )
@@ -101,7 +116,7 @@ class TestEnrolling:
     def test_refuses_what_is_no_json(self, tenant: Tenant) -> None:
         post = Client().post
         url = "/api/v1/hosts/enrol"
-        assert post(url, b"{", content_type="application/json").status_code == 400
+        assert post(url, b"{", content_type="application/json").status_code == 422
         assert post(url, b"[]", content_type="application/json").status_code == 422
         assert post(url, b"{}", content_type="text/plain").status_code == 415
         assert post(url, b" " * 20_000, content_type="application/json").status_code == 413

@@ -210,6 +210,8 @@ class TestBatchOutOfContract:
             ({"sequence": 2**63}, ["sequence"]),
             ({"sent_at": "2026-01-01T00:00:00"}, ["sent_at"]),
             ({"sent_at": "yesterday", "sequence": -1}, ["sequence", "sent_at"]),
+            ({"sent_at": "0001-01-01T00:00:00+14:00"}, ["sent_at"]),
+            ({"sent_at": "9999-12-31T23:59:59-14:00"}, ["sent_at"]),
             ({"samples": []}, ["samples"]),
             ({"samples": {}}, ["samples"]),
             ({"samples": [sample()] * 5_001}, ["samples"]),
