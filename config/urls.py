@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 
 from metering.views import unknown_endpoint
+from portal.views.session import admin_sign_in
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -17,6 +18,8 @@ def health(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("health/", health, name="health"),
+    # One way in, with its limit on guessing.
+    path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.urls")),
     re_path(r"^api(?:/|$)", unknown_endpoint, name="unknown-api"),

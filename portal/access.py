@@ -112,4 +112,4 @@ def _may_switch(member: Member) -> bool:
     if member.customer_id is None:
         return True
     with user_scope(member.user_id):
-        return Member.objects.filter(user_id=member.user_id).count() > 1
+        return Member.objects.accepted().filter(user_id=member.user_id).count() > 1

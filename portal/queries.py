@@ -37,7 +37,8 @@ def memberships_of(user: User) -> list[Member]:
     only that tenant's own scope may read it."""
     with user_scope(user.pk):
         return list(
-            Member.objects.filter(user=user)
+            Member.objects.accepted()
+            .filter(user=user)
             .select_related("tenant", "customer")
             .order_by("tenant__name", "id")
         )

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from django.urls import path, register_converter
 from hostmeter_agent.wire import BUCKET_SECONDS
 
-from portal.views import applications, invoices, lines, overview, session
+from portal.views import applications, invoices, lines, overview, people, session
 
 
 class DayConverter:
@@ -46,6 +46,8 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("sign-in/", session.SignIn.as_view(), name="sign-in"),
     path("sign-out/", session.SignOut.as_view(), name="sign-out"),
+    path("join/<str:invitation>/", people.join, name="join"),
+    path("password/", people.ChangePassword.as_view(), name="password"),
     path("switch/", session.switch, name="switch"),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.widgets import (
@@ -18,6 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
     ScopedAdmin,
     ScopedForm,
@@ -29,26 +30,25 @@ from tenants.admin_pages import (
     name_with_badge,
     secret_page,
 )
+from tenants.invitations import make_tenant
 from tenants.models import (
     ApiKey,
     Customer,
     EnrolmentToken,
     Environment,
-    Member,
     Policy,
     Tenant,
     User,
 )
-from tenants.operations import (
-    add_member,
-    issue_api_key,
-    issue_enrolment_token,
-    make_tenant,
-)
+from tenants.operations import issue_api_key, issue_enrolment_token
 
 # Rights come from the role in a tenant, never from a group that all tenants share. The import
 # registers it; this module is loaded before.
 admin.site.unregister(Group)
+
+
+# Carries an owner's invitation from saving to answering.
+_INVITATION = "hostmeter.invitation"
 
 
 class _ZoneField(forms.ChoiceField):
@@ -101,8 +101,13 @@ class TenantAdmin(ScopedAdmin):
         if change:
             super().save_model(request, obj, form, change)
             return
-        owner = make_tenant(obj, form.cleaned_data["owner"])
-        _show_password(request, owner.user, owner.password)
+        email = form.cleaned_data["owner"]
+        request.META[_INVITATION] = (email, make_tenant(obj, email, as_of=timezone.now()))
+
+    def response_add(
+        self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return invitation_page(self, request, *request.META.pop(_INVITATION))
 
 
 @admin.register(Customer)
@@ -127,67 +132,6 @@ class CustomerAdmin(ScopedAdmin):
             user.membership.tenant.time_zone if isinstance(user, User) and user.membership else ""
         )
         return {"time_zone": zone, **super().get_changeform_initial_data(request)}
-
-
-class MemberForm(ScopedForm):
-    """A member by e-mail: choosing from all people would show other tenants' ones."""
-
-    email = forms.EmailField(widget=UnfoldAdminEmailInputWidget)
-
-    class Meta:
-        model = Member
-        fields = ("role", "customer")
-        help_texts = {
-            "role": "Owners do everything; operators run hosts and environments; billing sets "
-            "prices and invoices; viewers read.",
-            "customer": "With a customer the person sees that customer's portal alone, and not "
-            "the admin.",
-        }
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if not self.instance._state.adding and "email" in self.fields:
-            self.fields["email"].initial = self.instance.user.email
-            self.fields["email"].disabled = True
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if data.get("customer") and data.get("role") != Member.Role.VIEWER:
-            self.add_error("role", "Who sees one customer alone is a viewer.")
-        email, customer = str(data.get("email", "")).lower(), data.get("customer")
-        known = Member.objects.filter(user__email=email, customer=customer)
-        if known.exclude(pk=self.instance.pk).exists():
-            self.add_error("email", "This person is a member already.")
-        return data
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # The person may not exist before the form is saved; clean() looks for doubles.
-        return super()._get_validation_exclusions() | {"user", "tenant"}
-
-
-@admin.register(Member)
-class MemberAdmin(ScopedAdmin):
-    form = MemberForm
-    empty_hint = "Add the people who run this tenant, and a viewer for each customer."
-    list_display = ("user", "role", "customer")
-    list_filter = ("role", "customer")
-    list_select_related = ("user", "customer")
-    search_fields = ("user__email", "customer__name")
-    fields = ("email", "role", "customer")
-
-    def save_model(self, request: HttpRequest, obj: Member, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        added = add_member(obj, form.cleaned_data["email"])
-        _show_password(request, added.user, added.password)
-
-
-def _show_password(request: HttpRequest, user: User, password: str | None) -> None:
-    if password is None:
-        messages.info(request, f"{user} has an account already and signs in as before.")
-    else:
-        messages.warning(request, f"The first password of {user}, shown this once: {password}")
 
 
 @admin.register(Policy)

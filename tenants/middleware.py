@@ -13,13 +13,18 @@ from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
 
 SESSION_KEY = "hostmeter_membership"
+# Their tenant is the credential's, whoever is signed in.
+_SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
 
 
 def choose_membership(user: User, wanted: str | None) -> Member | None:
     """The membership picked in this session, else the first; None for a person who has none."""
     with user_scope(user.pk):
         memberships = list(
-            Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "id")
+            Member.objects.accepted()
+            .filter(user=user)
+            .select_related("tenant")
+            .order_by("tenant__name", "id")
         )
     by_id = {str(membership.pk): membership for membership in memberships}
     return by_id.get(wanted or "") or next(iter(memberships), None)
@@ -29,14 +34,14 @@ class TenantMiddleware:
     """Runs the view, its template included, in one transaction that sees one tenant.
 
     A person without a membership sees no tenant's data; the installation's owner sees the list of
-    tenants. Programs (the API) open their own scope from their credential.
+    tenants. Programs (the API) and invitations open their own scope.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith("/api/") or not request.user.is_authenticated:
+        if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
         membership = choose_membership(user, request.session.get(SESSION_KEY))

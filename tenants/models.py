@@ -128,6 +128,12 @@ class Customer(TenantOwned):
         return self.name
 
 
+class MemberQuerySet(models.QuerySet["Member"]):
+    def accepted(self) -> "MemberQuerySet":
+        """Those that hold: an invitation that nobody has accepted gives nothing."""
+        return self.filter(invitation_digest__isnull=True)
+
+
 class Member(TenantOwned):
     """A person's role in a tenant. A member with a customer sees that customer's pages only."""
 
@@ -142,9 +148,18 @@ class Member(TenantOwned):
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
     )
+    invitation_digest = models.BinaryField(
+        max_length=32, null=True, editable=False, help_text="Until it is accepted."
+    )
+    invited_at = models.DateTimeField(null=True, editable=False)
+
+    objects = MemberQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "invitation_digest"], name="member_invitation_digest"
+            ),
             models.UniqueConstraint(
                 fields=["tenant", "user", "customer"],
                 name="member_once",
@@ -154,6 +169,10 @@ class Member(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
+
+    @property
+    def is_invited(self) -> bool:
+        return self.invitation_digest is not None
 
 
 class Policy(TenantOwned):

@@ -11,8 +11,9 @@ from uuid import UUID
 
 ENROLMENT_TOKEN = "hme"  # noqa: S105 - a prefix, not a secret
 API_KEY = "hmk"
+INVITATION = "hmi"
 
-_SHAPE = re.compile(r"(hm[ek])_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
+_SHAPE = re.compile(r"(hm[eki])_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 
 
 def make_secret(kind: str, tenant_id: UUID) -> str:

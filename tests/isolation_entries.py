@@ -8,6 +8,7 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
 _ENROLMENT = "tests/metering/test_enrolment.py::TestEnrolling"
 _NOTHING_THERE = "tests/metering/test_enrolment.py::test_other_addresses_of_the_api_are_unknown"
@@ -23,6 +24,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:sign-in": _SESSION,
     "portal:sign-out": _SESSION,
     "portal:switch": _LIST,
+    "portal:join": f"{_JOINING}::TestPersonOfTwoTenants"
+    "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
+    "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
+    "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,

@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from portal import sign_in_limit
@@ -60,6 +62,15 @@ class SignIn(auth_views.LoginView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return close(super().dispatch(request, *args, **kwargs))
+
+
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Where the admin sends whoever may not open it: to the one page for signing in, unless they
+    are signed in already. Raises PermissionDenied."""
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    query = urlencode({"next": request.GET.get("next", reverse("admin:index"))})
+    return redirect(f"{reverse('portal:sign-in')}?{query}")
 
 
 class SignOut(auth_views.LogoutView):

@@ -239,6 +239,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "invitation_digest",
+                    models.BinaryField(
+                        editable=False,
+                        help_text="Until it is accepted.",
+                        max_length=32,
+                        null=True,
+                    ),
+                ),
+                ("invited_at", models.DateTimeField(editable=False, null=True)),
+                (
                     "user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
@@ -397,6 +407,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="policy",
             constraint=models.UniqueConstraint(fields=("tenant", "name"), name="policy_name"),
+        ),
+        migrations.AddConstraint(
+            model_name="member",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "invitation_digest"), name="member_invitation_digest"
+            ),
         ),
         migrations.AddConstraint(
             model_name="member",

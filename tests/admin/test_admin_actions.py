@@ -54,17 +54,16 @@ class TestSecrets:
 
 
 class TestMembers:
-    def test_a_new_persons_password_is_shown_once(self, tenant: Tenant, owner: Client) -> None:
+    def test_are_invited_by_a_link_that_is_shown_once(self, tenant: Tenant, owner: Client) -> None:
         page = owner.post(
             reverse("admin:tenants_member_add"),
             {"email": "Operator@demo.example", "role": "operator", "customer": ""},
-            follow=True,
         )
-        shown = re.search(r"shown this once: ([\w-]{16})", page.content.decode())
-        assert shown is not None
-        person = User.objects.get(email="operator@demo.example")
-        assert person.check_password(shown[1])
-        assert person.is_staff
+        link = re.search(r"http://testserver(/join/hmi_[\w-]+/)", page.content.decode())
+        assert link is not None
+        assert "no-store" in page["Cache-Control"]
+        assert "operator@demo.example" in Client().get(link[1]).content.decode()
+        assert "invited" in owner.get(reverse("admin:tenants_member_changelist")).content.decode()
 
     def test_an_existing_persons_password_stays(
         self, tenant: Tenant, other_tenant: Tenant, owner: Client
@@ -79,7 +78,19 @@ class TestMembers:
         person.refresh_from_db()
         assert person.check_password("their own password")
         with tenant_scope(tenant.pk):
-            assert Member.objects.filter(user=person).count() == 1
+            assert Member.objects.get(user=person).is_invited
+
+    def test_the_last_owner_stays_one(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            last = Member.objects.get(role="owner")
+            page = reverse("admin:tenants_member_change", args=[last.pk])
+            answer = owner.post(page, {"role": "viewer", "customer": ""})
+            assert "keeps at least one owner" in answer.content.decode()
+            gone = owner.post(reverse("admin:tenants_member_delete", args=[last.pk]), {"post": "y"})
+            assert gone.status_code == 403
+            second = User.objects.create_user("second@demo.example")
+            Member.objects.create(user=second, role="owner")
+        assert owner.post(page, {"role": "viewer", "customer": ""}).status_code == 302
 
     def test_who_sees_one_customer_is_a_viewer(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
