@@ -152,6 +152,17 @@ def minute(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%H:%M}"
 
 
+def minute_lately(moment: datetime, as_of: datetime, zone: tzinfo) -> str:
+    """14:05 on the local day of `as_of`; on another one 23 Nov, 14:05, with the year if it is not
+    this one."""
+    local, now = moment.astimezone(zone), as_of.astimezone(zone)
+    if local.date() == now.date():
+        return minute(moment, zone)
+    if local.year == now.year:
+        return f"{local.day}{NBSP}{local:%b}, {minute(moment, zone)}"
+    return f"{day(moment, zone)}, {minute(moment, zone)}"
+
+
 def moment_in_full(moment: datetime, zone: tzinfo) -> str:
     """23 Nov 2026, 14:05:30 CET; a full minute without its seconds."""
     local = moment.astimezone(zone)

@@ -119,6 +119,13 @@ def clock(moment: datetime) -> SafeString:
 
 
 @register.simple_tag
+def lately(moment: datetime, as_of: datetime) -> SafeString:
+    """20:00 today; 23 Nov, 20:00 on another day."""
+    zone = timezone.get_current_timezone()
+    return _time(moment, formatting.minute_lately(moment, as_of, zone))
+
+
+@register.simple_tag
 def clock_seconds(moment: datetime) -> SafeString:
     """14:05:30."""
     return _time(moment, f"{moment.astimezone(timezone.get_current_timezone()):%H:%M:%S}")

@@ -16,7 +16,8 @@ from billing.models import InvoiceLine
 from billing.queries import upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
-from portal.queries import applications_named, invoices_of, lines_of
+from portal.freshness import Freshness, freshness_of
+from portal.queries import applications_named, applications_of, invoices_of, lines_of
 
 _PER_PAGE: Final = 36
 
@@ -27,6 +28,7 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
     context = {
         "reader": reader,
         "section": "invoices",
+        "freshness": _freshness(reader),
         "upcoming": upcoming_invoice(reader.customer, as_of=reader.as_of),
         "invoices": Paginator(invoices_of(reader.customer), _PER_PAGE).get_page(
             request.GET.get("page")
@@ -39,7 +41,12 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_safe
 def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
     upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
-    context = {"reader": reader, "section": "invoices", "upcoming": upcoming}
+    context: dict[str, object] = {
+        "reader": reader,
+        "section": "invoices",
+        "freshness": _freshness(reader),
+        "upcoming": upcoming,
+    }
     if upcoming is not None:
         charges = upcoming.by_application()
         named = applications_named([each.application_id for each in charges])
@@ -66,6 +73,11 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "lines_sum": sum_amounts([line.amount for line in lines]),
     }
     return render(request, "portal/invoice.html", context)
+
+
+def _freshness(reader: Reader) -> Freshness:
+    own = applications_of(reader.customer).values_list("pk", flat=True)
+    return freshness_of(list(own), as_of=reader.as_of)
 
 
 def _by_application(

@@ -1,6 +1,5 @@
 """The first page: what the current period costs so far, and how fresh that figure is."""
 
-from datetime import datetime, timedelta
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
@@ -8,14 +7,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from billing.queries import MonthToDate, month_to_date
-from metering.queries import Completeness, completeness
 from portal.access import Reader, customer_page
+from portal.freshness import freshness_of
 from portal.queries import applications_named, applications_of, charges_by_meter, charges_chart
 
 # With windows of 10 s, a push each 30 s and rollups each 5 s the figures stay within a minute.
 REFRESH_SECONDS: Final = 15
 APPLICATIONS_SHOWN_MAX: Final = 12
-LATE_AFTER: Final = timedelta(seconds=120)
 
 
 @customer_page
@@ -24,24 +22,17 @@ def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
     refreshes = request.GET.get("refresh") != "off"
     month = month_to_date(reader.customer, as_of=reader.as_of)
     own = list(applications_of(reader.customer).values_list("pk", flat=True))
-    known = completeness(reader.as_of, own)
     context = {
         "reader": reader,
         "section": "overview",
         "refreshes": refreshes,
         "refresh_seconds": REFRESH_SECONDS if refreshes else None,
-        "completeness": known,
-        "is_late": _is_late(known, reader.as_of),
+        "freshness": freshness_of(own, as_of=reader.as_of),
         "has_applications": bool(own),
     }
     if month is not None:
         context |= _charges(month, reader)
     return render(request, "portal/overview.html", context)
-
-
-def _is_late(known: Completeness, as_of: datetime) -> bool:
-    behind = None if known.complete_to is None else as_of - known.complete_to
-    return bool(known.silent_hosts) or behind is None or behind > LATE_AFTER
 
 
 def _charges(month: MonthToDate, reader: Reader) -> dict[str, object]:

@@ -73,6 +73,22 @@ class TestOverview:
         page = words(reader, "/")
         assert "web-1 is silent." in page
         assert "unknown, not zero" in page
+        # Of the hosts that report; without one, of the silent ones, and marked as late.
+        assert re.search(r"complete to (\d+ \w+, )?\d\d:\d\d \(2 h ago\)", page)
+        assert 'class="dot late"' in reader.get("/").content.decode()
+
+    def test_of_a_generated_customer_says_how_far_it_was_generated(
+        self, reader: Client, world: World
+    ) -> None:
+        yesterday = world.as_of - timedelta(days=1)
+        with tenant_scope(world.tenant.pk):
+            Customer.objects.filter(pk=world.customer.pk).update(generated=True)
+            Application.objects.filter(pk=world.application.pk).update(generated=True)
+            Host.objects.update(generated=True, last_window_end=yesterday)
+        page = words(reader, "/")
+        assert re.search(r"generated up to \d+ \w+( \d+)?, \d\d:\d\d", page)
+        assert "complete to" not in page
+        assert 'class="dot' not in reader.get("/").content.decode()
 
     def test_renews_itself_until_it_is_told_not_to(self, reader: Client) -> None:
         assert 'http-equiv="refresh" content="15"' in reader.get("/").content.decode()
@@ -144,6 +160,21 @@ class TestInvoices:
         assert page.index("Next invoice") < page.index("Issued")
         assert amount(world.invoice.total, "EUR") in page
         assert total_of(world, world.customer) in page
+
+    def test_of_a_silent_host_say_that_the_usage_is_not_known(
+        self, reader: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            Host.objects.filter(name="web-1").update(
+                last_seen_at=world.as_of - timedelta(hours=2),
+                last_window_end=world.as_of - timedelta(hours=2),
+            )
+        page = words(reader, "/invoices/upcoming/")
+        assert "not known: web-1 is silent since" in page
+        assert "nothing has arrived yet" not in page
+        application = reverse("portal:application", args=[world.application.pk])
+        for url in ("/invoices/upcoming/", "/invoices/", application):
+            assert "web-1 is silent." in words(reader, url)
 
     def test_yet_to_come_are_announced(self, bare: Client) -> None:
         assert "No invoice yet" in words(bare, "/invoices/")
