@@ -130,7 +130,8 @@ class TestADay:
 
 
 class TestABucket:
-    @pytest.mark.parametrize("start", ["20200101T0000Z", "20261023T1403Z", "20261399T9999Z"])
+    @pytest.mark.parametrize("start", ["20200101T0000Z", "20261023T1403Z", "20261399T9999Z",
+                                       "00010101T0000Z", "99991231T2355Z"])  # fmt: skip
     def test_outside_the_line_does_not_exist(
         self, reader: Client, line_url: str, start: str
     ) -> None:

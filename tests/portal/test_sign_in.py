@@ -129,6 +129,9 @@ class TestSwitching:
         assert "Pine Mail</strong>" not in page
         assert "No customer matches" in staff.get("/switch/", {"q": "zzz"}).content.decode()
 
+    def test_finds_them_whatever_else_is_typed(self, staff: Client) -> None:
+        assert "Reed Shop" in staff.get("/switch/", {"q": "re\0ed"}).content.decode()
+
     def test_does_not_let_a_customers_member_read_another(
         self, reader: Client, world: World
     ) -> None:
