@@ -13,7 +13,7 @@ from django.utils.html import escape
 
 from billing.models import Invoice
 from billing.operations import close_due
-from metering.models import Host
+from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
@@ -155,6 +155,16 @@ class TestRoles:
         assert signed_in(tenant, "billing").post(page).status_code == 302
         with tenant_scope(tenant.pk):
             assert Invoice.objects.get().number == 1
+
+    @pytest.mark.parametrize("role", Member.Role.values)
+    def test_see_which_instances_run_where(self, tenant: Tenant, role: str) -> None:
+        with tenant_scope(tenant.pk):
+            shop = begin_story().shop
+            host = Host.objects.create(name="web-1", environment=shop.environment)
+            Instance.objects.create(application=shop, host=host, name="shop@7.service")
+        client = signed_in(tenant, role)
+        for thing in (host, shop):
+            assert b"shop@7.service" in client.get(url(type(thing), "change", thing.pk)).content
 
     def test_viewers_issue_nothing(self, tenant: Tenant) -> None:
         viewer = signed_in(tenant, "viewer")
