@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Invoice, Plan, PlanVersion, Subscription
+from billing.models import Plan, PlanVersion, Subscription
 from billing.operations import close_due
 from metering.admin import host_status
 from metering.models import Application, Assignment, Host, HostKey
@@ -145,21 +145,6 @@ class TestHosts:
             host.last_seen_at = now
             assert host_status(host, now + timedelta(seconds=119)) == "live"
             assert host_status(host, now + timedelta(seconds=121)) == "silent"
-
-
-class TestInvoices:
-    def test_are_finalized_once(self, tenant: Tenant, owner: Client) -> None:
-        with tenant_scope(tenant.pk):
-            begin_story()
-            (draft,) = close_due(as_of=NOVEMBER)
-        page = reverse("admin:billing_invoice_finalize_one", args=[draft.pk])
-        assert b"can never be changed" in owner.get(page).content
-        assert owner.post(page).status_code == 302
-        assert owner.post(page).status_code == 403
-        form = {"action": "finalize", "_selected_action": str(draft.pk)}
-        owner.post(reverse("admin:billing_invoice_changelist"), form)
-        with tenant_scope(tenant.pk):
-            assert Invoice.objects.get().number == 1
 
 
 class TestPlans:
