@@ -226,7 +226,7 @@ class InvoiceAdmin(ScopedAdmin):
         invoice = self.get_object(request, object_id)
         if invoice is None or invoice.status != Invoice.Status.DRAFT:
             return []
-        actions: list[Any] = super().get_actions_detail(request, object_id)
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return actions
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -19,6 +19,7 @@ from unfold.widgets import (
 )
 
 from tenants.admin_pages import (
+    MarkedAdmin,
     ScopedAdmin,
     ScopedForm,
     action,
@@ -106,7 +107,7 @@ class TenantAdmin(ScopedAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ScopedAdmin):
+class CustomerAdmin(MarkedAdmin):
     class Form(ScopedForm):
         time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
@@ -198,7 +199,7 @@ class PolicyAdmin(ScopedAdmin):
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ScopedAdmin):
+class EnvironmentAdmin(MarkedAdmin):
     empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
     list_display = ("shown_name", "policy", "default_customer", "created_at")
     list_filter = ("policy", "generated")

@@ -41,6 +41,7 @@ else:
 
 __all__ = [
     "EditableInline",
+    "MarkedAdmin",
     "ReadOnlyInline",
     "ScopedAdmin",
     "ScopedForm",
@@ -87,6 +88,21 @@ class ScopedAdmin(_ModelAdmin):
         if isinstance(field, forms.SplitDateTimeField):
             in_tenants_zone(field)
         return field
+
+
+class MarkedAdmin(ScopedAdmin):
+    """Pages of what the demo can make too: one that it made says so."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_fields(request, obj))
+        return ("origin", *fields) if obj is not None and obj.generated else fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("origin", *super().get_readonly_fields(request, obj))
+
+    @display(description="Origin")
+    def origin(self, made: Any) -> SafeString | str:
+        return name_with_badge("", made.generated)
 
 
 class EditableInline(_StackedInline):
