@@ -106,6 +106,26 @@ class TestEveryPage:
         assert signed_in(None).get(url(model, "changelist")).status_code == 403
 
 
+class TestTheSidebar:
+    def test_leads_the_installations_owner_to_no_refusal(self, tenant: Tenant) -> None:
+        page = signed_in(None).get(reverse("admin:index")).content.decode()
+        assert f'href="{url(Tenant, "changelist")}"' in page
+        for model in MODELS:
+            assert f'href="{url(model, "changelist")}"' not in page
+
+    def test_leads_a_viewer_everywhere(self, tenant: Tenant) -> None:
+        page = signed_in(tenant, "viewer").get(reverse("admin:index")).content.decode()
+        for model in (Host, Invoice, Customer, Member):
+            assert f'href="{url(model, "changelist")}"' in page
+
+    def test_has_a_way_back_on_error_pages(self, tenant: Tenant) -> None:
+        client = signed_in(tenant, "viewer")
+        for missing in ("/admin/nothing/", url(Member, "add")):
+            page = client.get(missing).content.decode()
+            assert "To the admin" in page
+        assert "To the overview" in client.get("/nothing/").content.decode()
+
+
 class TestChoices:
     def test_are_the_tenants_own(self, tenant: Tenant, other_tenant: Tenant) -> None:
         fill(tenant, "ours")

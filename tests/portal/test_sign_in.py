@@ -6,7 +6,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from portal.sign_in_limit import FAILURES_MAX
-from tenants.models import Member, Tenant
+from tenants.models import Member, Tenant, User
 from tenants.scope import tenant_scope
 from tests.portal.world import PASSWORD, World, make_person
 
@@ -165,3 +165,10 @@ class TestSomeoneWithoutAnAccount:
         response = client.get("/")
         assert response.status_code == 403
         assert "No account to show" in response.content.decode()
+
+    def test_who_owns_the_installation_is_led_to_the_admin(
+        self, client: Client, world: World
+    ) -> None:
+        client.force_login(User.objects.create_superuser("root@host.example"))
+        assert client.get("/")["Location"] == reverse("admin:index")
+        assert client.get("/invoices/")["Location"] == reverse("admin:index")
