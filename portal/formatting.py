@@ -113,12 +113,13 @@ def unit_name(unit: str, value: Decimal) -> str:
     """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
     if unit == "one":
         return ""
-    return f"{unit}s" if unit.endswith(("-hour", "-second")) and value != 1 else unit
+    counted = unit.endswith(("-hour", "-second")) or unit == "byte"
+    return f"{unit}s" if counted and value != 1 else unit
 
 
 def raw_quantity(meter: str, raw: Decimal | int) -> str:
-    """The meter's own integer with its unit: 72,000,000,000 µs."""
-    return f"{exact(raw)}{NBSP}{raw_unit_of(meter)}"
+    """The meter's own integer with its unit: 72,000,000,000 µs, 512 bytes."""
+    return f"{exact(raw)}{NBSP}{unit_name(raw_unit_of(meter), Decimal(raw))}"
 
 
 def share(part: Decimal, whole: Decimal) -> str:
