@@ -51,6 +51,11 @@ class TestSigningIn:
         assert "do not belong together" in page
         assert "wrong" not in page
 
+    def test_ties_each_complaint_to_its_field(self, client: Client) -> None:
+        page = client.post(SIGN_IN, {"username": "", "password": "x"}).content.decode()
+        assert 'aria-describedby="username-error"' in page
+        assert 'class="error" role="alert" id="username-error"' in page
+
     def test_is_refused_after_too_many_failures_even_with_the_password(
         self, client: Client
     ) -> None:
