@@ -1,7 +1,7 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
 import zoneinfo
-from typing import Any
+from typing import Any, ClassVar
 
 import django.contrib.auth.admin  # noqa: F401
 from django import forms
@@ -9,7 +9,9 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
@@ -62,7 +64,7 @@ class _ZoneField(forms.ChoiceField):
 class TenantForm(ScopedForm):
     """A tenant; a new one names its owner, who then invites everyone else."""
 
-    time_zone = _ZoneField()
+    time_zone = _ZoneField(initial="UTC")
     owner = forms.EmailField(
         required=False,
         widget=UnfoldAdminEmailInputWidget,
@@ -193,7 +195,15 @@ def _show_password(request: HttpRequest, user: User, password: str | None) -> No
 
 @admin.register(Policy)
 class PolicyAdmin(ScopedAdmin):
-    empty_hint = "A policy says how often hosts are read and when a host counts as silent."
+    class Form(ScopedForm):
+        class Meta:
+            help_texts: ClassVar = {
+                "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
+                "agent's own interval.",
+            }
+
+    form = Form
+    empty_hint = "A policy says when a host counts as silent."
     list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
     search_fields = ("name",)
 
@@ -227,6 +237,15 @@ class IssueTokenForm(forms.Form):
         # Not in the declaration: there the query would run outside of any tenant.
         environments = Environment.objects.filter(generated=False)
         self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
+        self.has_choice = environments.exists()
+
+
+def _environment_hint() -> SafeString:
+    return format_html(
+        'A host enrols into an environment, and there is none yet. <a class="text-primary-600 '
+        'underline dark:text-primary-500" href="{}">Add an environment</a> first.',
+        reverse("admin:tenants_environment_add"),
+    )
 
 
 class _Credentials(ScopedAdmin):
@@ -285,7 +304,9 @@ class EnrolmentTokenAdmin(_Credentials):
                 request,
                 form,
                 title="Issue an enrolment token",
-                text="It lets one host enrol, once, within an hour. It is shown only once.",
+                text="It lets one host enrol, once, within an hour. It is shown only once."
+                if form.has_choice
+                else _environment_hint(),
                 submit="Issue token",
             )
         token = issue_enrolment_token(form.cleaned_data["environment"], as_of=timezone.now())
@@ -310,7 +331,7 @@ class IssueKeyForm(forms.Form):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(_Credentials):
-    empty_hint = "Issue one above for a program that reads usage or sends events."
+    empty_hint = "Issue one above, ahead of the events API: nothing accepts keys yet."
     list_display = ("name", "status", "created_at", "last_used")
     search_fields = ("name",)
     fields = ("name", "status", "created_at", "last_used_at", "revoked_at")
@@ -334,7 +355,8 @@ class ApiKeyAdmin(_Credentials):
                 request,
                 form,
                 title="Issue an API key",
-                text="It gives a program access to this tenant. It is shown only once.",
+                text="It is for the events API to come: nothing accepts keys yet. It is shown "
+                "only once.",
                 submit="Issue key",
             )
         return secret_page(

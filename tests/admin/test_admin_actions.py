@@ -52,6 +52,21 @@ class TestSecrets:
         with tenant_scope(tenant.pk):
             assert ApiKey.objects.get().revoked_at is not None
 
+    def test_need_an_environment_to_enrol_into(self, tenant: Tenant, owner: Client) -> None:
+        issue = reverse("admin:tenants_enrolmenttoken_issue")
+        add = reverse("admin:tenants_environment_add")
+        assert "Add an environment" not in owner.get(issue).content.decode()
+        with tenant_scope(tenant.pk):
+            Environment.objects.update(generated=True)
+        page = owner.get(issue).content.decode()
+        assert f'href="{add}">Add an environment</a>' in page
+
+    def test_promise_no_use_that_does_not_exist(self, tenant: Tenant, owner: Client) -> None:
+        page = owner.get(reverse("admin:tenants_apikey_issue")).content.decode()
+        assert "nothing accepts keys yet" in page
+        policy = owner.get(reverse("admin:tenants_policy_add")).content.decode()
+        assert "reads its host at the agent's own interval" in policy
+
 
 class TestMembers:
     def test_a_new_persons_password_is_shown_once(self, tenant: Tenant, owner: Client) -> None:
@@ -225,6 +240,13 @@ class TestHosts:
             assert mark in page.content.decode()
         page = owner.get(reverse("admin:metering_host_change", args=[real.pk]))
         assert mark not in page.content.decode()
+
+    def test_are_called_by_their_own_name(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            host = Host.objects.create(name="vm", environment=Environment.objects.get())
+        page = owner.get(reverse("admin:metering_host_change", args=[host.pk])).content.decode()
+        assert not re.search(r">\s*Vm\s*<", page)
+        assert re.search(r">\s*vm\s*</a>", page)
 
 
 class TestPlans:

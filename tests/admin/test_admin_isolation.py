@@ -106,6 +106,11 @@ class TestEveryPage:
         assert signed_in(None).get(url(model, "changelist")).status_code == 403
 
 
+def test_a_new_tenant_is_in_utc_until_another_zone_is_chosen(tenant: Tenant) -> None:
+    page = signed_in(None).get(reverse("admin:tenants_tenant_add")).content.decode()
+    assert '<option value="UTC" selected>' in page
+
+
 class TestTheSidebar:
     def test_leads_the_installations_owner_to_no_refusal(self, tenant: Tenant) -> None:
         page = signed_in(None).get(reverse("admin:index")).content.decode()
