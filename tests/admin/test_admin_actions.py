@@ -221,7 +221,7 @@ class TestHosts:
                 name="web-1", environment=Environment.objects.get(), last_window_end=at(10, 1, 1)
             )
         page = owner.get(reverse("admin:metering_host_change", args=[host.pk])).content.decode()
-        assert re.search(r"1 Oct 2026, 06:30|6:30|06:30", page)
+        assert "2026-10-01 06:30" in page
         assert "+00:00" not in page
 
     def test_of_the_demo_are_marked_on_their_own_page(self, tenant: Tenant, owner: Client) -> None:
