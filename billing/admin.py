@@ -1,6 +1,7 @@
 """Subscriptions and invoices in the admin; plans stand in admin_plans."""
 
-from datetime import time, timedelta
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from billing import admin_plans  # noqa: F401 registers its pages
 from billing.amounts import written_amount
-from billing.core.periods import bucket_start
+from billing.core.periods import Period, bucket_start
 from billing.models import (
     Invoice,
     InvoiceLine,
@@ -28,11 +29,14 @@ from billing.operations import (
     finalize_invoice,
     recompute_draft,
 )
+from billing.queries import billable_periods
+from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
     ScopedForm,
     action,
+    chosen_again,
     display,
     form_page,
     name_with_badge,
@@ -94,12 +98,40 @@ class SubscriptionAdmin(ScopedAdmin):
 
 
 def shown_period(invoice: Invoice) -> str:
-    """The period in the customer's zone: its days, both included, or its instants."""
+    """The period in the customer's zone: its days, both included, or its instants where one of
+    them is no midnight."""
     zone = ZoneInfo(invoice.customer.time_zone)
     start, end = invoice.period_start.astimezone(zone), invoice.period_end.astimezone(zone)
-    if end.time() == time.min:
+    if start.time() == end.time() == time.min:
         return f"{start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}"
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} ({zone})"
+
+
+def known_usage(invoice: Invoice, as_of: datetime) -> str:
+    """How far the usage of an invoice's period is known, and who is silent."""
+    period = Period(invoice.period_start, invoice.period_end)
+    own = {usage.application_id for usage in billable_periods(invoice.customer, period)}
+    known = completeness(as_of, list(own))
+    if known.complete_to is None:
+        facts = [] if known.silent_hosts else ["no host has delivered usage"]
+    elif known.complete_to >= period.end:
+        facts = ["usage is complete"]
+    else:
+        facts = [f"usage is known up to {_minute(known.complete_to)}"]
+    for host in known.silent_hosts:
+        since = "" if host.complete_to is None else f" since {_minute(host.complete_to)}"
+        facts.append(f"{host.name} is silent{since}")
+    return ", ".join(facts)
+
+
+def _prospect(invoice: Invoice, as_of: datetime) -> str:
+    """What finalizing it would rest on."""
+    drafted = invoice.status == Invoice.Status.DRAFT
+    return known_usage(invoice, as_of) if drafted else "finalized already"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M}"
 
 
 class LineInline(ReadOnlyInline):
@@ -188,17 +220,27 @@ class InvoiceAdmin(ScopedAdmin):
         return obj is None and bool(super().has_change_permission(request, obj))
 
     def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        drafts = Invoice.objects.filter(pk=object_id, status=Invoice.Status.DRAFT)
-        return self.has_change_permission(request) and drafts.exists()
+        return self.has_change_permission(request)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        invoice = self.get_object(request, object_id)
+        if invoice is None or invoice.status != Invoice.Status.DRAFT:
+            return []
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return actions
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     @admin.action(description="Finalize: number them for good", permissions=["change"])
-    def finalize(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
-        drafts = invoices.filter(status=Invoice.Status.DRAFT)
-        for draft in drafts.order_by("period_start", "customer__name"):
-            self._finalize(request, draft)
+    def finalize(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> HttpResponse | None:
+        chosen = list(invoices.order_by("period_start", "customer__name"))
+        drafts = [each for each in chosen if each.status == Invoice.Status.DRAFT]
+        if drafts and "confirmed" not in request.POST:
+            return self._finalize_page(request, chosen, chosen_again("finalize", chosen))
+        done = [self._finalize(request, draft) for draft in drafts].count(True)
+        messages.info(request, f"Finalized: {done}, were so already: {len(chosen) - len(drafts)}.")
+        return None
 
     @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
     def recompute(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
@@ -219,28 +261,47 @@ class InvoiceAdmin(ScopedAdmin):
         invoice = self.get_object(request, object_id)
         if invoice is None:
             return HttpResponseRedirect(reverse("admin:billing_invoice_changelist"))
-        if request.method == "POST":
-            self._finalize(request, invoice)
-            return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+        if invoice.status == Invoice.Status.DRAFT and request.method != "POST":
+            return self._finalize_page(request, [invoice])
+        self._finalize(request, invoice)
+        return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+
+    def _finalize_page(
+        self,
+        request: HttpRequest,
+        chosen: Sequence[Invoice],
+        hidden: Sequence[tuple[str, str]] = (),
+    ) -> HttpResponse:
+        one, as_of = len(chosen) == 1, timezone.now()
         return form_page(
             self,
             request,
             forms.Form(),
-            title="Finalize this invoice?",
-            text="It is rated once more from the newest usage, gets the next number and can never "
-            "be changed afterwards.",
-            objects=[f"{invoice.customer}: {shown_period(invoice)}"],
+            title="Finalize this invoice?" if one else f"Finalize {len(chosen)} invoices?",
+            text="Each draft is rated once more from the newest usage, gets the next number and "
+            "can never be changed afterwards.",
+            objects=[
+                f"{each.customer}: {shown_period(each)} ({_prospect(each, as_of)})"
+                for each in chosen
+            ],
+            hidden=hidden,
             submit="Finalize",
         )
 
-    def _finalize(self, request: HttpRequest, invoice: Invoice) -> None:
+    def _finalize(self, request: HttpRequest, invoice: Invoice) -> bool:
+        """Whether the invoice was finalized just now; a message says how it went."""
+        as_of = timezone.now()
         try:
-            done = finalize_invoice(invoice, as_of=timezone.now())
+            done = finalize_invoice(invoice, as_of=as_of)
         except UsageNotRolledUp as refusal:
             messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
-            return
+            return False
+        if done.finalized_at != as_of:
+            messages.info(request, f"{done} is finalized already.")
+            return False
         self.log_change(request, done, f"Finalized with number {done.number}.")
         messages.success(
             request,
             f"{done}: {done.customer}, {written_amount(done.total, done.currency)}",
         )
+        return True

@@ -2,20 +2,23 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from hostmeter_agent.wire import METERS
 from unfold.widgets import (
     UnfoldAdminSelect2Widget,
     UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
 )
 
 from billing.core.currencies import UnknownCurrency, currency_of
@@ -28,9 +31,7 @@ from billing.models import (
     PlanVersion,
     Price,
 )
-from billing.operations import (
-    copy_plan_version,
-)
+from billing.operations import VersionNotUsable, copy_plan_version
 from billing.prices import TierNotReadable, price_spec
 from billing.queries import is_used
 from tenants.admin_pages import (
@@ -41,7 +42,19 @@ from tenants.admin_pages import (
     action,
     display,
     form_page,
+    in_tenants_zone,
+    sentence,
 )
+
+if TYPE_CHECKING:
+    _InlineFormSet = BaseInlineFormSet[Price, PlanVersion, forms.ModelForm[Price]]
+else:
+    _InlineFormSet = BaseInlineFormSet
+
+
+def _number_input() -> UnfoldAdminTextInputWidget:
+    # A browser's number field sends nothing at all in place of what is no number.
+    return UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
 
 
 class PriceForm(ScopedForm):
@@ -59,6 +72,7 @@ class PriceForm(ScopedForm):
     class Meta:
         model = Price
         fields = ("label", "meter", "unit", "kind", "unit_price", "tiers", "allowance")
+        widgets: ClassVar = {"unit_price": _number_input(), "allowance": _number_input()}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -71,6 +85,7 @@ class PriceForm(ScopedForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        self._require_only_its_kind(data)
         if self.errors:
             return data
         price = Price(**{name: data[name] for name in self._meta.fields or ()})
@@ -81,6 +96,15 @@ class PriceForm(ScopedForm):
             self.add_error(_field_of(refusal), str(refusal))
         return data
 
+    def _require_only_its_kind(self, data: dict[str, Any]) -> None:
+        graduated = data.get("kind") == Price.Kind.GRADUATED
+        if graduated and data.get("unit_price") is not None:
+            self.add_error(
+                "unit_price", "A graduated price has its prices in the tiers; leave this empty."
+            )
+        if not graduated and data.get("tiers"):
+            self.add_error("tiers", "A price per unit has no tiers; leave this empty.")
+
 
 def _field_of(refusal: Exception) -> str:
     if isinstance(refusal, UnitDoesNotFit):
@@ -88,9 +112,19 @@ def _field_of(refusal: Exception) -> str:
     return "tiers" if isinstance(refusal, TierNotReadable | TiersNotUsable) else "unit_price"
 
 
+class PriceFormSet(_InlineFormSet):
+    """A version's prices: at least one."""
+
+    default_error_messages: ClassVar = {
+        **_InlineFormSet.default_error_messages,
+        "too_few_forms": "A version without prices would bill nothing; keep at least one.",
+    }
+
+
 class PriceInline(EditableInline):
     model = Price
     form = PriceForm
+    formset = PriceFormSet
     extra = 0
     min_num = 1
     fields = (
@@ -99,6 +133,9 @@ class PriceInline(EditableInline):
         ("kind", "unit_price", "allowance"),
         "tiers",
     )
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        return super().get_formset(request, obj, **{"validate_min": True, **options})
 
 
 class VersionInline(ReadOnlyInline):
@@ -110,7 +147,11 @@ class VersionInline(ReadOnlyInline):
     @display(description="Version")
     def link(self, version: PlanVersion) -> SafeString:
         page = reverse("admin:billing_planversion_change", args=[version.pk])
-        return format_html('<a href="{}" class="text-primary-600">v{}</a>', page, version.number)
+        return format_html(
+            '<a href="{}" class="text-primary-600 dark:text-primary-500">v{}</a>',
+            page,
+            version.number,
+        )
 
     @display(description="Prices")
     def price_count(self, version: PlanVersion) -> int:
@@ -121,9 +162,49 @@ class NewVersionForm(forms.Form):
     """When the prices that are about to be edited take effect."""
 
     effective_from = forms.SplitDateTimeField(
+        label="Effective from",
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text="Billing periods that start at or after this moment are rated with it.",
     )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field = self.fields["effective_from"]
+        if isinstance(field, forms.SplitDateTimeField):
+            in_tenants_zone(field)
+
+
+class PlanVersionForm(ScopedForm):
+    """When a version takes effect: after the ones before it and before the ones after it."""
+
+    class Meta:
+        model = PlanVersion
+        fields = ("plan", "effective_from")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        plan = data.get("plan") or (None if self.instance._state.adding else self.instance.plan)
+        start = data.get("effective_from")
+        if plan is None or start is None:
+            return data
+        others = PlanVersion.objects.filter(plan=plan).exclude(pk=self.instance.pk)
+        before, after = others, others.none()
+        if not self.instance._state.adding:
+            before = others.filter(number__lt=self.instance.number)
+            after = others.filter(number__gt=self.instance.number)
+        last = before.aggregate(start=Max("effective_from"))["start"]
+        following = after.aggregate(start=Min("effective_from"))["start"]
+        if last is not None and start < last:
+            self._refuse("before", last)
+        elif following is not None and start > following:
+            self._refuse("after", following)
+        return data
+
+    def _refuse(self, which: str, start: datetime) -> None:
+        self.add_error(
+            "effective_from",
+            f"The version {which} takes effect on {timezone.localtime(start):%Y-%m-%d %H:%M}.",
+        )
 
 
 class PlanForm(ScopedForm):
@@ -184,7 +265,8 @@ class PlanAdmin(ScopedAdmin):
                 f"{reverse('admin:billing_planversion_add')}?plan={plan.pk}"
             )
         form = NewVersionForm(request.POST or None)
-        if not (request.method == "POST" and form.is_valid()):
+        version = self._copied(plan, form) if request.method == "POST" else None
+        if version is None:
             return form_page(
                 self,
                 request,
@@ -194,15 +276,25 @@ class PlanAdmin(ScopedAdmin):
                 "Until an invoice uses it, it stays editable.",
                 submit="Create",
             )
-        version = copy_plan_version(plan, effective_from=form.cleaned_data["effective_from"])
         self.log_change(request, plan, f"Added version {version.number}.")
         return HttpResponseRedirect(reverse("admin:billing_planversion_change", args=[version.pk]))
+
+    def _copied(self, plan: Plan, form: NewVersionForm) -> PlanVersion | None:
+        """The new version; None where the form says why there is none."""
+        if not form.is_valid():
+            return None
+        try:
+            return copy_plan_version(plan, effective_from=form.cleaned_data["effective_from"])
+        except VersionNotUsable as refusal:
+            form.add_error("effective_from", sentence(refusal))
+            return None
 
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ScopedAdmin):
     """A version's prices. Once an invoice has used it, it is for reading."""
 
+    form = PlanVersionForm
     empty_hint = "Add a plan first; each change of its prices is a version."
     list_display = ("plan", "number", "effective_from", "editable")
     list_filter = ("plan",)

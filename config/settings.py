@@ -1,9 +1,11 @@
 """Django settings. Everything that differs between installations is read from the environment;
 docs/operating.md lists the variables."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from celery.schedules import crontab
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
@@ -169,12 +171,25 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
 }
 
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    """Whether the sidebar leads somewhere, rather than to a refusal."""
+    return lambda request: request.user.has_perm(permission)
+
+
 UNFOLD = {
     "SITE_TITLE": "Hostmeter",
     "SITE_HEADER": "Hostmeter",
     "SITE_SUBHEADER": "tenants.admin_pages.site_subheader",
     "SITE_URL": "/",
     "SITE_SYMBOL": "speed",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("portal/mark.svg"),
+        },
+    ],
     # The portal's blue, from its lightest to its darkest.
     "COLORS": {
         "primary": {
@@ -182,8 +197,8 @@ UNFOLD = {
             "100": "#dbe6fb",
             "200": "#bfd2f8",
             "300": "#94b5f2",
-            "400": "#6490ea",
-            "500": "#3f6fdf",
+            "400": "#7ea3ee",
+            "500": "#6490ea",
             "600": "#1f4fbf",
             "700": "#1b429e",
             "800": "#1a3880",
@@ -203,11 +218,13 @@ UNFOLD = {
                         "title": "Hosts",
                         "icon": "dns",
                         "link": reverse_lazy("admin:metering_host_changelist"),
+                        "permission": _may_view("metering.view_host"),
                     },
                     {
                         "title": "Applications",
                         "icon": "apps",
                         "link": reverse_lazy("admin:metering_application_changelist"),
+                        "permission": _may_view("metering.view_application"),
                     },
                 ],
             },
@@ -218,16 +235,19 @@ UNFOLD = {
                         "title": "Customers",
                         "icon": "groups",
                         "link": reverse_lazy("admin:tenants_customer_changelist"),
+                        "permission": _may_view("tenants.view_customer"),
                     },
                     {
                         "title": "Environments",
                         "icon": "deployed_code",
                         "link": reverse_lazy("admin:tenants_environment_changelist"),
+                        "permission": _may_view("tenants.view_environment"),
                     },
                     {
                         "title": "Policies",
                         "icon": "policy",
                         "link": reverse_lazy("admin:tenants_policy_changelist"),
+                        "permission": _may_view("tenants.view_policy"),
                     },
                 ],
             },
@@ -238,16 +258,19 @@ UNFOLD = {
                         "title": "Plans",
                         "icon": "sell",
                         "link": reverse_lazy("admin:billing_plan_changelist"),
+                        "permission": _may_view("billing.view_plan"),
                     },
                     {
                         "title": "Subscriptions",
                         "icon": "autorenew",
                         "link": reverse_lazy("admin:billing_subscription_changelist"),
+                        "permission": _may_view("billing.view_subscription"),
                     },
                     {
                         "title": "Invoices",
                         "icon": "receipt_long",
                         "link": reverse_lazy("admin:billing_invoice_changelist"),
+                        "permission": _may_view("billing.view_invoice"),
                     },
                 ],
             },
@@ -258,21 +281,25 @@ UNFOLD = {
                         "title": "Tenants",
                         "icon": "domain",
                         "link": reverse_lazy("admin:tenants_tenant_changelist"),
+                        "permission": _may_view("tenants.view_tenant"),
                     },
                     {
                         "title": "Members",
                         "icon": "badge",
                         "link": reverse_lazy("admin:tenants_member_changelist"),
+                        "permission": _may_view("tenants.view_member"),
                     },
                     {
                         "title": "Enrolment tokens",
                         "icon": "key",
                         "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),
+                        "permission": _may_view("tenants.view_enrolmenttoken"),
                     },
                     {
                         "title": "API keys",
                         "icon": "vpn_key",
                         "link": reverse_lazy("admin:tenants_apikey_changelist"),
+                        "permission": _may_view("tenants.view_apikey"),
                     },
                 ],
             },

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from django.utils import timezone
+
 from metering.core.buckets import bucket_of
 from metering.models import Application, Assignment
 from metering.queries import first_usage_at
@@ -45,7 +47,7 @@ def _end_before(last: Assignment, start: datetime, as_of: datetime) -> None:
     if last.starts_at == start and start >= bucket_of(as_of):
         last.delete()
     elif last.starts_at >= start or (last.ends_at is not None and last.ends_at > start):
-        raise LaterAssignmentExists(f"{last} from {last.starts_at:%Y-%m-%d %H:%M} UTC")
+        raise LaterAssignmentExists(f"{last} from {_written(last.starts_at)}")
     elif last.ends_at is None:
         last.ends_at = start
         last.save(update_fields=["ends_at"])
@@ -75,10 +77,15 @@ def unassign_application(application: Application, *, as_of: datetime) -> Assign
         return None
     end = bucket_of(as_of)
     if current.starts_at > end:
-        raise AssignmentAlreadyOver(f"{current} starts at {current.starts_at:%Y-%m-%d %H:%M} UTC")
+        raise AssignmentAlreadyOver(f"{current} starts at {_written(current.starts_at)}")
     if current.starts_at == end:
         current.delete()
         return None
     current.ends_at = end
     current.save(update_fields=["ends_at"])
     return current
+
+
+def _written(moment: datetime) -> str:
+    """In the time zone of whoever asked: the tenant's in the admin, else UTC."""
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M %Z}"

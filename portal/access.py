@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
@@ -69,6 +69,9 @@ def customer_page(
 
     def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         member = membership_of(request)
+        if member is None and request.user.is_superuser:
+            # The installation's owner has no customer to read; the list of tenants is in the admin.
+            return redirect("admin:index")
         if member is None:
             return render(request, "portal/no_access.html", status=403)
         customer = chosen_customer(member, request.session.get(CUSTOMER_KEY))

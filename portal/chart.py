@@ -23,6 +23,7 @@ class Series:
 
     name: str
     values: tuple[Decimal, ...]
+    generated: bool = False
 
     @property
     def total(self) -> Decimal:
@@ -31,11 +32,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place on the time axis: `label` stands below it, `name` in its tooltip."""
+    """A place on the time axis: `label` stands below it, `name` in its tooltip. The axis names the
+    `group` (such as the month) where it begins."""
 
     label: str
     name: str
     is_open: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,9 @@ def _x_ticks(
     layout: Layout, slots: Sequence[Slot], places: Sequence[tuple[int, int]]
 ) -> tuple[Tick, ...]:
     every = max(-(-len(slots) // layout.labels_max), 1)
-    return tuple(
-        Tick(x + width // 2, slot.label)
-        for slot, (x, width) in list(zip(slots, places, strict=True))[::every]
-    )
+    ticks, group = [], ""
+    for slot, (x, width) in list(zip(slots, places, strict=True))[::every]:
+        text = slot.label if slot.group == group else f"{slot.label} {slot.group}"
+        ticks.append(Tick(x + width // 2, text))
+        group = slot.group
+    return tuple(ticks)

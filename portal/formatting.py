@@ -113,12 +113,13 @@ def unit_name(unit: str, value: Decimal) -> str:
     """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
     if unit == "one":
         return ""
-    return f"{unit}s" if unit.endswith(("-hour", "-second")) and value != 1 else unit
+    counted = unit.endswith(("-hour", "-second")) or unit == "byte"
+    return f"{unit}s" if counted and value != 1 else unit
 
 
 def raw_quantity(meter: str, raw: Decimal | int) -> str:
-    """The meter's own integer with its unit: 72,000,000,000 µs."""
-    return f"{exact(raw)}{NBSP}{raw_unit_of(meter)}"
+    """The meter's own integer with its unit: 72,000,000,000 µs, 512 bytes."""
+    return f"{exact(raw)}{NBSP}{unit_name(raw_unit_of(meter), Decimal(raw))}"
 
 
 def share(part: Decimal, whole: Decimal) -> str:
@@ -150,6 +151,17 @@ def day(moment: datetime, zone: tzinfo) -> str:
 def minute(moment: datetime, zone: tzinfo) -> str:
     """14:05, on a 24-hour clock."""
     return f"{moment.astimezone(zone):%H:%M}"
+
+
+def minute_lately(moment: datetime, as_of: datetime, zone: tzinfo) -> str:
+    """14:05 on the local day of `as_of`; on another one 23 Nov, 14:05, with the year if it is not
+    this one."""
+    local, now = moment.astimezone(zone), as_of.astimezone(zone)
+    if local.date() == now.date():
+        return minute(moment, zone)
+    if local.year == now.year:
+        return f"{local.day}{NBSP}{local:%b}, {minute(moment, zone)}"
+    return f"{day(moment, zone)}, {minute(moment, zone)}"
 
 
 def moment_in_full(moment: datetime, zone: tzinfo) -> str:

@@ -211,7 +211,11 @@ def bucket_rollups(
 
     Raises LineNotFound for a bucket that is not the customer's to pay.
     """
-    if not source.within(start, start + BUCKET):
+    try:
+        billed = source.within(start, start + BUCKET)
+    except OverflowError as impossible:
+        raise LineNotFound from impossible
+    if not billed:
         raise LineNotFound
     rows = rollups_of(source.application.pk, start, start + BUCKET, limit=_INSTANCES_MAX)
     return [row for row in rows if instance_id is None or row.instance_id == instance_id]

@@ -123,22 +123,26 @@ def day_slots(period: Period, zone: ZoneInfo, *, as_of: datetime) -> list[Slot]:
     """The chart's slots for a period's days; the running day is still open."""
     today = as_of.astimezone(zone).date()
     return [
-        Slot(label=str(day.day), name=f"{day.day} {day:%b}", is_open=day == today)
+        Slot(str(day.day), f"{day.day} {day:%b}", is_open=day == today, group=f"{day:%b}")
         for day in local_days(period, zone)
     ]
 
 
 def charges_chart(
-    charges: Iterable[DailyCharge], upcoming: UpcomingInvoice, zone: ZoneInfo
+    charges: Iterable[DailyCharge],
+    upcoming: UpcomingInvoice,
+    zone: ZoneInfo,
+    generated: Collection[UUID] = (),
 ) -> Chart:
-    """The period's charges, a bar for each day and a layer for each application."""
+    """The period's charges, a bar for each day and a layer for each application; those that are
+    `generated` are marked in the legend."""
     days = local_days(upcoming.period, zone)
     by_application: defaultdict[tuple[str, UUID], dict[date, Decimal]] = defaultdict(dict)
     for charge in charges:
         by_application[charge.name, charge.application_id][charge.day] = charge.amount
     series = [
-        Series(name, tuple(amounts.get(day, ZERO) for day in days))
-        for (name, _), amounts in sorted(by_application.items())
+        Series(name, tuple(amounts.get(day, ZERO) for day in days), application_id in generated)
+        for (name, application_id), amounts in sorted(by_application.items())
     ]
     slots = day_slots(upcoming.period, zone, as_of=upcoming.as_of)
 

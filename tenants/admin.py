@@ -1,7 +1,7 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
 import zoneinfo
-from typing import Any
+from typing import Any, ClassVar
 
 import django.contrib.auth.admin  # noqa: F401
 from django import forms
@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
@@ -20,6 +21,7 @@ from unfold.widgets import (
 
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
+    MarkedAdmin,
     ScopedAdmin,
     ScopedForm,
     action,
@@ -61,7 +63,7 @@ class _ZoneField(forms.ChoiceField):
 class TenantForm(ScopedForm):
     """A tenant; a new one names its owner, who then invites everyone else."""
 
-    time_zone = _ZoneField()
+    time_zone = _ZoneField(initial="UTC")
     owner = forms.EmailField(
         required=False,
         widget=UnfoldAdminEmailInputWidget,
@@ -111,7 +113,7 @@ class TenantAdmin(ScopedAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ScopedAdmin):
+class CustomerAdmin(MarkedAdmin):
     class Form(ScopedForm):
         time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
@@ -136,13 +138,21 @@ class CustomerAdmin(ScopedAdmin):
 
 @admin.register(Policy)
 class PolicyAdmin(ScopedAdmin):
-    empty_hint = "A policy says how often hosts are read and when a host counts as silent."
+    class Form(ScopedForm):
+        class Meta:
+            help_texts: ClassVar = {
+                "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
+                "agent's own interval.",
+            }
+
+    form = Form
+    empty_hint = "A policy says when a host counts as silent."
     list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
     search_fields = ("name",)
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ScopedAdmin):
+class EnvironmentAdmin(MarkedAdmin):
     empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
     list_display = ("shown_name", "policy", "default_customer", "created_at")
     list_filter = ("policy", "generated")
@@ -170,6 +180,15 @@ class IssueTokenForm(forms.Form):
         # Not in the declaration: there the query would run outside of any tenant.
         environments = Environment.objects.filter(generated=False)
         self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
+        self.has_choice = environments.exists()
+
+
+def _environment_hint() -> SafeString:
+    return format_html(
+        'A host enrols into an environment, and there is none yet. <a class="text-primary-600 '
+        'underline dark:text-primary-500" href="{}">Add an environment</a> first.',
+        reverse("admin:tenants_environment_add"),
+    )
 
 
 class _Credentials(ScopedAdmin):
@@ -228,7 +247,9 @@ class EnrolmentTokenAdmin(_Credentials):
                 request,
                 form,
                 title="Issue an enrolment token",
-                text="It lets one host enrol, once, within an hour. It is shown only once.",
+                text="It lets one host enrol, once, within an hour. It is shown only once."
+                if form.has_choice
+                else _environment_hint(),
                 submit="Issue token",
             )
         token = issue_enrolment_token(form.cleaned_data["environment"], as_of=timezone.now())
@@ -253,7 +274,7 @@ class IssueKeyForm(forms.Form):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(_Credentials):
-    empty_hint = "Issue one above for a program that reads usage or sends events."
+    empty_hint = "Issue one above, ahead of the events API: nothing accepts keys yet."
     list_display = ("name", "status", "created_at", "last_used")
     search_fields = ("name",)
     fields = ("name", "status", "created_at", "last_used_at", "revoked_at")
@@ -277,7 +298,8 @@ class ApiKeyAdmin(_Credentials):
                 request,
                 form,
                 title="Issue an API key",
-                text="It gives a program access to this tenant. It is shown only once.",
+                text="It is for the events API to come: nothing accepts keys yet. It is shown "
+                "only once.",
                 submit="Issue key",
             )
         return secret_page(

@@ -1,15 +1,18 @@
 """What all pages of the operators' admin share. The tenant's scope comes from TenantMiddleware, so
 every query, choice and object here is the tenant's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin
+from django.db.models import Field, Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -38,17 +41,21 @@ else:
 
 __all__ = [
     "EditableInline",
+    "MarkedAdmin",
     "ReadOnlyInline",
     "ScopedAdmin",
     "ScopedForm",
     "action",
     "ago",
+    "chosen_again",
     "display",
     "form_page",
     "in_a_tenant",
+    "in_tenants_zone",
     "in_words",
     "name_with_badge",
     "secret_page",
+    "sentence",
 ]
 
 
@@ -73,6 +80,29 @@ class ScopedAdmin(_ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return in_a_tenant(request) and bool(super().has_add_permission(request))
+
+    def formfield_for_dbfield(
+        self, db_field: "Field[Any, Any]", request: HttpRequest, **options: Any
+    ) -> forms.Field | None:
+        field: forms.Field | None = super().formfield_for_dbfield(db_field, request, **options)
+        if isinstance(field, forms.SplitDateTimeField):
+            in_tenants_zone(field)
+        return field
+
+
+class MarkedAdmin(ScopedAdmin):
+    """Pages of what the demo can make too: one that it made says so."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_fields(request, obj))
+        return ("origin", *fields) if obj is not None and obj.generated else fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("origin", *super().get_readonly_fields(request, obj))
+
+    @display(description="Origin")
+    def origin(self, made: Any) -> SafeString | str:
+        return name_with_badge("", made.generated)
 
 
 class EditableInline(_StackedInline):
@@ -102,6 +132,31 @@ class ReadOnlyInline(_TabularInline):
 def in_a_tenant(request: HttpRequest) -> bool:
     """Whether the request acts in a tenant, and not on the list of tenants."""
     return isinstance(request.user, User) and request.user.membership is not None
+
+
+def in_tenants_zone(field: forms.SplitDateTimeField) -> None:
+    """Says whose clock and which form a date with a time is written in, to screen readers too."""
+    zone = timezone.get_current_timezone_name()
+    hint = f"In the tenant's time zone, {zone}: 2026-01-31 and 14:05."
+    field.help_text = f"{field.help_text} {hint}".strip()
+    widget = field.widget
+    if isinstance(widget, forms.MultiWidget):
+        for part, name in zip(widget.widgets, ("date", "time"), strict=True):
+            part.attrs["aria-label"] = f"{field.label}: {name}"
+
+
+def chosen_again(action_name: str, chosen: Iterable[Model]) -> list[tuple[str, str]]:
+    """What a confirmation carries, so that the list's action then runs for the same objects."""
+    return [
+        ("action", action_name),
+        *((ACTION_CHECKBOX_NAME, str(each.pk)) for each in chosen),
+    ]
+
+
+def sentence(refusal: Exception) -> str:
+    """A refusal as a page says it: with a capital and a full stop."""
+    words = str(refusal)
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def form_page(

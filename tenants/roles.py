@@ -31,7 +31,8 @@ _CHANGES: dict[str, frozenset[str]] = {
     "billing": _BILLS,
     "viewer": frozenset(),
 }
-_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"tenants.tenant"}
+# Agents name instances; nobody writes them.
+_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"metering.instance", "tenants.tenant"}
 
 
 def staff_may(role: str, permission: str) -> bool:

@@ -46,17 +46,30 @@ def step(kind: StepKind, words: str, numbers: Mapping[str, Decimal | int]) -> St
     return Step(kind, words, written)
 
 
+def _in_words(quantity: Decimal, unit: Unit) -> str:
+    """1 CPU-hour, 20.5 CPU-hours, 3 GB; what is counted singly has no unit."""
+    if unit.name == "one":
+        return shortened(quantity)
+    plural = quantity != 1 and unit.name.endswith(("-hour", "-second"))
+    return f"{shortened(quantity)} {unit.name}{'s' if plural else ''}"
+
+
+def _raw_in_words(raw: int, unit: Unit) -> str:
+    plural = raw != 1 and unit.raw_unit == "byte"
+    return f"{raw} {unit.raw_unit}{'s' if plural else ''}"
+
+
 def measured(meter: str, aggregation: str, raw: int, unit: Unit) -> Step:
     """The quantity as the meter gave it."""
-    return step("measured", f"{meter}, {aggregation}: {raw} {unit.raw_unit}", {"raw": raw})
+    return step("measured", f"{meter}, {aggregation}: {_raw_in_words(raw, unit)}", {"raw": raw})
 
 
 def converted(raw: int, unit: Unit) -> Step:
     """The same quantity in the price's unit."""
     quantity = in_unit(raw, unit)
     words = (
-        f"{raw} {unit.raw_unit} ÷ {unit.raw_per_unit} {unit.raw_unit} per {unit.name} "
-        f"= {shortened(quantity)} {unit.name}"
+        f"{_raw_in_words(raw, unit)} ÷ {_raw_in_words(unit.raw_per_unit, unit)} per {unit.name} "
+        f"= {_in_words(quantity, unit)}"
     )
     numbers: dict[str, Decimal | int] = {
         "raw": raw,
@@ -69,9 +82,7 @@ def converted(raw: int, unit: Unit) -> Step:
 def earlier(used_before: int, unit: Unit) -> Step:
     """How much of the price other applications used before this one in the line order."""
     quantity = in_unit(used_before, unit)
-    words = (
-        f"Other applications before this one on the invoice used {shortened(quantity)} {unit.name}"
-    )
+    words = f"Other applications before this one on the invoice used {_in_words(quantity, unit)}"
     return step("earlier", words, {"raw": used_before, "quantity": quantity})
 
 
@@ -81,8 +92,8 @@ def included(allowance: Decimal, amount: RatedAmount, unit: Unit) -> Step:
     here = in_unit(amount.raw_included, unit)
     billable = in_unit(amount.raw_billable, unit)
     words = (
-        f"Included {shortened(allowance)} {unit.name}: {shortened(before)} used before, "
-        f"{shortened(here)} used here, {shortened(billable)} {unit.name} left to pay"
+        f"Included {_in_words(allowance, unit)}: {shortened(before)} used before, "
+        f"{shortened(here)} used here, {_in_words(billable, unit)} left to pay"
     )
     numbers = {
         "allowance": allowance,
@@ -96,7 +107,7 @@ def included(allowance: Decimal, amount: RatedAmount, unit: Unit) -> Step:
 def priced(part: TierSlice, unit: Unit, currency: str, *, tiered: bool) -> Step:
     """One tier's slice (or the whole, for a price without tiers) at its price."""
     quantity = in_unit(part.raw, unit)
-    words = f"{shortened(quantity)} {unit.name} at {plain(part.unit_price)} {currency}"
+    words = f"{_in_words(quantity, unit)} at {plain(part.unit_price)} {currency}"
     if part.flat_fee:
         words += f" plus a fee of {plain(part.flat_fee)} {currency}"
     words += f" = {shortened(part.amount)} {currency}"
@@ -119,10 +130,9 @@ def priced(part: TierSlice, unit: Unit, currency: str, *, tiered: bool) -> Step:
 
 
 def _tier_in_words(part: TierSlice, unit: Unit) -> str:
-    words = f"Tier {part.number}, above {plain(part.above)}"
-    if part.up_to is not None:
-        words += f" up to {plain(part.up_to)}"
-    return f"{words} {unit.name}"
+    if part.up_to is None:
+        return f"Tier {part.number}, above {_in_words(part.above, unit)}"
+    return f"Tier {part.number}, above {plain(part.above)} up to {_in_words(part.up_to, unit)}"
 
 
 def unrounded(amount: Decimal, currency: str) -> Step:

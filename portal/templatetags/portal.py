@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from portal import formatting
 
@@ -29,6 +30,12 @@ _STEP_NAMES = {
 @register.simple_tag
 def money(value: Decimal | int, currency: str) -> str:
     return formatting.amount(Decimal(value), currency)
+
+
+@register.simple_tag
+def least(currency: str) -> str:
+    """The smallest amount that can be paid: €0.01."""
+    return formatting.amount(currency_of(currency).minor_unit, currency)
 
 
 @register.simple_tag
@@ -67,6 +74,12 @@ def raw(meter: str, value: int | Decimal) -> str:
 @register.filter
 def exact(value: Decimal | int) -> str:
     return formatting.exact(value)
+
+
+@register.filter
+def unit_of(unit: str, value: Decimal) -> str:
+    """The unit as it is written after `value`."""
+    return formatting.unit_name(unit, value)
 
 
 @register.filter
@@ -116,6 +129,13 @@ def _time(moment: datetime, shown: str) -> SafeString:
 def clock(moment: datetime) -> SafeString:
     """14:05."""
     return _time(moment, formatting.minute(moment, timezone.get_current_timezone()))
+
+
+@register.simple_tag
+def lately(moment: datetime, as_of: datetime) -> SafeString:
+    """20:00 today; 23 Nov, 20:00 on another day."""
+    zone = timezone.get_current_timezone()
+    return _time(moment, formatting.minute_lately(moment, as_of, zone))
 
 
 @register.simple_tag

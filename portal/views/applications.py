@@ -11,6 +11,7 @@ from hostmeter_agent.wire import METERS
 
 from billing.queries import upcoming_invoice
 from portal.access import Reader, customer_page
+from portal.freshness import freshness_of
 from portal.queries import (
     application_rows,
     applications_of,
@@ -59,6 +60,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
         "section": "applications",
         "application": application,
         "hosts": hosts_of(application),
+        "freshness": freshness_of([application_id], as_of=reader.as_of),
         "period": period,
         "upcoming": upcoming,
         "charge": next((each for each in charges if each.application_id == application_id), None),

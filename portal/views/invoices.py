@@ -1,6 +1,7 @@
 """The invoices, issued and upcoming, with their lines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Final
@@ -12,11 +13,13 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from billing.core.money import sum_amounts
+from billing.core.rating import RatedLine
 from billing.models import InvoiceLine
 from billing.queries import upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
-from portal.queries import applications_named, invoices_of, lines_of
+from portal.freshness import Freshness, freshness_of
+from portal.queries import applications_named, applications_of, invoices_of, lines_of
 
 _PER_PAGE: Final = 36
 
@@ -27,6 +30,7 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
     context = {
         "reader": reader,
         "section": "invoices",
+        "freshness": _freshness(reader),
         "upcoming": upcoming_invoice(reader.customer, as_of=reader.as_of),
         "invoices": Paginator(invoices_of(reader.customer), _PER_PAGE).get_page(
             request.GET.get("page")
@@ -39,13 +43,20 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_safe
 def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
     upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
-    context = {"reader": reader, "section": "invoices", "upcoming": upcoming}
+    context: dict[str, object] = {
+        "reader": reader,
+        "section": "invoices",
+        "freshness": _freshness(reader),
+        "upcoming": upcoming,
+    }
     if upcoming is not None:
         charges = upcoming.by_application()
         named = applications_named([each.application_id for each in charges])
         context |= {
             "currency": upcoming.currency.code,
-            "groups": [(named[each.application_id], each.amount, each.lines) for each in charges],
+            "groups": [
+                _group(named[each.application_id], each.amount, each.lines) for each in charges
+            ],
             "line_count": len(upcoming.lines),
         }
     return render(request, "portal/upcoming.html", context)
@@ -68,13 +79,38 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
     return render(request, "portal/invoice.html", context)
 
 
-def _by_application(
-    lines: Sequence[InvoiceLine],
-) -> list[tuple[Application, Decimal, list[InvoiceLine]]]:
+def _freshness(reader: Reader) -> Freshness:
+    own = applications_of(reader.customer).values_list("pk", flat=True)
+    return freshness_of(list(own), as_of=reader.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class LineGroup:
+    """One application's lines; those that come to nothing payable stand apart, as `small`."""
+
+    application: Application
+    amount: Decimal
+    lines: list[RatedLine | InvoiceLine]
+    small: list[RatedLine | InvoiceLine]
+
+
+def _group(
+    application: Application, amount: Decimal, lines: Sequence[RatedLine | InvoiceLine]
+) -> LineGroup:
+    return LineGroup(
+        application,
+        amount,
+        lines=[line for line in lines if line.amount],
+        small=[line for line in lines if not line.amount],
+    )
+
+
+def _by_application(lines: Sequence[InvoiceLine]) -> list[LineGroup]:
     """Each application with its amount and lines, dearest first."""
     ordered = sorted(lines, key=lambda line: (line.application.name, line.application_id))
     groups = []
     for _, group in groupby(ordered, key=lambda line: line.application_id):
         own = list(group)
-        groups.append((own[0].application, sum_amounts([line.amount for line in own]), own))
-    return sorted(groups, key=lambda each: (-each[1], each[0].name))
+        amount = sum_amounts([line.amount for line in own])
+        groups.append(_group(own[0].application, amount, own))
+    return sorted(groups, key=lambda each: (-each.amount, each.application.name))

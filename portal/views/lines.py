@@ -16,7 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from billing.models import PlanVersion
+from billing.models import PlanVersion, Price
 from billing.prices import price_spec
 from metering.queries import samples_of
 from portal import proof
@@ -130,9 +130,13 @@ def _line(
     by_day = quantities_by_day(source.own, source.meter, reader.customer.time_zone)
     total = source.combined(list(by_day.values()))
     version: PlanVersion = source.price.plan_version
+    shares = bool(source.price.allowance) or source.price.kind == Price.Kind.GRADUATED
     context = _context(reader, found) | {
         "figures": figures,
         "rate": price_spec(source.price),
+        "shares_its_price": shares,
+        # What others used matters where an allowance or tiers are shared with them.
+        "steps": [step for step in figures.steps if shares or step["kind"] != "earlier"],
         "plan_version": version,
         "days": [(day, quantity, Decimal(quantity)) for day, quantity in by_day.items()],
         "buckets": proof.bucket_count(source.own),

@@ -1,37 +1,37 @@
 """The first page: what the current period costs so far, and how fresh that figure is."""
 
-from datetime import datetime, timedelta
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from billing.core.money import sum_amounts
 from billing.queries import MonthToDate, month_to_date
-from metering.queries import Completeness, completeness
 from portal.access import Reader, customer_page
+from portal.freshness import freshness_of
 from portal.queries import applications_named, applications_of, charges_by_meter, charges_chart
 
 # With windows of 10 s, a push each 30 s and rollups each 5 s the figures stay within a minute.
 REFRESH_SECONDS: Final = 15
 APPLICATIONS_SHOWN_MAX: Final = 12
-LATE_AFTER: Final = timedelta(seconds=120)
+_STOPPED_KEY: Final = "hostmeter_overview_stopped"
 
 
 @customer_page
 @require_safe
 def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
-    refreshes = request.GET.get("refresh") != "off"
+    refreshes = _refreshes(request)
     month = month_to_date(reader.customer, as_of=reader.as_of)
     own = list(applications_of(reader.customer).values_list("pk", flat=True))
-    known = completeness(reader.as_of, own)
     context = {
         "reader": reader,
         "section": "overview",
         "refreshes": refreshes,
         "refresh_seconds": REFRESH_SECONDS if refreshes else None,
-        "completeness": known,
-        "is_late": _is_late(known, reader.as_of),
+        # In the address, so that a page that renews itself keeps the table open.
+        "table_open": request.GET.get("table") == "open",
+        "freshness": freshness_of(own, as_of=reader.as_of),
         "has_applications": bool(own),
     }
     if month is not None:
@@ -39,9 +39,12 @@ def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
     return render(request, "portal/overview.html", context)
 
 
-def _is_late(known: Completeness, as_of: datetime) -> bool:
-    behind = None if known.complete_to is None else as_of - known.complete_to
-    return bool(known.silent_hosts) or behind is None or behind > LATE_AFTER
+def _refreshes(request: HttpRequest) -> bool:
+    """Whether the page renews itself; what the reader chose last holds until they sign out."""
+    chosen = request.GET.get("refresh")
+    if chosen in {"on", "off"}:
+        request.session[_STOPPED_KEY] = chosen == "off"
+    return not request.session.get(_STOPPED_KEY, False)
 
 
 def _charges(month: MonthToDate, reader: Reader) -> dict[str, object]:
@@ -49,12 +52,15 @@ def _charges(month: MonthToDate, reader: Reader) -> dict[str, object]:
     by_application = upcoming.by_application()
     named = applications_named([each.application_id for each in by_application])
     rows = [(named[each.application_id], each) for each in by_application]
+    generated = {application.pk for application in named.values() if application.generated}
+    left = by_application[APPLICATIONS_SHOWN_MAX:]
     return {
         "upcoming": upcoming,
         "currency": upcoming.currency.code,
-        "chart": charges_chart(month.days, upcoming, reader.zone),
+        "chart": charges_chart(month.days, upcoming, reader.zone, generated),
         "by_application": rows[:APPLICATIONS_SHOWN_MAX],
-        "applications_left": max(len(rows) - APPLICATIONS_SHOWN_MAX, 0),
+        "applications_left": len(left),
+        "left_amount": sum_amounts([each.amount for each in left]),
         "by_meter": charges_by_meter(upcoming),
-        "any_generated": any(application.generated for application, _ in rows),
+        "any_generated": bool(generated),
     }

@@ -85,7 +85,8 @@ def switch(request: HttpRequest, reader: Reader) -> HttpResponse:
     """Choose another membership or, for a tenant's staff, another of its customers."""
     if request.method == "POST":
         return _switched(request, reader)
-    sought = request.GET.get("q", "")[:120]
+    # PostgreSQL takes no NUL in a text.
+    sought = request.GET.get("q", "").replace("\0", "")[:120]
     customers = customers_matching(reader.membership, sought)
     context = {
         "reader": reader,

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Invoice, Plan, PlanVersion, Subscription
+from billing.models import Plan, PlanVersion, Subscription
 from billing.operations import close_due
 from metering.admin import host_status
 from metering.models import Application, Assignment, Host, HostKey
@@ -51,6 +51,21 @@ class TestSecrets:
         )
         with tenant_scope(tenant.pk):
             assert ApiKey.objects.get().revoked_at is not None
+
+    def test_need_an_environment_to_enrol_into(self, tenant: Tenant, owner: Client) -> None:
+        issue = reverse("admin:tenants_enrolmenttoken_issue")
+        add = reverse("admin:tenants_environment_add")
+        assert "Add an environment" not in owner.get(issue).content.decode()
+        with tenant_scope(tenant.pk):
+            Environment.objects.update(generated=True)
+        page = owner.get(issue).content.decode()
+        assert f'href="{add}">Add an environment</a>' in page
+
+    def test_promise_no_use_that_does_not_exist(self, tenant: Tenant, owner: Client) -> None:
+        page = owner.get(reverse("admin:tenants_apikey_issue")).content.decode()
+        assert "nothing accepts keys yet" in page
+        policy = owner.get(reverse("admin:tenants_policy_add")).content.decode()
+        assert "reads its host at the agent's own interval" in policy
 
 
 class TestMembers:
@@ -135,6 +150,46 @@ class TestAssigning:
         # Half past: India is 5:30 ahead of UTC.
         assert (starts_at.hour, starts_at.minute) == (18, 30)
 
+    def test_names_who_pays_now_and_words_a_refusal_in_the_tenants_zone(
+        self, tenant: Tenant, owner: Client
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            Tenant.objects.update(time_zone="Asia/Kolkata")
+            story = begin_story()
+            other = Customer.objects.create(name="Other", reference="other")
+        page = reverse("admin:metering_application_assign_one", args=[story.shop.pk])
+        assert "shop-ltd-shop: billed to Shop-Ltd now" in owner.get(page).content.decode()
+        form = {"customer": other.pk, "from_": "start"}
+        answer = owner.post(page, form, follow=True).content.decode()
+        # The story begins on 1 October at 00:00 UTC; India is 5:30 ahead.
+        assert "from 2026-10-01 05:30 IST" in answer
+
+    def test_ends_after_a_question(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            story = begin_story()
+            alone = application("alone")
+        chosen = [str(story.shop.pk), str(story.mail.pk), str(alone.pk)]
+        form = {"action": "stop_billing", "_selected_action": chosen}
+        page = reverse("admin:metering_application_changelist")
+        asked = owner.post(page, form).content.decode()
+        assert "shop-ltd-mail: billed to Shop-Ltd now" in asked
+        assert "alone: billed to nobody now" in asked
+        with tenant_scope(tenant.pk):
+            assert not Assignment.objects.filter(ends_at__isnull=False).exists()
+        done = owner.post(page, form | {"confirmed": "1"}, follow=True).content.decode()
+        assert "Billing stopped: 2, billed to nobody already: 1." in done
+        with tenant_scope(tenant.pk):
+            assert not Assignment.objects.filter(ends_at__isnull=True).exists()
+
+    def test_of_one_ends_from_its_own_page(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            shop = begin_story().shop
+        page = reverse("admin:metering_application_stop_billing_one", args=[shop.pk])
+        change = reverse("admin:metering_application_change", args=[shop.pk])
+        assert page in owner.get(change).content.decode()
+        assert "Stop billing?" in owner.get(page).content.decode()
+        assert "Billing stopped: 1" in owner.post(page, follow=True).content.decode()
+
     def test_the_unassigned_are_found_by_a_filter(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
             begin_story()
@@ -157,20 +212,52 @@ class TestHosts:
             assert host_status(host, now + timedelta(seconds=119)) == "live"
             assert host_status(host, now + timedelta(seconds=121)) == "silent"
 
+    def test_keep_their_keys_until_it_is_confirmed(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            host = Host.objects.create(name="web-1", environment=Environment.objects.get())
+            HostKey.objects.create(host=host, key_id="k", public_key=b"k" * 32)
+        page = reverse("admin:metering_host_changelist")
+        form = {"action": "revoke_keys", "_selected_action": str(host.pk)}
+        assert "web-1: waiting" in owner.post(page, form).content.decode()
+        with tenant_scope(tenant.pk):
+            assert HostKey.objects.get().revoked_at is None
+        owner.post(page, form | {"confirmed": "1"})
+        with tenant_scope(tenant.pk):
+            assert HostKey.objects.get().revoked_at is not None
 
-class TestInvoices:
-    def test_are_finalized_once(self, tenant: Tenant, owner: Client) -> None:
+    def test_show_their_times_in_the_tenants_zone(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
-            begin_story()
-            (draft,) = close_due(as_of=NOVEMBER)
-        page = reverse("admin:billing_invoice_finalize_one", args=[draft.pk])
-        assert b"can never be changed" in owner.get(page).content
-        assert owner.post(page).status_code == 302
-        assert owner.post(page).status_code == 403
-        form = {"action": "finalize", "_selected_action": str(draft.pk)}
-        owner.post(reverse("admin:billing_invoice_changelist"), form)
+            Tenant.objects.update(time_zone="Asia/Kolkata")
+            host = Host.objects.create(
+                name="web-1", environment=Environment.objects.get(), last_window_end=at(10, 1, 1)
+            )
+        page = owner.get(reverse("admin:metering_host_change", args=[host.pk])).content.decode()
+        assert "2026-10-01 06:30" in page
+        assert "+00:00" not in page
+
+    def test_of_the_demo_are_marked_on_their_own_page(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
-            assert Invoice.objects.get().number == 1
+            environment = Environment.objects.get()
+            real = Host.objects.create(name="web-1", environment=environment)
+            made = Host.objects.create(name="demo", environment=environment, generated=True)
+            shop = Application.objects.create(
+                name="shop", environment=environment, generated=True, first_seen_at=at(10, 1)
+            )
+            customer = Customer.objects.create(name="Demo", reference="demo", generated=True)
+        mark = "Made by the demo; nothing real stands behind it."
+        for marked in (made, shop, customer):
+            name = f"{marked._meta.app_label}_{marked._meta.model_name}"
+            page = owner.get(reverse(f"admin:{name}_change", args=[marked.pk]))
+            assert mark in page.content.decode()
+        page = owner.get(reverse("admin:metering_host_change", args=[real.pk]))
+        assert mark not in page.content.decode()
+
+    def test_are_called_by_their_own_name(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            host = Host.objects.create(name="vm", environment=Environment.objects.get())
+        page = owner.get(reverse("admin:metering_host_change", args=[host.pk])).content.decode()
+        assert not re.search(r">\s*Vm\s*<", page)
+        assert re.search(r">\s*vm\s*</a>", page)
 
 
 class TestPlans:

@@ -14,7 +14,7 @@ from django.utils.html import escape
 
 from billing.models import Invoice
 from billing.operations import close_due
-from metering.models import Host
+from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
@@ -107,6 +107,31 @@ class TestEveryPage:
         assert signed_in(None).get(url(model, "changelist")).status_code == 403
 
 
+def test_a_new_tenant_is_in_utc_until_another_zone_is_chosen(tenant: Tenant) -> None:
+    page = signed_in(None).get(reverse("admin:tenants_tenant_add")).content.decode()
+    assert '<option value="UTC" selected>' in page
+
+
+class TestTheSidebar:
+    def test_leads_the_installations_owner_to_no_refusal(self, tenant: Tenant) -> None:
+        page = signed_in(None).get(reverse("admin:index")).content.decode()
+        assert f'href="{url(Tenant, "changelist")}"' in page
+        for model in MODELS:
+            assert f'href="{url(model, "changelist")}"' not in page
+
+    def test_leads_a_viewer_everywhere(self, tenant: Tenant) -> None:
+        page = signed_in(tenant, "viewer").get(reverse("admin:index")).content.decode()
+        for model in (Host, Invoice, Customer, Member):
+            assert f'href="{url(model, "changelist")}"' in page
+
+    def test_has_a_way_back_on_error_pages(self, tenant: Tenant) -> None:
+        client = signed_in(tenant, "viewer")
+        for missing in ("/admin/nothing/", url(Member, "add")):
+            page = client.get(missing).content.decode()
+            assert "To the admin" in page
+        assert "To the overview" in client.get("/nothing/").content.decode()
+
+
 class TestChoices:
     def test_are_the_tenants_own(self, tenant: Tenant, other_tenant: Tenant) -> None:
         fill(tenant, "ours")
@@ -156,6 +181,16 @@ class TestRoles:
         assert signed_in(tenant, "billing").post(page).status_code == 302
         with tenant_scope(tenant.pk):
             assert Invoice.objects.get().number == 1
+
+    @pytest.mark.parametrize("role", Member.Role.values)
+    def test_see_which_instances_run_where(self, tenant: Tenant, role: str) -> None:
+        with tenant_scope(tenant.pk):
+            shop = begin_story().shop
+            host = Host.objects.create(name="web-1", environment=shop.environment)
+            Instance.objects.create(application=shop, host=host, name="shop@7.service")
+        client = signed_in(tenant, role)
+        for thing in (host, shop):
+            assert b"shop@7.service" in client.get(url(type(thing), "change", thing.pk)).content
 
     def test_viewers_issue_nothing(self, tenant: Tenant) -> None:
         viewer = signed_in(tenant, "viewer")

@@ -34,6 +34,13 @@ tables = st.integers(1, 31).flatmap(
 )
 
 
+def test_the_time_axis_names_each_month_once() -> None:
+    days = [Slot(str(day), f"{day} Oct", group="Oct") for day in (30, 31)]
+    days += [Slot(str(day), f"{day} Nov", group="Nov") for day in (1, 2)]
+    wide, _ = bar_chart(days, [series("web", 1, 2, 3, 4)], str).drawings
+    assert [tick.text for tick in wide.x_ticks] == ["30 Oct", "31", "1 Nov", "2"]
+
+
 class TestBarChart:
     @given(tables)
     def test_loses_nothing_when_it_merges_series(self, table: tuple[int, list[list[int]]]) -> None:

@@ -37,7 +37,7 @@ class TestALine:
     ) -> None:
         page = words(reader, line_url)
         assert "€0.0125 per CPU-second" in page
-        assert "10 CPU-second" in page
+        assert "10 CPU-seconds" in page
         assert "Measured" in page
         assert "Rounded" in page
 
@@ -53,8 +53,17 @@ class TestALine:
     def test_with_tiers_shows_them(self, reader: Client, world: World) -> None:
         url = reverse("portal:upcoming-line", args=[world.memory.pk, world.application.pk])
         page = words(reader, url)
-        assert "1 0.1 GB-hour €0.50 €0.00" in page
+        assert "1 0.1 GB-hours €0.50 €0.00" in page
         assert "2 no limit €0.25 €1.00" in page
+
+    def test_speaks_of_sharing_only_where_something_is_shared(
+        self, reader: Client, world: World
+    ) -> None:
+        shared = reverse("portal:upcoming-line", args=[world.memory.pk, world.application.pk])
+        own = reverse("portal:upcoming-line", args=[world.peak.pk, world.application.pk])
+        assert "counted once a period over all applications" in words(reader, shared)
+        assert "counted once a period over all applications" not in words(reader, own)
+        assert "Used before this line" not in words(reader, own)
 
     def test_opens_to_days_buckets_and_samples_that_sum_up(
         self, reader: Client, line_url: str
@@ -95,7 +104,7 @@ class TestALine:
             reader, reverse("portal:upcoming-line", args=[world.peak.pk, world.application.pk])
         )
         assert re.search(r"Largest of \d+ buckets? on", page)
-        assert "512,000,000 byte = the quantity of this line" in page
+        assert "512,000,000 bytes = the quantity of this line" in page
 
     def test_of_a_price_that_the_application_never_used_does_not_exist(
         self, reader: Client, world: World
@@ -130,7 +139,8 @@ class TestADay:
 
 
 class TestABucket:
-    @pytest.mark.parametrize("start", ["20200101T0000Z", "20261023T1403Z", "20261399T9999Z"])
+    @pytest.mark.parametrize("start", ["20200101T0000Z", "20261023T1403Z", "20261399T9999Z",
+                                       "00010101T0000Z", "99991231T2355Z"])  # fmt: skip
     def test_outside_the_line_does_not_exist(
         self, reader: Client, line_url: str, start: str
     ) -> None:

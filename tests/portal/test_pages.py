@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from billing.models import Invoice, Subscription
+from billing.models import Invoice, Price, Subscription
+from billing.operations import Offer, publish_plan_version
 from billing.queries import upcoming_invoice
 from metering.models import Application, Assignment, Host
 from portal.access import CONTENT_SECURITY_POLICY
@@ -57,6 +59,8 @@ class TestOverview:
         page = words(reader, "/")
         assert "newsletter generated" in page
         assert "postgres generated" not in page
+        # The legend, and the table by application.
+        assert page.count("newsletter generated") == 2
         assert "partly generated" in page
 
     def test_says_how_fresh_it_is(self, reader: Client) -> None:
@@ -73,10 +77,46 @@ class TestOverview:
         page = words(reader, "/")
         assert "web-1 is silent." in page
         assert "unknown, not zero" in page
+        # Of the hosts that report; without one, of the silent ones, and marked as late.
+        assert re.search(r"complete to (\d+ \w+, )?\d\d:\d\d \(2 h ago\)", page)
+        assert 'class="dot late"' in reader.get("/").content.decode()
+
+    def test_of_a_generated_customer_says_how_far_it_was_generated(
+        self, reader: Client, world: World
+    ) -> None:
+        yesterday = world.as_of - timedelta(days=1)
+        with tenant_scope(world.tenant.pk):
+            Customer.objects.filter(pk=world.customer.pk).update(generated=True)
+            Application.objects.filter(pk=world.application.pk).update(generated=True)
+            Host.objects.update(generated=True, last_window_end=yesterday)
+        page = words(reader, "/")
+        assert re.search(r"generated up to \d+ \w+( \d+)?, \d\d:\d\d", page)
+        assert "complete to" not in page
+        assert 'class="dot' not in reader.get("/").content.decode()
 
     def test_renews_itself_until_it_is_told_not_to(self, reader: Client) -> None:
         assert 'http-equiv="refresh" content="15"' in reader.get("/").content.decode()
         assert 'http-equiv="refresh"' not in reader.get("/?refresh=off").content.decode()
+        # The choice holds on the way to other pages and back.
+        assert 'http-equiv="refresh"' not in reader.get("/").content.decode()
+        assert 'http-equiv="refresh"' in reader.get("/?refresh=on").content.decode()
+        assert 'http-equiv="refresh"' in reader.get("/").content.decode()
+
+    def test_keeps_its_table_open_while_it_renews_itself(self, reader: Client) -> None:
+        page = reader.get("/").content.decode()
+        assert "<details" not in page
+        assert 'href="?table=open#as-a-table"' in page
+        opened = reader.get("/?table=open").content.decode()
+        assert '<details id="as-a-table" open>' in opened
+        assert 'http-equiv="refresh"' in opened
+
+    def test_adds_up_what_it_does_not_list(
+        self, reader: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("portal.views.overview.APPLICATIONS_SHOWN_MAX", 1)
+        page = words(reader, "/")
+        assert re.search(r"and 1 more €\d+\.\d\d", page)
+        assert page.count(f"Month to date {total_of(world, world.customer)}") >= 2
 
     def test_has_a_chart_that_says_the_same_as_its_table(self, reader: Client) -> None:
         page = reader.get("/").content.decode()
@@ -112,7 +152,7 @@ class TestApplications:
     def test_open_to_every_meter(self, reader: Client, world: World) -> None:
         url = reverse("portal:application", args=[world.application.pk])
         page = words(reader, url)
-        assert "memory.used.max 512 MB 512,000,000 byte" in page
+        assert "memory.used.max 512 MB 512,000,000 bytes" in page
         assert "web-1" in page
         assert "memory.used by day" in words(reader, f"{url}?meter=memory.used")
 
@@ -145,6 +185,28 @@ class TestInvoices:
         assert amount(world.invoice.total, "EUR") in page
         assert total_of(world, world.customer) in page
 
+    def test_of_a_silent_host_say_that_the_usage_is_not_known(
+        self, reader: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            Host.objects.filter(name="web-1").update(
+                last_seen_at=world.as_of - timedelta(hours=2),
+                last_window_end=world.as_of - timedelta(hours=2),
+            )
+        page = words(reader, "/invoices/upcoming/")
+        assert "not known: web-1 is silent since" in page
+        assert "nothing has arrived yet" not in page
+        application = reverse("portal:application", args=[world.application.pk])
+        for url in ("/invoices/upcoming/", "/invoices/", application):
+            assert "web-1 is silent." in words(reader, url)
+
+    def test_of_a_generated_customer_are_marked(self, reader: Client, world: World) -> None:
+        with tenant_scope(world.tenant.pk):
+            Customer.objects.filter(pk=world.customer.pk).update(generated=True)
+        assert "in progress generated" in words(reader, "/invoices/")
+        assert "Issued generated" in words(reader, "/invoices/")
+        assert "Next invoice in progress generated" in words(reader, "/invoices/upcoming/")
+
     def test_yet_to_come_are_announced(self, bare: Client) -> None:
         assert "No invoice yet" in words(bare, "/invoices/")
         assert "No invoice is coming" in words(bare, "/invoices/upcoming/")
@@ -156,6 +218,24 @@ class TestInvoices:
         assert "Invoice 1 finalized" in page
         assert f"Total {amount(world.invoice.total, 'EUR')}" in page
         assert page.index("postgres") < page.index("CPU time")
+
+    def test_fold_lines_that_come_to_nothing(self, reader: Client, world: World) -> None:
+        with tenant_scope(world.tenant.pk):
+            free = Price(
+                label="CPU time", meter="cpu.time", aggregation="sum", unit="CPU-second",
+                unit_price=Decimal(1), allowance=Decimal(10**9),
+            )  # fmt: skip
+            dear = Price(
+                label="Peak memory", meter="memory.used.max", aggregation="maximum", unit="GB",
+                unit_price=Decimal(1),
+            )  # fmt: skip
+            plan = world.invoice.plan_version.plan
+            publish_plan_version(plan, Offer([free, dear], world.invoice.period_end))
+        page = reader.get("/invoices/upcoming/").content.decode()
+        assert len(re.findall(r"<summary>1 line below €0.01", page)) == 2
+        folded = re.search(r"<summary>.*?</details>", page, re.S)
+        assert folded is not None
+        assert "CPU time" in folded[0]
 
     def test_in_draft_say_that_they_may_change(self, reader: Client, world: World) -> None:
         with tenant_scope(world.tenant.pk):

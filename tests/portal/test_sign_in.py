@@ -6,7 +6,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from portal.sign_in_limit import FAILURES_MAX
-from tenants.models import Member, Tenant
+from tenants.models import Member, Tenant, User
 from tenants.scope import tenant_scope
 from tests.portal.world import PASSWORD, World, make_person
 
@@ -50,6 +50,11 @@ class TestSigningIn:
         page = client.post(SIGN_IN, {"username": email, "password": "wrong"}).content.decode()
         assert "do not belong together" in page
         assert "wrong" not in page
+
+    def test_ties_each_complaint_to_its_field(self, client: Client) -> None:
+        page = client.post(SIGN_IN, {"username": "", "password": "x"}).content.decode()
+        assert 'aria-describedby="username-error"' in page
+        assert 'class="error" role="alert" id="username-error"' in page
 
     def test_is_refused_after_too_many_failures_even_with_the_password(
         self, client: Client
@@ -129,6 +134,9 @@ class TestSwitching:
         assert "Pine Mail</strong>" not in page
         assert "No customer matches" in staff.get("/switch/", {"q": "zzz"}).content.decode()
 
+    def test_finds_them_whatever_else_is_typed(self, staff: Client) -> None:
+        assert "Reed Shop" in staff.get("/switch/", {"q": "re\0ed"}).content.decode()
+
     def test_does_not_let_a_customers_member_read_another(
         self, reader: Client, world: World
     ) -> None:
@@ -162,3 +170,10 @@ class TestSomeoneWithoutAnAccount:
         response = client.get("/")
         assert response.status_code == 403
         assert "No account to show" in response.content.decode()
+
+    def test_who_owns_the_installation_is_led_to_the_admin(
+        self, client: Client, world: World
+    ) -> None:
+        client.force_login(User.objects.create_superuser("root@host.example"))
+        assert client.get("/")["Location"] == reverse("admin:index")
+        assert client.get("/invoices/")["Location"] == reverse("admin:index")

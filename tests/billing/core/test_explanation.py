@@ -66,11 +66,11 @@ class TestExplanation:
 
         assert [step.words for step in lines[1].steps] == [
             "cpu.time, sum: 32400000000 µs",
-            "32400000000 µs ÷ 3600000000 µs per CPU-hour = 9 CPU-hour",
-            "Other applications before this one on the invoice used 6 CPU-hour",
-            "Included 2 CPU-hour: 2 used before, 0 used here, 9 CPU-hour left to pay",
-            "Tier 1, above 0 up to 10 CPU-hour: 6 CPU-hour at 0.05 EUR = 0.3 EUR",
-            "Tier 2, above 10 CPU-hour: 3 CPU-hour at 0.04 EUR = 0.12 EUR",
+            "32400000000 µs ÷ 3600000000 µs per CPU-hour = 9 CPU-hours",
+            "Other applications before this one on the invoice used 6 CPU-hours",
+            "Included 2 CPU-hours: 2 used before, 0 used here, 9 CPU-hours left to pay",
+            "Tier 1, above 0 up to 10 CPU-hours: 6 CPU-hours at 0.05 EUR = 0.3 EUR",
+            "Tier 2, above 10 CPU-hours: 3 CPU-hours at 0.04 EUR = 0.12 EUR",
             "Before rounding: 0.42 EUR",
             "No rounding needed: 0.42 EUR",
         ]
@@ -82,8 +82,8 @@ class TestExplanation:
         line = rate_usage([price], [UsageQuantity("1", "web", "cpu.time", 1_200_000_000)], "EUR")
 
         assert [step.words for step in line.lines[0].steps][1:] == [
-            "1200000000 µs ÷ 3600000000 µs per CPU-hour = 0.333333333333… CPU-hour",
-            "0.333333333333… CPU-hour at 0.05 EUR = 0.016666666666… EUR",
+            "1200000000 µs ÷ 3600000000 µs per CPU-hour = 0.333333333333… CPU-hours",
+            "0.333333333333… CPU-hours at 0.05 EUR = 0.016666666666… EUR",
             "Before rounding: 0.016666666666… EUR",
             "Rounded up to 0.02 EUR, so that the lines sum to 0.02 EUR",
         ]

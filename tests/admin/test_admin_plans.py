@@ -1,0 +1,137 @@
+"""Writing versions and prices: what cannot be billed is refused, in words, at its field."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.models import Plan, PlanVersion
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
+from tests.billing.timeline import JANUARY, begin_story
+
+PRICE = {
+    "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "CPU-hour",
+    "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
+}  # fmt: skip
+TIERS = '[{"up_to": null, "unit_price": "1"}]'
+
+
+@pytest.fixture
+def owner(tenant: Tenant) -> Client:
+    return signed_in(tenant)
+
+
+def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **changes: str) -> str:
+    """What the form answers; nothing when it took the version."""
+    price = {f"prices-0-{name}": value for name, value in (PRICE | changes).items()}
+    form = {
+        "plan": str(plan.pk), "effective_from_0": start, "effective_from_1": "00:00",
+        "prices-TOTAL_FORMS": "1", "prices-INITIAL_FORMS": "0",
+    }  # fmt: skip
+    return client.post(reverse("admin:billing_planversion_add"), form | price).content.decode()
+
+
+class TestAPrice:
+    @pytest.fixture
+    def plan(self, tenant: Tenant) -> Plan:
+        with tenant_scope(tenant.pk):
+            return Plan.objects.create(name="New", currency="EUR")
+
+    def test_by_tiers_has_no_price_of_its_own(self, owner: Client, plan: Plan) -> None:
+        page = add_version(owner, plan, kind="graduated", tiers=TIERS)
+        assert "A graduated price has its prices in the tiers; leave this empty." in page
+        assert "price_has_its_kind" not in page
+        assert add_version(owner, plan, kind="graduated", tiers=TIERS, unit_price="") == ""
+
+    def test_per_unit_has_no_tiers(self, owner: Client, plan: Plan) -> None:
+        assert "A price per unit has no tiers; leave this empty." in add_version(
+            owner, plan, tiers=TIERS
+        )
+
+    def test_that_is_no_number_is_called_so(self, owner: Client, plan: Plan) -> None:
+        page = add_version(owner, plan, unit_price="abc")
+        assert "Enter a number." in page
+        assert "needs its unit price" not in page
+        # So that a browser sends what was written.
+        assert 'type="number" name="prices-0-unit_price"' not in page
+
+
+class TestAVersion:
+    @pytest.fixture
+    def plan(self, tenant: Tenant) -> Plan:
+        with tenant_scope(tenant.pk):
+            return begin_story().plan
+
+    def new_version(self, owner: Client, plan: Plan, start: str) -> str:
+        page = reverse("admin:billing_plan_new_version", args=[plan.pk])
+        form = {"effective_from_0": start, "effective_from_1": "00:00"}
+        return owner.post(page, form).content.decode()
+
+    def test_copied_to_before_the_last_one_is_refused_at_its_field(
+        self, owner: Client, plan: Plan
+    ) -> None:
+        page = self.new_version(owner, plan, "2025-12-31")
+        assert "The version before takes effect on 2026-01-01." in page
+        assert self.new_version(owner, plan, "2027-01-01") == ""
+
+    def test_asks_for_its_date_with_a_calendar_and_an_example(
+        self, owner: Client, plan: Plan
+    ) -> None:
+        page = owner.get(reverse("admin:billing_plan_new_version", args=[plan.pk]))
+        shown = page.content.decode()
+        assert "DateTimeShortcuts.js" in shown
+        assert "In the tenant's time zone, UTC: 2026-01-31 and 14:05." in shown
+        assert 'aria-label="Effective from: time"' in shown
+
+    def test_added_before_the_last_one_is_refused(self, owner: Client, plan: Plan) -> None:
+        assert "The version before takes effect on 2026-01-01 00:00." in add_version(
+            owner, plan, start="2025-06-01"
+        )
+        assert add_version(owner, plan, start="2026-02-01") == ""
+
+    def test_is_never_moved_behind_the_one_that_follows(
+        self, tenant: Tenant, owner: Client, plan: Plan
+    ) -> None:
+        self.new_version(owner, plan, "2026-03-01")
+        with tenant_scope(tenant.pk):
+            first = PlanVersion.objects.get(plan=plan, number=1)
+        page = reverse("admin:billing_planversion_change", args=[first.pk])
+        form = {"effective_from_0": "2026-04-01", "effective_from_1": "00:00"}
+        assert (
+            "The version after takes effect on 2026-03-01 00:00."
+            in owner.post(page, form | self.prices(tenant, first)).content.decode()
+        )
+
+    def test_keeps_at_least_one_price(self, tenant: Tenant, owner: Client, plan: Plan) -> None:
+        with tenant_scope(tenant.pk):
+            version = PlanVersion.objects.get(plan=plan)
+            assert version.effective_from == JANUARY
+        prices = self.prices(tenant, version)
+        form = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00"} | prices
+        page = reverse("admin:billing_planversion_change", args=[version.pk])
+        one, both = {"prices-0-DELETE": "on"}, {"prices-0-DELETE": "on", "prices-1-DELETE": "on"}
+        assert (
+            "A version without prices would bill nothing"
+            in owner.post(page, form | both).content.decode()
+        )
+        assert owner.post(page, form | one).status_code == 302
+
+    def prices(self, tenant: Tenant, version: PlanVersion) -> dict[str, str]:
+        """The version's prices as its page sends them back."""
+        with tenant_scope(tenant.pk):
+            stored = list(version.prices.order_by("position"))
+        form = {
+            "prices-TOTAL_FORMS": str(len(stored)),
+            "prices-INITIAL_FORMS": str(len(stored)),
+        }
+        for number, price in enumerate(stored):
+            row = {
+                "id": str(price.pk), "plan_version": str(version.pk), "label": price.label,
+                "position": str(price.position), "meter": price.meter, "unit": price.unit,
+                "kind": price.kind, "allowance": "0",
+                "unit_price": "" if price.unit_price is None else str(price.unit_price),
+                "tiers": '[{"up_to": null, "unit_price": "0.04"}]' if price.tiers else "[]",
+            }  # fmt: skip
+            form |= {f"prices-{number}-{name}": value for name, value in row.items()}
+        return form
