@@ -8,6 +8,8 @@ cannot read, so that it reaches the line that says what is needed.
 import sys
 
 RUNTIME_COMMANDS = ("up", "status", "stop", "test")
+# They need nothing installed, and must not touch the environment of what runs.
+ASK_ONLY = ("status", "stop")
 
 
 def main(arguments):
@@ -18,7 +20,8 @@ def main(arguments):
     from config import bootstrap
 
     name = arguments[0] if arguments else "help"
-    bootstrap.enter(development=name == "test")
+    if name not in ASK_ONLY:
+        bootstrap.enter(development=name == "test")
     if name in RUNTIME_COMMANDS:
         from config.runtime.command import main as run
     else:

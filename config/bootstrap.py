@@ -61,11 +61,13 @@ def enter(*, development: bool) -> None:
     requirements = ROOT / ("requirements-dev.txt" if development else "requirements.txt")
     try:
         if not is_installed(requirements):
-            with _one_at_a_time():
+            with _one_at_a_time() as lock:
                 if not is_installed(requirements):
-                    _install(requirements)
+                    _install(requirements, lock)
     except BootstrapError as error:
         raise SystemExit(f"hostmeter: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("hostmeter: interrupted while installing; run it again") from None
     except OSError as error:
         raise SystemExit(f"hostmeter: cannot make {VENV}: {error}") from None
     if Path(sys.prefix).resolve() != VENV.resolve():
@@ -92,7 +94,7 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def _one_at_a_time() -> Iterator[int]:
     # The repository's folder itself is locked: .venv comes and goes, and no file is left behind.
     descriptor = os.open(ROOT, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -101,7 +103,7 @@ def _one_at_a_time() -> Iterator[None]:
         except BlockingIOError:
             _say("another run is installing here; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -110,7 +112,8 @@ def _say(line: str) -> None:
     print(f"hostmeter: {line}", file=sys.stderr, flush=True)
 
 
-def _install(requirements: Path) -> None:
+def _install(requirements: Path, lock: int) -> None:
+    """The installer inherits the lock: should we be killed, the next run waits for its end."""
     started_at = time.monotonic()
     _say(f"installing {requirements.name} into {VENV.name}")
     if UNFINISHED.exists() or not _is_usable():
@@ -120,8 +123,8 @@ def _install(requirements: Path) -> None:
     STAMP.unlink(missing_ok=True)
     settings = index_settings(os.environ, configuration_files(os.environ))
     uv = shutil.which("uv")
-    if uv is None or not _installed_by_uv(uv, requirements, settings):
-        _install_by_pip(requirements, settings)
+    if uv is None or not _installed_by_uv(uv, requirements, settings, lock):
+        _install_by_pip(requirements, settings, lock)
     stamp = {"python": _python_version(), requirements.name: _digest(requirements)}
     if requirements.name == "requirements-dev.txt":  # which contains the others
         stamp["requirements.txt"] = _digest(ROOT / "requirements.txt")
@@ -189,7 +192,7 @@ def _file_options(files: list[Path]) -> dict[str, str]:
     return options
 
 
-def _installed_by_uv(uv: str, requirements: Path, settings: IndexSettings) -> bool:
+def _installed_by_uv(uv: str, requirements: Path, settings: IndexSettings, lock: int) -> bool:
     # uv does not read pip's files; what they say is passed on, a caller's own variables win.
     environment = {"UV_DEFAULT_INDEX": settings.urls[0]}
     if len(settings.urls) > 1:
@@ -200,13 +203,15 @@ def _installed_by_uv(uv: str, requirements: Path, settings: IndexSettings) -> bo
         del environment["UV_DEFAULT_INDEX"]
     arguments = [uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
     arguments += ["--python", str(VENV / "bin" / "python"), "-r", str(requirements)]
-    done = subprocess.run(arguments, env=environment | dict(os.environ), check=False)
+    done = subprocess.run(
+        arguments, env=environment | dict(os.environ), pass_fds=(lock,), check=False
+    )
     if done.returncode != 0:
         _say("uv did not install it; trying pip")
     return done.returncode == 0
 
 
-def _install_by_pip(requirements: Path, settings: IndexSettings) -> None:
+def _install_by_pip(requirements: Path, settings: IndexSettings, lock: int) -> None:
     wheel = _pip_wheel(settings)
     # Every requirement is pinned with its hash, so nothing is left to resolve (--no-deps), and
     # compiling 5,000 modules ahead costs more than compiling the ones that are used.
@@ -219,6 +224,7 @@ def _install_by_pip(requirements: Path, settings: IndexSettings) -> None:
     done = subprocess.run(
         [*arguments, *options, "-r", str(requirements)],
         env=environment,
+        pass_fds=(lock,),
         check=False,
         stderr=subprocess.PIPE,
         text=True,

@@ -20,7 +20,11 @@ def as_role(url: str, role: str, password: str) -> str:
 
     Raises CannotRun when it is no PostgreSQL URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  which is read, and refused, only when asked for
+    except ValueError as error:
+        raise CannotRun(f"DATABASE_URL cannot be read: {error}") from None
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
         raise CannotRun("DATABASE_URL has to look like postgresql://user:password@host:5432/name")
     server = parts.netloc.rpartition("@")[2]

@@ -1,5 +1,6 @@
 """`manage.py up | status | stop | test`."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -15,8 +16,14 @@ def main(arguments: Sequence[str]) -> int:
         return _run(name, rest)
     except CannotRun as failure:
         print(f"hostmeter: {failure}", file=sys.stderr)
-    except PermissionError as error:
-        print(f"hostmeter: {error.filename}: permission denied", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"hostmeter: {where}{error.strerror or error}", file=sys.stderr)
+    except (EOFError, KeyboardInterrupt):
+        print("hostmeter: nothing was done", file=sys.stderr)
     return 1
 
 

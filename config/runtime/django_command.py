@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from config.runtime import secrets_file
+from config.runtime.failure import CannotRun
 from config.runtime.home import configured_home
 from config.runtime.state import running_process
 
@@ -36,7 +37,12 @@ WITHOUT_DATABASE = {
 def main(arguments: Sequence[str]) -> int:
     """Run one of Django's commands; the exit status."""
     name = arguments[0] if arguments else ""
-    if not os.environ.get("DATABASE_URL") and not _take_running_environment():
+    try:
+        has_database = _is_given() or _take_running_environment()
+    except (CannotRun, OSError) as failure:
+        print(f"hostmeter: {failure}", file=sys.stderr)
+        return 1
+    if not has_database:
         if name not in WITHOUT_DATABASE and not {"--help", "-h"} & set(arguments):
             print(
                 "hostmeter: nothing is running here: start it with `python3 manage.py up`, or set"
@@ -53,6 +59,11 @@ def main(arguments: Sequence[str]) -> int:
     if name in {"", "help", "--help", "-h"} and len(arguments) < 2:
         print(RUNTIME_HELP, end="")
     return 0
+
+
+def _is_given() -> bool:
+    # In a container only the one that migrates has the owner's connection.
+    return any(os.environ.get(name) for name in ("DATABASE_URL", "APP_DATABASE_URL"))
 
 
 def _take_running_environment() -> bool:

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from config.runtime.failure import CannotRun
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -48,10 +51,14 @@ class Home:
         return self.folder / "agent"
 
     def make(self) -> None:
-        # Root's servers run under another account: it has to pass through, but may not list.
-        mode = 0o711 if os.geteuid() == 0 else 0o700
-        self.folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        self.folder.chmod(mode)
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError:
+            if not self.folder.is_dir():
+                raise CannotRun(f"{self.folder} is in the way: it should be a folder") from None
+        else:
+            # A folder that was there before stays as it was.
+            _close(self.folder)
         for folder in (self.run, self.logs, self.agent):
             folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -65,6 +72,18 @@ class Home:
             if file != self.lock:
                 file.unlink(missing_ok=True)
         self.make()
+
+
+def _close(folder: Path) -> None:
+    # Root's servers run under another account: it has to pass through, but may not list.
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def temporary_home() -> Home:
+    """A new folder for one test run. Its path is short: a Unix socket's has 107 bytes only."""
+    folder = Path(tempfile.mkdtemp(prefix="hostmeter-test-"))
+    _close(folder)
+    return Home(folder)
 
 
 def configured_home() -> Home:

@@ -62,6 +62,8 @@ def plan_servers(
 def start_servers(servers: Servers, supervisor: Supervisor) -> None:
     """Start what is embedded and wait until it answers. Raises CannotRun."""
     parts = []
+    if servers.valkey is None:
+        check_redis(servers.given["REDIS_URL"])
     if servers.postgres is not None:
         _wait_for_leftover(servers.postgres, supervisor.waiting)
         servers.postgres.check_version()
@@ -82,6 +84,17 @@ def _wait_for_leftover(postgres: Postgres, waiting: Waiting) -> None:
         if time.monotonic() > give_up_at:
             raise CannotRun(f"postgres: process {pid} still uses {postgres.data}")
         waiting.pause(0.1)
+
+
+def check_redis(url: str) -> None:
+    """Raises CannotRun where no server answers: the worker would only try on and on."""
+    import redis  # not needed by those who only ask what runs
+
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise CannotRun(f"REDIS_URL: {str(error).splitlines()[0].rstrip('.')}") from None
 
 
 def given_servers() -> dict[str, str]:

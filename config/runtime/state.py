@@ -66,7 +66,12 @@ def running_process(home: Home) -> int | None:
         found = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted))
     finally:
         os.close(descriptor)
-    return None if found[0] == fcntl.F_UNLCK else int(found[4])
+    if found[0] == fcntl.F_UNLCK:
+        return None
+    if found[4] <= 0:
+        # A container that shares the folder, or another machine: its processes are not ours.
+        raise CannotRun(f"{home.folder} is in use from another container or machine: ask it there")
+    return int(found[4])
 
 
 def write_state(home: Home, state: State) -> None:

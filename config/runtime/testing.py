@@ -5,12 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from config.runtime import ports, secrets_file
-from config.runtime.home import REPOSITORY, Home, remove_servers_data
+from config.runtime.home import REPOSITORY, Home, remove_servers_data, temporary_home
 from config.runtime.processes import described_end
 from config.runtime.servers import plan_servers, start_servers
 from config.runtime.signals import StopRequested, Waiting
@@ -22,8 +20,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def run_tests(arguments: Sequence[str]) -> int:
     """Run pytest with these arguments; its exit status. Raises CannotRun."""
-    # Short, because a Unix socket's path may have 107 bytes only.
-    home = Home(Path(tempfile.mkdtemp(prefix="hostmeter-test-")))
+    home = temporary_home()
     waiting = Waiting()
     waiting.install()
     supervisor = Supervisor(home.logs, waiting, lambda line: print(line, file=sys.stderr))

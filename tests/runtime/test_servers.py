@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from config.runtime import ports, secrets_file
+from config.runtime.addresses import as_role
 from config.runtime.failure import CannotRun
-from config.runtime.home import Home, remove_servers_data
+from config.runtime.home import Home, remove_servers_data, temporary_home
 from config.runtime.place import find_place
 from config.runtime.postgres import Postgres
-from config.runtime.servers import Servers, plan_servers, start_servers
+from config.runtime.servers import Servers, check_redis, plan_servers, start_servers
 from config.runtime.signals import Waiting
 from config.runtime.supervisor import Supervisor
 from config.runtime.valkey import Valkey
@@ -27,7 +27,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root's servers change th
 
 @pytest.fixture
 def home() -> Iterator[Home]:
-    home = Home(Path(tempfile.mkdtemp(prefix="hostmeter-test-")))
+    home = temporary_home()
     home.make()
     yield home
     remove_servers_data(home.folder)
@@ -252,3 +252,15 @@ class TestPlace:
 
         assert servers.postgres is not None
         assert servers.postgres.place.programs.postgres.is_relative_to(home.folder)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "foo", "redis://[::1:5/0"])
+def test_a_given_redis_that_does_not_answer_is_said_at_once(url: str) -> None:
+    with pytest.raises(CannotRun, match="REDIS_URL: "):
+        check_redis(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:b@[::1:5/x", "postgresql://a:b@h:port/x"])
+def test_a_database_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(CannotRun, match="DATABASE_URL cannot be read"):
+        as_role(url, "hostmeter_app", "secret")
