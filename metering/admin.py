@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
+from metering.assignments import PeriodAlreadyInvoiced
 from metering.models import Application, Assignment, Host, HostKey, Instance
 from metering.operations import LaterAssignmentExists, assign_application
 from metering.queries import HOST_SILENT_AFTER
@@ -307,7 +308,7 @@ class ApplicationAdmin(ScopedAdmin):
                     form.from_when(application, as_of),  # type: ignore[arg-type]
                     as_of=as_of,
                 )
-            except LaterAssignmentExists as refusal:
+            except (LaterAssignmentExists, PeriodAlreadyInvoiced) as refusal:
                 messages.error(request, f"{application} is left as it is: {refusal}.")
             else:
                 self.log_change(request, application, f"Assigned to {customer}.")

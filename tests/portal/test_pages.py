@@ -222,7 +222,7 @@ class TestEveryPage:
                 Assignment.objects.create(
                     application=application,
                     customer=world.customer,
-                    starts_at=world.invoice.period_start,
+                    starts_at=world.invoice.period_end,
                 )
         with django_assert_max_num_queries(len(few.captured_queries)):
             reader.get(url)
