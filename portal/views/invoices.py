@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from billing.core.money import sum_amounts
 from billing.models import InvoiceLine
-from billing.queries import upcoming_invoice
+from billing.queries import changes_since_finalized, upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
 from portal.queries import applications_named, invoices_of, lines_of
@@ -63,7 +63,7 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "currency": invoice.currency,
         "groups": _by_application(lines),
         "line_count": len(lines),
-        "lines_sum": sum_amounts([line.amount for line in lines]),
+        "changes": changes_since_finalized(invoice),
     }
     return render(request, "portal/invoice.html", context)
 
@@ -72,9 +72,9 @@ def _by_application(
     lines: Sequence[InvoiceLine],
 ) -> list[tuple[Application, Decimal, list[InvoiceLine]]]:
     """Each application with its amount and lines, dearest first."""
-    ordered = sorted(lines, key=lambda line: (line.application.name, line.application_id))
+    ordered = sorted(lines, key=lambda line: (line.application_name, line.application_id))
     groups = []
     for _, group in groupby(ordered, key=lambda line: line.application_id):
         own = list(group)
         groups.append((own[0].application, sum_amounts([line.amount for line in own]), own))
-    return sorted(groups, key=lambda each: (-each[1], each[0].name))
+    return sorted(groups, key=lambda each: (-each[1], each[2][0].application_name))

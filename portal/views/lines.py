@@ -133,7 +133,7 @@ def _line(
     context = _context(reader, found) | {
         "figures": figures,
         "rate": price_spec(source.price),
-        "plan_version": version,
+        "plan_version": source.invoice.plan_label if source.invoice else version,
         "days": [(day, quantity, Decimal(quantity)) for day, quantity in by_day.items()],
         "buckets": proof.bucket_count(source.own),
         "total": total,
