@@ -72,7 +72,7 @@ class TestInvoicedUsage:
                 pytest.raises(IntegrityError, match="invoiced and finalized"),
                 transaction.atomic(),
             ):
-                change()  # type: ignore[operator]
+                change()
 
     def test_of_a_draft_may_still_move(self) -> None:
         story, other = begin_story(), begin_story("other", "Other")
