@@ -166,6 +166,7 @@ class TestInvoices:
                 period_start=world.invoice.period_start - timedelta(days=30),
                 period_end=world.invoice.period_start,
                 currency="JPY",
+                time_zone=world.customer.time_zone,
                 total=1234,
             )
         page = words(reader, reverse("portal:invoice", args=[draft.pk]))
