@@ -29,7 +29,7 @@ from billing.operations import (
     finalize_invoice,
     recompute_draft,
 )
-from billing.queries import billable_periods
+from billing.queries import billable_periods, changes_since_finalized
 from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -41,6 +41,7 @@ from tenants.admin_pages import (
     form_page,
     name_with_badge,
 )
+from tenants.models import Customer
 
 
 class SubscriptionForm(ScopedForm):
@@ -69,6 +70,8 @@ class SubscriptionForm(ScopedForm):
         start = data.get("starts_at") or self.instance.starts_at
         if customer is None or start is None:
             return
+        # Of two forms that are sent at once, one waits here and then sees the other's.
+        Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         others = Subscription.objects.filter(customer=customer).exclude(pk=self.instance.pk)
         if data.get("ends_at"):
             others = others.filter(starts_at__lt=data["ends_at"])
@@ -98,9 +101,9 @@ class SubscriptionAdmin(ScopedAdmin):
 
 
 def shown_period(invoice: Invoice) -> str:
-    """The period in the customer's zone: its days, both included, or its instants where one of
+    """The period in the invoice's zone: its days, both included, or its instants where one of
     them is no midnight."""
-    zone = ZoneInfo(invoice.customer.time_zone)
+    zone = ZoneInfo(invoice.time_zone)
     start, end = invoice.period_start.astimezone(zone), invoice.period_end.astimezone(zone)
     if start.time() == end.time() == time.min:
         return f"{start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}"
@@ -136,13 +139,20 @@ def _minute(moment: datetime) -> str:
 
 class LineInline(ReadOnlyInline):
     model = InvoiceLine
-    fields = ("application", "label", "shown_quantity", "shown_amount", "explanation")
+    fields = (
+        "application_name",
+        "environment_name",
+        "label",
+        "shown_quantity",
+        "shown_amount",
+        "explanation",
+    )
     readonly_fields = fields
     verbose_name_plural = "lines"
     ordering = ("position",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[InvoiceLine]":
-        return super().get_queryset(request).select_related("application", "invoice")
+        return super().get_queryset(request).select_related("invoice")
 
     @display(description="Quantity")
     def shown_quantity(self, line: InvoiceLine) -> str:
@@ -170,18 +180,21 @@ class InvoiceAdmin(ScopedAdmin):
     date_hierarchy = "period_start"
     fields = (
         ("shown_number", "state"),
-        ("customer", "plan_version"),
+        ("billed_to", "customer_reference", "plan_label"),
         "shown_period",
         "shown_total",
+        "changed_since",
         ("created_at", "finalized_at"),
     )
     readonly_fields = (
         "shown_number",
         "state",
-        "customer",
-        "plan_version",
+        "billed_to",
+        "customer_reference",
+        "plan_label",
         "shown_period",
         "shown_total",
+        "changed_since",
         "created_at",
         "finalized_at",
     )
@@ -195,7 +208,7 @@ class InvoiceAdmin(ScopedAdmin):
 
     @display(description="Customer", ordering="customer__name")
     def customer_name(self, invoice: Invoice) -> SafeString | str:
-        return name_with_badge(invoice.customer.name, invoice.customer.generated)
+        return name_with_badge(invoice.billed_to, invoice.customer.generated)
 
     @display(description="Period", ordering="period_start")
     def shown_period(self, invoice: Invoice) -> str:
@@ -205,6 +218,14 @@ class InvoiceAdmin(ScopedAdmin):
     def shown_total(self, invoice: Invoice) -> SafeString:
         amount = written_amount(invoice.total, invoice.currency)
         return format_html('<span class="whitespace-nowrap">{}</span>', amount)
+
+    @display(description="Usage of this period has changed since")
+    def changed_since(self, invoice: Invoice) -> str:
+        changes = changes_since_finalized(invoice)
+        if changes is None:
+            return "no"
+        sign = "+" if changes.amount >= 0 else ""
+        return f"{sign}{written_amount(changes.amount, invoice.currency)}, not on this invoice"
 
     @display(
         description="Status", ordering="status", label={"draft": "warning", "finalized": "success"}

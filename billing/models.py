@@ -4,13 +4,17 @@ from typing import ClassVar
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Deferrable, F, Q
 from django.utils import timezone
 
 from metering.models import Application
 from tenants.models import Customer, TenantOwned
 
 _CURRENCY = RegexValidator("^[A-Z]{3}$", "Use an ISO 4217 code such as EUR.")
+
+# Whatever the core can come to: billing.core.money.AMOUNT_BELOW has 50 digits.
+_AMOUNT_DIGITS = 54
+_AMOUNT_DECIMALS = 4
 
 
 class Plan(TenantOwned):
@@ -22,7 +26,11 @@ class Plan(TenantOwned):
     class Meta:
         ordering = ["name"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "name"], name="plan_name"),
+            models.UniqueConstraint(
+                fields=["tenant", "name"],
+                name="plan_name",
+                violation_error_message="Another plan has this name.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -99,7 +107,11 @@ class Price(TenantOwned):
         ordering = ["plan_version", "position"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["tenant", "plan_version", "position"], name="price_position"
+                fields=["tenant", "plan_version", "position"],
+                name="price_position",
+                # Two prices may change places in one transaction.
+                deferrable=Deferrable.DEFERRED,
+                violation_error_message="Another price of the version has this position.",
             ),
             models.CheckConstraint(
                 condition=Q(kind="per_unit", unit_price__isnull=False)
@@ -113,7 +125,10 @@ class Price(TenantOwned):
 
 
 class Subscription(TenantOwned):
-    """A customer's plan from a moment on, billed monthly in the customer's time zone."""
+    """A customer's plan from a moment on, billed monthly in the customer's time zone.
+
+    A trigger keeps a customer's subscriptions from overlapping.
+    """
 
     class Cycle(models.TextChoices):
         CALENDAR = "calendar", "calendar month"
@@ -134,10 +149,13 @@ class Subscription(TenantOwned):
                 fields=["tenant", "customer"],
                 condition=Q(ends_at__isnull=True),
                 name="subscription_one_open",
+                violation_error_message="The customer has another subscription without an end; "
+                "end it.",
             ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
                 name="subscription_ends_after_start",
+                violation_error_message="A subscription ends after its start.",
             ),
         ]
 
@@ -146,7 +164,11 @@ class Subscription(TenantOwned):
 
 
 class Invoice(TenantOwned):
-    """What one customer owes for one billing period, [period_start, period_end)."""
+    """What one customer owes for one billing period, [period_start, period_end).
+
+    It says whom it was made for, by whom and on which plan in the words of its day: they are
+    called something else one day, and the invoice is not.
+    """
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -159,8 +181,13 @@ class Invoice(TenantOwned):
     plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, db_constraint=False)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
+    billed_to = models.CharField(max_length=120)
+    customer_reference = models.CharField(max_length=60)
+    time_zone = models.CharField(max_length=64)
+    seller = models.CharField(max_length=120)
+    plan_label = models.CharField(max_length=140)
     currency = models.CharField(max_length=3)
-    total = models.DecimalField(max_digits=20, decimal_places=4)
+    total = models.DecimalField(max_digits=_AMOUNT_DIGITS, decimal_places=_AMOUNT_DECIMALS)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
     number = models.PositiveIntegerField(
         null=True, help_text="Given on finalizing, per tenant and without gaps."
@@ -195,6 +222,8 @@ class InvoiceLine(TenantOwned):
     position = models.PositiveIntegerField()
     price = models.ForeignKey(Price, on_delete=models.PROTECT, db_constraint=False)
     application = models.ForeignKey(Application, on_delete=models.PROTECT, db_constraint=False)
+    application_name = models.CharField(max_length=200)
+    environment_name = models.CharField(max_length=200)
     label = models.CharField(max_length=120)
     meter = models.CharField(max_length=64)
     unit = models.CharField(max_length=20)
@@ -205,7 +234,7 @@ class InvoiceLine(TenantOwned):
         max_digits=80, decimal_places=30, help_text="In the price's unit, for reading."
     )
     unrounded = models.DecimalField(max_digits=80, decimal_places=30)
-    amount = models.DecimalField(max_digits=20, decimal_places=4)
+    amount = models.DecimalField(max_digits=_AMOUNT_DIGITS, decimal_places=_AMOUNT_DECIMALS)
     steps = models.JSONField()
 
     class Meta:

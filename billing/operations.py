@@ -4,9 +4,10 @@ and may be run twice, at once from two workers, with one result."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
 from billing.core.currencies import currency_of
@@ -29,8 +30,12 @@ from billing.queries import (
     plan_version_for,
     rated_period,
 )
-from metering.models import DirtyBucket
-from tenants.models import Customer
+from metering.models import Application, DirtyBucket
+from tenants.models import Customer, Tenant
+from tenants.refusals import constraint_of
+from tenants.scope import current_tenant_id
+
+_ONE_SUBSCRIPTION = frozenset({"subscription_one_open", "subscriptions_apart"})
 
 
 class BillingPeriodNotEnded(Exception):
@@ -47,6 +52,14 @@ class UsageNotRolledUp(Exception):
 
 class InvoiceAlreadyFinalized(Exception):
     """A finalized invoice is never rewritten."""
+
+
+class InvoiceCurrencyDiffers(Exception):
+    """The plan has come to another currency than the one that its draft was made in."""
+
+
+class SubscriptionsOverlap(Exception):
+    """The customer has another subscription at that time."""
 
 
 class VersionNotUsable(Exception):
@@ -72,7 +85,7 @@ def close_billing_period(subscription: Subscription, period: Period, *, as_of: d
 def recompute_draft(invoice: Invoice) -> Invoice:
     """Rate a draft's period again, with usage and assignments that came after it was made.
 
-    Raises InvoiceAlreadyFinalized and UsageNotRolledUp.
+    Raises InvoiceAlreadyFinalized, UsageNotRolledUp and InvoiceCurrencyDiffers.
     """
     with transaction.atomic():
         locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
@@ -84,12 +97,14 @@ def recompute_draft(invoice: Invoice) -> Invoice:
 def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
     """Rate the draft one last time and give it the tenant's next number, without gaps.
 
-    A finalized invoice is returned as it is. Raises UsageNotRolledUp.
+    A finalized invoice is returned as it is. Raises UsageNotRolledUp and InvoiceCurrencyDiffers.
     """
     with transaction.atomic():
         locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
         if locked.status == Invoice.Status.FINALIZED:
             return locked
+        # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
+        Customer.objects.select_for_update(no_key=True).get(pk=locked.customer_id)
         _rate_again(locked)
         locked.number = _next_number()
         locked.status = Invoice.Status.FINALIZED
@@ -154,10 +169,19 @@ def copy_plan_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
 def subscribe(
     customer: Customer, plan: Plan, *, starts_at: datetime, cycle: str = Subscription.Cycle.CALENDAR
 ) -> Subscription:
-    """Bill the customer by the plan from the 5-minute bucket that `starts_at` lies in."""
-    return Subscription.objects.create(
-        customer=customer, plan=plan, cycle=cycle, starts_at=bucket_start(starts_at)
-    )
+    """Bill the customer by the plan from the 5-minute bucket that `starts_at` lies in.
+
+    Raises SubscriptionsOverlap.
+    """
+    try:
+        with transaction.atomic():
+            return Subscription.objects.create(
+                customer=customer, plan=plan, cycle=cycle, starts_at=bucket_start(starts_at)
+            )
+    except IntegrityError as error:
+        if constraint_of(error) in _ONE_SUBSCRIPTION:
+            raise SubscriptionsOverlap(f"{customer} has another one at that time") from error
+        raise
 
 
 def _locked_subscription(subscription: Subscription) -> Subscription:
@@ -180,6 +204,7 @@ def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) 
         currency=rated.currency.code,
         total=rated.total,
         created_at=as_of,
+        **_names_of_today(subscription.customer, version),
     )
     _write_lines(invoice, rated)
     return invoice
@@ -188,11 +213,25 @@ def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) 
 def _rate_again(invoice: Invoice) -> Invoice:
     period = Period(invoice.period_start, invoice.period_end)
     rated = _rated(invoice.customer, invoice.plan_version, period)
+    if rated.currency.code != invoice.currency:
+        raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
     invoice.lines.all().delete()
-    invoice.total = rated.total
-    invoice.save(update_fields=["total"])
+    changed = {"total": rated.total, **_names_of_today(invoice.customer, invoice.plan_version)}
+    for name, value in changed.items():
+        setattr(invoice, name, value)
+    invoice.save(update_fields=list(changed))
     _write_lines(invoice, rated)
     return invoice
+
+
+def _names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:
+    return {
+        "billed_to": customer.name,
+        "customer_reference": customer.reference,
+        "time_zone": customer.time_zone,
+        "seller": Tenant.objects.get(pk=current_tenant_id()).name,
+        "plan_label": str(version),
+    }
 
 
 def _rated(customer: Customer, version: PlanVersion, period: Period) -> RatedInvoice:
@@ -202,9 +241,12 @@ def _rated(customer: Customer, version: PlanVersion, period: Period) -> RatedInv
 
 
 def _keep_prices(version: PlanVersion) -> None:
-    """Hold off changes of the version's prices until this transaction ends."""
+    """Hold off changes of the version's prices and of the plan's currency until this transaction
+    ends; one that is under way is waited for, and read."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM billing_planversion WHERE id = %s FOR SHARE", [version.pk])
+        cursor.execute("SELECT FROM billing_plan WHERE id = %s FOR SHARE", [version.plan_id])
+    version.plan.refresh_from_db()
 
 
 def _require_rolled_up(customer: Customer, period: Period) -> None:
@@ -222,26 +264,35 @@ def _require_rolled_up(customer: Customer, period: Period) -> None:
 
 
 def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
+    applications = {UUID(line.application_id) for line in rated.lines}
+    environments = dict(
+        Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
+    )
     InvoiceLine.objects.bulk_create(
-        _stored_line(invoice, position, line) for position, line in enumerate(rated.lines, start=1)
+        InvoiceLine(
+            invoice=invoice,
+            position=position,
+            environment_name=environments[UUID(line.application_id)],
+            **_stored_figures(line),
+        )
+        for position, line in enumerate(rated.lines, start=1)
     )
 
 
-def _stored_line(invoice: Invoice, position: int, line: RatedLine) -> InvoiceLine:
-    return InvoiceLine(
-        invoice=invoice,
-        position=position,
-        price_id=line.price_id,
-        application_id=line.application_id,
-        label=line.label,
-        meter=line.meter,
-        unit=line.unit,
-        raw_quantity=line.raw_quantity,
-        quantity=line.quantity,
-        unrounded=line.unrounded,
-        amount=line.amount,
-        steps=[step.to_json() for step in line.steps],
-    )
+def _stored_figures(line: RatedLine) -> dict[str, Any]:
+    return {
+        "price_id": line.price_id,
+        "application_id": line.application_id,
+        "application_name": line.application_name,
+        "label": line.label,
+        "meter": line.meter,
+        "unit": line.unit,
+        "raw_quantity": line.raw_quantity,
+        "quantity": line.quantity,
+        "unrounded": line.unrounded,
+        "amount": line.amount,
+        "steps": [step.to_json() for step in line.steps],
+    }
 
 
 def _next_number() -> int:

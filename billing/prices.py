@@ -8,6 +8,8 @@ from billing.core.quantity import Aggregation
 from billing.core.rating import PriceSpec
 from billing.models import PlanVersion, Price
 
+# More than any bound or price that the core takes can need.
+_WRITTEN_MAX = 60
 _TIER_KEYS = frozenset({"up_to", "unit_price", "flat_fee"})
 
 
@@ -62,6 +64,8 @@ def _decimal(written: Any) -> Decimal:
     # A JSON number with a fraction was a float once: 0.1 would already be another number.
     if isinstance(written, bool) or not isinstance(written, str | int):
         raise TierNotReadable(f'write numbers as text, like "0.05", not {str(written)[:40]}')
+    if len(str(written)) > _WRITTEN_MAX:
+        raise TierNotReadable(f"a number has at most {_WRITTEN_MAX} characters")
     try:
         return Decimal(written)
     except InvalidOperation as error:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q
 
 from billing.core.charges import rate_usage
 from billing.core.currencies import Currency
@@ -122,41 +122,61 @@ def cycle_of(subscription: Subscription) -> BillingCycle:
 def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
     """The billing period that `as_of` lies in; the last one ends with the subscription.
 
-    An invoiced period stays as it was invoiced, and the next begins where it ended, even if the
-    customer has moved to another time zone since. Raises BeforeBilling for what lies before the
-    subscription's start and PeriodEmpty for what lies after its end.
+    An invoiced period stays as it was invoiced, and those around it end and begin with it, even
+    if the customer has moved to another time zone since. Raises BeforeBilling for what lies before
+    the subscription's start and PeriodEmpty for what lies after its end.
     """
-    invoiced = Invoice.objects.filter(subscription=subscription, period_start__lte=as_of)
-    last = invoiced.order_by("period_start").last()
-    if last is not None and as_of < last.period_end:
-        return Period(last.period_start, last.period_end)
+    invoiced = _invoiced_bounds(subscription)
+    before = [bounds for bounds in invoiced if bounds[0] <= as_of]
+    if before and as_of < before[-1][1]:
+        return Period(*before[-1])
     period = billing_period_containing(as_of, cycle_of(subscription))
-    return Period(
-        max(period.start, last.period_end) if last else period.start,
-        min(period.end, subscription.ends_at or period.end),
-    )
+    ends = [start for start, _ in invoiced[len(before) :][:1]]
+    if subscription.ends_at is not None:
+        ends.append(subscription.ends_at)
+    starts = [end for _, end in before[-1:]]
+    return Period(max([period.start, *starts]), min([period.end, *ends]))
+
+
+def _invoiced_bounds(subscription: Subscription) -> list[tuple[datetime, datetime]]:
+    invoices = Invoice.objects.filter(subscription=subscription).order_by("period_start")
+    return list(invoices.values_list("period_start", "period_end"))
 
 
 def ended_periods(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
-    """The periods that have ended by `as_of` and have no invoice yet, oldest first."""
-    last = Invoice.objects.filter(subscription=subscription).order_by("period_start").last()
-    start = last.period_end if last else subscription.starts_at
+    """The periods that have ended by `as_of` and have no invoice, oldest first.
+
+    All periods since the subscription's start are looked at, not only those after the newest
+    invoice: one that was passed over because its plan had no prices is due once it has some.
+    """
+    invoiced = dict(_invoiced_bounds(subscription))
+    start = subscription.starts_at
     while start < (subscription.ends_at or as_of):
+        if start in invoiced:
+            start = invoiced[start]
+            continue
         period = current_period(subscription, as_of=start)
         if as_of < period.end:
             return
-        yield period
+        if period.start not in invoiced:
+            yield period
         start = period.end
 
 
+def periods_due(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
+    """What is to be closed: ended periods without an invoice, for which the plan has prices."""
+    for period in ended_periods(subscription, as_of=as_of):
+        if has_prices(subscription.plan, period.start):
+            yield period
+
+
 def due_periods(*, as_of: datetime) -> list[tuple[Subscription, Period]]:
-    """What is to be closed: ended periods without an invoice, for which their plan has prices."""
-    due = []
-    for subscription in Subscription.objects.select_related("customer", "plan"):
-        for period in ended_periods(subscription, as_of=as_of):
-            if has_prices(subscription.plan, period.start):
-                due.append((subscription, period))
-    return due
+    """What is to be closed in all of the tenant."""
+    return [
+        (subscription, period)
+        for subscription in Subscription.objects.select_related("customer", "plan")
+        for period in periods_due(subscription, as_of=as_of)
+    ]
 
 
 def has_prices(plan: Plan, period_start: datetime) -> bool:
@@ -209,18 +229,6 @@ def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice 
     return None if basis is None else _upcoming(basis, rated_period(*basis.rated_by), as_of)
 
 
-def charges_by_application(customer: Customer, *, as_of: datetime) -> list[ApplicationCharges]:
-    """The current period's charges so far, dearest application first."""
-    upcoming = upcoming_invoice(customer, as_of=as_of)
-    return [] if upcoming is None else upcoming.by_application()
-
-
-def daily_charges(customer: Customer, *, as_of: datetime) -> list[DailyCharge]:
-    """The current period's charges so far by local day and application, in order of time."""
-    month = month_to_date(customer, as_of=as_of)
-    return [] if month is None else list(month.days)
-
-
 def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
     """The upcoming invoice with its days; None without a subscription or prices."""
     basis = _basis(customer, as_of)
@@ -240,18 +248,45 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
     return MonthToDate(upcoming, days)
 
 
-def unassigned_applications(*, as_of: datetime) -> "QuerySet[Application]":
-    """Applications that nobody pays for at `as_of`; their usage is kept."""
-    running = Assignment.objects.filter(
-        Q(ends_at__isnull=True) | Q(ends_at__gt=as_of),
-        application=OuterRef("pk"),
-        starts_at__lte=as_of,
-    )
-    return (
-        Application.objects.filter(~Exists(running))
-        .select_related("environment")
-        .order_by("first_seen_at", "name")
-    )
+def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
+    """Whether all hosts that the invoice's usage comes from have delivered to the period's end.
+
+    A silent host that has not is one whose usage is unknown.
+    """
+    period = Period(invoice.period_start, invoice.period_end)
+    own = [usage.application_id for usage in billable_periods(invoice.customer, period)]
+    known = completeness(as_of, own)
+    delivered = [host.complete_to for host in known.silent_hosts]
+    if known.complete_to is not None:
+        delivered.append(known.complete_to)
+    return all(end is not None and end >= period.end for end in delivered)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSinceFinalized:
+    """Usage that came, or came to be priced, after its invoice was issued. `lines` counts the
+    pairs of price and application concerned; `amount` is what they would add to the total."""
+
+    lines: int
+    amount: Decimal
+
+
+def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
+    """What the period's usage comes to now beyond the issued invoice; None where they agree, and
+    for a draft, which is rated once more anyway."""
+    if invoice.status != Invoice.Status.FINALIZED:
+        return None
+    period = Period(invoice.period_start, invoice.period_end)
+    rated = rated_period(invoice.customer, invoice.plan_version, period)
+    now = {
+        (UUID(line.price_id), UUID(line.application_id), line.raw_quantity) for line in rated.lines
+    }
+    stored = invoice.lines.values_list("price_id", "application_id", "raw_quantity")
+    billed = {(price, application, int(quantity)) for price, application, quantity in stored}
+    changed = {(price, application) for price, application, _ in now ^ billed}
+    if not changed:
+        return None
+    return ChangesSinceFinalized(len(changed), rated.total - invoice.total)
 
 
 def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:

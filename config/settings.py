@@ -161,7 +161,7 @@ INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
 INGEST_BATCHES_PER_MINUTE_TENANT = env.whole_number(
     "INGEST_BATCHES_PER_MINUTE_TENANT", 600_000, least=1, most=100_000_000
 )
-SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 400, least=62, most=3650)
+SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 
 LOGGING = {
     "version": 1,

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
+from metering.assignments import PeriodAlreadyInvoiced
 from metering.models import Application, Assignment, Instance
 from metering.operations import (
     AssignmentAlreadyOver,
@@ -229,7 +230,7 @@ class ApplicationAdmin(MarkedAdmin):
                     form.from_when(application, as_of),  # type: ignore[arg-type]
                     as_of=as_of,
                 )
-            except LaterAssignmentExists as refusal:
+            except (LaterAssignmentExists, PeriodAlreadyInvoiced) as refusal:
                 messages.error(request, f"{application} is left as it is: {refusal}.")
             else:
                 self.log_change(request, application, f"Assigned to {customer}.")
@@ -285,7 +286,7 @@ class ApplicationAdmin(MarkedAdmin):
                 continue
             try:
                 unassign_application(application, as_of=timezone.now())
-            except AssignmentAlreadyOver as refusal:
+            except (AssignmentAlreadyOver, PeriodAlreadyInvoiced) as refusal:
                 messages.error(request, f"{application} is left as it is: {refusal}.")
             else:
                 self.log_change(request, application, "Stopped billing.")

@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
+from django.db import connection
 from django.utils import timezone
 
+from metering.assignments import invoiced_usage_kept
 from metering.core.buckets import bucket_of
 from metering.models import Application, Assignment
 from metering.queries import first_usage_at
@@ -28,19 +30,48 @@ def assign_application(
     as_of: datetime,
 ) -> Assignment:
     """Bill the application to `customer` from the bucket that `from_` lies in, until further
-    notice; the assignment before it ends there. Asked twice, it stays as it is.
+    notice; the assignment before it ends there. Asked twice, it stays as it is; asked for an
+    earlier start, the customer's own assignment is moved there.
 
     An assignment made in the current bucket may be corrected; an older one only be followed.
-    Raises LaterAssignmentExists.
+    Raises LaterAssignmentExists and PeriodAlreadyInvoiced.
     """
+    _hold_customers(application, customer)
     Application.objects.select_for_update().get(pk=application.pk)
     start = bucket_of(_start_of(application, from_, as_of))
     last = Assignment.objects.filter(application=application).order_by("starts_at").last()
-    if last is not None and last.ends_at is None and last.customer_id == customer.pk:
-        return last
-    if last is not None:
-        _end_before(last, start, as_of)
-    return Assignment.objects.create(application=application, customer=customer, starts_at=start)
+    with invoiced_usage_kept():
+        if last is not None and last.ends_at is None and last.customer_id == customer.pk:
+            return _started_by(last, start)
+        if last is not None:
+            _end_before(last, start, as_of)
+        return Assignment.objects.create(
+            application=application, customer=customer, starts_at=start
+        )
+
+
+def _hold_customers(application: Application, customer: Customer) -> None:
+    """Wait for invoices of the customers concerned that are being finalized. It comes first: they
+    wait for roll-ups, which wait for applications."""
+    current = Assignment.objects.filter(application=application, ends_at__isnull=True)
+    customers = {customer.pk, *current.values_list("customer_id", flat=True)}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM tenants_customer WHERE id = ANY (%s) ORDER BY id FOR SHARE",
+            [list(customers)],
+        )
+
+
+def _started_by(current: Assignment, start: datetime) -> Assignment:
+    if current.starts_at <= start:
+        return current
+    others = Assignment.objects.filter(application=current.application_id).exclude(pk=current.pk)
+    before = others.filter(ends_at__gt=start).order_by("starts_at").last()
+    if before is not None:
+        raise LaterAssignmentExists(f"{before} from {before.starts_at:%Y-%m-%d %H:%M} UTC")
+    current.starts_at = start
+    current.save(update_fields=["starts_at"])
+    return current
 
 
 def _end_before(last: Assignment, start: datetime, as_of: datetime) -> None:
@@ -69,7 +100,7 @@ def unassign_application(application: Application, *, as_of: datetime) -> Assign
     """End the current assignment with the current bucket's start; None where there is none. One
     that began in this very bucket is removed.
 
-    Raises AssignmentAlreadyOver when it begins later.
+    Raises AssignmentAlreadyOver when it begins later, and PeriodAlreadyInvoiced.
     """
     Application.objects.select_for_update().get(pk=application.pk)
     current = Assignment.objects.filter(application=application, ends_at__isnull=True).first()
@@ -78,12 +109,13 @@ def unassign_application(application: Application, *, as_of: datetime) -> Assign
     end = bucket_of(as_of)
     if current.starts_at > end:
         raise AssignmentAlreadyOver(f"{current} starts at {_written(current.starts_at)}")
-    if current.starts_at == end:
-        current.delete()
-        return None
-    current.ends_at = end
-    current.save(update_fields=["ends_at"])
-    return current
+    with invoiced_usage_kept():
+        if current.starts_at == end:
+            current.delete()
+            return None
+        current.ends_at = end
+        current.save(update_fields=["ends_at"])
+        return current
 
 
 def _written(moment: datetime) -> str:

@@ -1,31 +1,41 @@
 """What runs by itself: rollups every few seconds, partitions every hour."""
 
+import logging
+from uuid import UUID
+
 from celery import shared_task
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 
 from metering.rollups import roll_up
 from tenants.models import Tenant
 from tenants.scope import installation_scope
 
+logger = logging.getLogger(__name__)
+
 
 @shared_task(name="metering.tasks.roll_up_all")
 def roll_up_all() -> int:
     """Bring every tenant's rollups up to date. A tick that finds another at work takes what that
-    one has not claimed, so ticks share the work and never repeat it."""
+    one has not claimed, so ticks share the work and never repeat it. A tenant whose roll-up fails
+    is logged and left to the next tick."""
     with installation_scope():
         tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
-    return sum(roll_up(tenant_id) for tenant_id in tenant_ids)
+    return sum(_roll_up(tenant_id) for tenant_id in tenant_ids)
+
+
+def _roll_up(tenant_id: UUID) -> int:
+    try:
+        return roll_up(tenant_id)
+    except Exception:
+        logger.exception("tenant %s: its usage is not rolled up", tenant_id)
+        return 0
 
 
 @shared_task(name="metering.tasks.keep_partitions")
 def keep_partitions() -> int:
     """Make the coming months' partitions of samples and drop those past their retention."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT metering_keep_partitions(%s, %s)",
-            [timezone.now(), settings.SAMPLE_RETENTION_DAYS],
-        )
+        cursor.execute("SELECT metering_keep_partitions(%s)", [settings.SAMPLE_RETENTION_DAYS])
         (changed,) = cursor.fetchone() or (0,)
     return int(changed)

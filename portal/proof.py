@@ -171,7 +171,11 @@ def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceL
 def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     period = Period(line.invoice.period_start, line.invoice.period_end)
     own = own_periods(customer, line.application_id, period)
-    return LineSource(line.price, line.application, period, tuple(own), line.invoice)
+    # Shown by the names that the invoice has, whatever they are called today.
+    application = line.application
+    application.name = line.application_name
+    application.environment.name = line.environment_name
+    return LineSource(line.price, application, period, tuple(own), line.invoice)
 
 
 def stored_figures(line: InvoiceLine) -> LineFigures:

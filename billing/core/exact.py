@@ -64,9 +64,10 @@ def decimals_of(value: Decimal) -> int:
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise NumberOutOfBounds(f"not a finite number: {value}")
-    while exponent < 0 and digits and digits[-1] == 0:
-        digits, exponent = digits[:-1], exponent + 1
-    return max(-exponent, 0) if digits else 0
+    # normalize() would round to its context's digits, and these may be more.
+    significant = "".join(map(str, digits)).rstrip("0")
+    zeros = len(digits) - len(significant)
+    return max(-exponent - zeros, 0) if significant else 0
 
 
 def quotient(numerator: Decimal, divisor: int) -> Decimal:

@@ -1,7 +1,6 @@
 """Money, and the only place that rounds it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import Final
 
@@ -11,51 +10,6 @@ from billing.core.exact import EXACT, ZERO, require_decimal, rounded
 # Larger than any invoice, and small enough that no sum of them ever loses a digit.
 AMOUNT_BELOW: Final = Decimal(10) ** 50
 AMOUNT_DECIMALS_MAX: Final = 42
-
-
-class CurrenciesDiffer(ValueError):
-    """Two amounts in different currencies were put together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in a currency, not necessarily rounded to its minor unit.
-
-    Raises InexactNumber for a float and NumberOutOfBounds for what is not finite.
-    """
-
-    amount: Decimal
-    currency: Currency
-
-    def __post_init__(self) -> None:
-        require_amount(self.amount)
-
-    def __add__(self, other: "Money") -> "Money":
-        self._require_same_currency(other)
-        return Money(EXACT.add(self.amount, other.amount), self.currency)
-
-    def __sub__(self, other: "Money") -> "Money":
-        self._require_same_currency(other)
-        return Money(EXACT.subtract(self.amount, other.amount), self.currency)
-
-    def __neg__(self) -> "Money":
-        return Money(EXACT.minus(self.amount), self.currency)
-
-    def __lt__(self, other: "Money") -> bool:
-        self._require_same_currency(other)
-        return self.amount < other.amount
-
-    def __le__(self, other: "Money") -> bool:
-        self._require_same_currency(other)
-        return self.amount <= other.amount
-
-    def rounded(self) -> "Money":
-        """The payable amount: half up, away from zero, to the currency's minor unit."""
-        return Money(round_amount(self.amount, self.currency), self.currency)
-
-    def _require_same_currency(self, other: "Money") -> None:
-        if self.currency != other.currency:
-            raise CurrenciesDiffer(f"{self.currency.code} and {other.currency.code}")
 
 
 def require_amount(amount: Decimal) -> None:

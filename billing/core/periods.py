@@ -68,11 +68,6 @@ class Period:
         """The exact elapsed time."""
         return self.end - self.start
 
-    def intersection(self, other: "Period") -> "Period | None":
-        """The instants in both, or None where there are none."""
-        start, end = max(self.start, other.start), min(self.end, other.end)
-        return Period(start, end) if start < end else None
-
 
 @dataclass(frozen=True, slots=True)
 class BillingCycle:

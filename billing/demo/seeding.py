@@ -166,7 +166,7 @@ def _generate_usage(
     start, end = _first_day(as_of), bucket_of(as_of)
     rows = [_load_row(load, customer, environment, start) for load in loads]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT metering_keep_partitions(%s, 430)", [as_of])
+        cursor.execute("SELECT metering_keep_partitions(430)")
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute(_GENERATE_SAMPLES, {"loads": json.dumps(rows), "start": start, "end": end})
         # These tables have no statistics yet: a nested loop, which would be chosen for that,

@@ -8,85 +8,8 @@ import django.utils.timezone
 from django.db import migrations, models
 
 import tenants.scope
+from billing.migrations._triggers_0001 import TRIGGERS
 from tenants.isolation import IsolateTable
-
-# An issued invoice is never rewritten, whoever asks.
-IMMUTABLE = """
-CREATE FUNCTION billing_refuse_change_of_finalized() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'invoice % is finalized and cannot change', OLD.number
-        USING ERRCODE = 'integrity_constraint_violation';
-END $$;
-CREATE TRIGGER finalized_is_immutable BEFORE UPDATE OR DELETE ON billing_invoice
-    FOR EACH ROW WHEN (OLD.status = 'finalized')
-    EXECUTE FUNCTION billing_refuse_change_of_finalized();
-
-CREATE FUNCTION billing_refuse_change_of_finalized_line() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    line billing_invoiceline := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-BEGIN
-    IF EXISTS (SELECT FROM billing_invoice i
-               WHERE i.tenant_id = line.tenant_id AND i.status = 'finalized'
-                 AND (i.id = line.invoice_id OR TG_OP = 'UPDATE' AND i.id = OLD.invoice_id)) THEN
-        RAISE EXCEPTION 'the invoice of this line is finalized and cannot change'
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    RETURN line;
-END $$;
-CREATE TRIGGER finalized_is_immutable BEFORE INSERT OR UPDATE OR DELETE ON billing_invoiceline
-    FOR EACH ROW EXECUTE FUNCTION billing_refuse_change_of_finalized_line();
-"""
-
-# A plan version that rated an invoice keeps its prices. The lock waits for a closing that is
-# reading them: it holds the version FOR SHARE, so its invoice is seen here once it has committed.
-PRICES_IMMUTABLE = """
-CREATE FUNCTION billing_refuse_change_of_used_version(tenant uuid, version uuid)
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM billing_planversion v
-        WHERE v.tenant_id = tenant AND v.id = version FOR UPDATE;
-    IF EXISTS (SELECT FROM billing_invoice i
-               WHERE i.tenant_id = tenant AND i.plan_version_id = version) THEN
-        RAISE EXCEPTION 'an invoice has used this plan version, so it cannot change'
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-END $$;
-
-CREATE FUNCTION billing_keep_used_version() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM billing_refuse_change_of_used_version(OLD.tenant_id, OLD.id);
-    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-END $$;
-CREATE TRIGGER used_version_is_immutable BEFORE UPDATE OR DELETE ON billing_planversion
-    FOR EACH ROW EXECUTE FUNCTION billing_keep_used_version();
-
-CREATE FUNCTION billing_keep_used_price() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        PERFORM billing_refuse_change_of_used_version(OLD.tenant_id, OLD.plan_version_id);
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        PERFORM billing_refuse_change_of_used_version(NEW.tenant_id, NEW.plan_version_id);
-    END IF;
-    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-END $$;
-CREATE TRIGGER used_price_is_immutable BEFORE INSERT OR UPDATE OR DELETE ON billing_price
-    FOR EACH ROW EXECUTE FUNCTION billing_keep_used_price();
-
-CREATE FUNCTION billing_keep_used_currency() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF EXISTS (SELECT FROM billing_invoice i
-               JOIN billing_planversion v ON v.tenant_id = i.tenant_id AND v.id = i.plan_version_id
-               WHERE v.tenant_id = OLD.tenant_id AND v.plan_id = OLD.id) THEN
-        RAISE EXCEPTION 'an invoice has used this plan, so its currency cannot change'
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER used_currency_is_immutable BEFORE UPDATE OF currency ON billing_plan
-    FOR EACH ROW WHEN (OLD.currency <> NEW.currency)
-    EXECUTE FUNCTION billing_keep_used_currency();
-"""
 
 
 class Migration(migrations.Migration):
@@ -185,8 +108,13 @@ class Migration(migrations.Migration):
                 ),
                 ("period_start", models.DateTimeField()),
                 ("period_end", models.DateTimeField()),
+                ("billed_to", models.CharField(max_length=120)),
+                ("customer_reference", models.CharField(max_length=60)),
+                ("time_zone", models.CharField(max_length=64)),
+                ("seller", models.CharField(max_length=120)),
+                ("plan_label", models.CharField(max_length=140)),
                 ("currency", models.CharField(max_length=3)),
-                ("total", models.DecimalField(decimal_places=4, max_digits=20)),
+                ("total", models.DecimalField(decimal_places=4, max_digits=54)),
                 (
                     "status",
                     models.CharField(
@@ -338,6 +266,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("position", models.PositiveIntegerField()),
+                ("application_name", models.CharField(max_length=200)),
+                ("environment_name", models.CharField(max_length=200)),
                 ("label", models.CharField(max_length=120)),
                 ("meter", models.CharField(max_length=64)),
                 ("unit", models.CharField(max_length=20)),
@@ -358,7 +288,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("unrounded", models.DecimalField(decimal_places=30, max_digits=80)),
-                ("amount", models.DecimalField(decimal_places=4, max_digits=20)),
+                ("amount", models.DecimalField(decimal_places=4, max_digits=54)),
                 ("steps", models.JSONField()),
                 (
                     "application",
@@ -492,7 +422,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="plan",
-            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="plan_name"),
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "name"),
+                name="plan_name",
+                violation_error_message="Another plan has this name.",
+            ),
         ),
         migrations.AddConstraint(
             model_name="planversion",
@@ -503,7 +437,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="price",
             constraint=models.UniqueConstraint(
-                fields=("tenant", "plan_version", "position"), name="price_position"
+                deferrable=models.Deferrable["DEFERRED"],
+                fields=("tenant", "plan_version", "position"),
+                name="price_position",
+                violation_error_message="Another price of the version has this position.",
             ),
         ),
         migrations.AddConstraint(
@@ -529,6 +466,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(("ends_at__isnull", True)),
                 fields=("tenant", "customer"),
                 name="subscription_one_open",
+                violation_error_message="The customer has another subscription without an end; end it.",
             ),
         ),
         migrations.AddConstraint(
@@ -540,6 +478,7 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="subscription_ends_after_start",
+                violation_error_message="A subscription ends after its start.",
             ),
         ),
         migrations.AddConstraint(
@@ -583,6 +522,5 @@ class Migration(migrations.Migration):
                 "InvoiceNumbering",
             )
         ),
-        migrations.RunSQL(IMMUTABLE, migrations.RunSQL.noop),
-        migrations.RunSQL(PRICES_IMMUTABLE, migrations.RunSQL.noop),
+        *(migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in TRIGGERS),
     ]

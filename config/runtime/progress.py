@@ -1,6 +1,7 @@
 """What `up` tells its user: one line a step with its time."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,13 @@ from pathlib import Path
 
 
 def say(line: str = "") -> None:
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # The reader has gone, as `head` does. What is left, the flush at exit too, goes nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def step_done(name: str, seconds: float) -> None:

@@ -128,13 +128,15 @@ CREATE TABLE metering_dirtybucket (
 """
 
 # The application owns no table, so it asks these functions, which run as the owner. Partitions
-# are closed to everyone: naming one directly would pass the parent's policy by.
+# are closed to everyone: naming one directly would pass the parent's policy by. What drops samples
+# takes its instant from the server's clock; with another one only the owner may call it.
 PARTITIONS = """
-CREATE FUNCTION metering_keep_partitions(as_of timestamptz, retention_days integer)
-RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+CREATE FUNCTION metering_keep_partitions_at(as_of timestamptz, retention_days integer)
+RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 DECLARE
     -- What the wire contract accepts (400 days back) always has a partition.
-    oldest timestamptz := as_of - make_interval(days => greatest(retention_days, 401));
+    days integer := least(greatest(retention_days, 401), 3650);
+    oldest timestamptz := as_of - make_interval(days => days);
     month timestamp := date_trunc('month', oldest AT TIME ZONE 'UTC');
     partition text;
     changed integer := 0;
@@ -165,10 +167,16 @@ BEGIN
     END LOOP;
     RETURN changed;
 END $$;
+REVOKE ALL ON FUNCTION metering_keep_partitions_at FROM public;
+
+CREATE FUNCTION metering_keep_partitions(retention_days integer)
+RETURNS integer LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    SELECT metering_keep_partitions_at(now(), retention_days);
+$$;
 REVOKE ALL ON FUNCTION metering_keep_partitions FROM public;
 GRANT EXECUTE ON FUNCTION metering_keep_partitions TO hostmeter_app;
 
-SELECT metering_keep_partitions(now(), 430);
+SELECT metering_keep_partitions(430);
 """
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from billing.core.money import sum_amounts
 from billing.core.rating import RatedLine
 from billing.models import InvoiceLine
-from billing.queries import upcoming_invoice
+from billing.queries import changes_since_finalized, upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
 from portal.freshness import Freshness, freshness_of
@@ -74,7 +74,7 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "currency": invoice.currency,
         "groups": _by_application(lines),
         "line_count": len(lines),
-        "lines_sum": sum_amounts([line.amount for line in lines]),
+        "changes": changes_since_finalized(invoice),
     }
     return render(request, "portal/invoice.html", context)
 
@@ -86,9 +86,12 @@ def _freshness(reader: Reader) -> Freshness:
 
 @dataclass(frozen=True, slots=True)
 class LineGroup:
-    """One application's lines; those that come to nothing payable stand apart, as `small`."""
+    """One application's lines, under the names that they were billed under; those that come to
+    nothing payable stand apart, as `small`."""
 
     application: Application
+    name: str
+    environment: str
     amount: Decimal
     lines: list[RatedLine | InvoiceLine]
     small: list[RatedLine | InvoiceLine]
@@ -99,6 +102,8 @@ def _group(
 ) -> LineGroup:
     return LineGroup(
         application,
+        lines[0].application_name,
+        getattr(lines[0], "environment_name", "") or application.environment.name,
         amount,
         lines=[line for line in lines if line.amount],
         small=[line for line in lines if not line.amount],
@@ -107,10 +112,10 @@ def _group(
 
 def _by_application(lines: Sequence[InvoiceLine]) -> list[LineGroup]:
     """Each application with its amount and lines, dearest first."""
-    ordered = sorted(lines, key=lambda line: (line.application.name, line.application_id))
+    ordered = sorted(lines, key=lambda line: (line.application_name, line.application_id))
     groups = []
     for _, group in groupby(ordered, key=lambda line: line.application_id):
         own = list(group)
         amount = sum_amounts([line.amount for line in own])
         groups.append(_group(own[0].application, amount, own))
-    return sorted(groups, key=lambda each: (-each.amount, each.application.name))
+    return sorted(groups, key=lambda each: (-each.amount, each.name))

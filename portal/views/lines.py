@@ -137,7 +137,7 @@ def _line(
         "shares_its_price": shares,
         # What others used matters where an allowance or tiers are shared with them.
         "steps": [step for step in figures.steps if shares or step["kind"] != "earlier"],
-        "plan_version": version,
+        "plan_version": source.invoice.plan_label if source.invoice else version,
         "days": [(day, quantity, Decimal(quantity)) for day, quantity in by_day.items()],
         "buckets": proof.bucket_count(source.own),
         "total": total,

@@ -9,19 +9,14 @@ import pytest
 
 from billing.models import Plan, Price
 from billing.queries import (
-    charges_by_application,
-    daily_charges,
     month_to_date,
     subscription_of,
-    unassigned_applications,
     upcoming_invoice,
 )
-from metering.models import Application, Assignment
 from tenants.models import Customer
 from tests.billing.timeline import (
     HOUR_US,
     Story,
-    application,
     at,
     begin_story,
     cpu_price,
@@ -71,7 +66,6 @@ class TestTheUpcomingInvoice:
         nobody = Customer.objects.create(name="New", reference="new")
         assert upcoming_invoice(nobody, as_of=at(10, 4)) is None
         assert month_to_date(nobody, as_of=at(10, 4)) is None
-        assert charges_by_application(nobody, as_of=at(10, 4)) == []
 
     def test_is_none_while_the_plan_has_no_prices(self) -> None:
         story = begin_story()
@@ -90,8 +84,8 @@ class TestChargesByApplication:
     def test_sum_to_the_invoice(self) -> None:
         story = busy_story()
         upcoming = upcoming_invoice(story.customer, as_of=at(10, 20))
-        charges = charges_by_application(story.customer, as_of=at(10, 20))
         assert upcoming is not None
+        charges = upcoming.by_application()
         assert sum(charge.amount for charge in charges) == upcoming.total
         assert [charge.amount for charge in charges] == sorted(
             (charge.amount for charge in charges), reverse=True
@@ -122,9 +116,10 @@ class TestDailyCharges:
         story = begin_story()
         use(story.shop, at(10, 3, 21, 55), cpu_us=100 * HOUR_US)
         use(story.shop, at(10, 3, 22, 0), cpu_us=200 * HOUR_US)
-        days = daily_charges(story.customer, as_of=at(10, 5))
+        month = month_to_date(story.customer, as_of=at(10, 5))
+        assert month is not None
         # Berlin is two hours ahead in early October.
-        assert [(charge.day, charge.amount) for charge in days] == [
+        assert [(charge.day, charge.amount) for charge in month.days] == [
             (date(2026, 10, 3), Decimal("1.00")),
             (date(2026, 10, 4), Decimal("2.00")),
         ]
@@ -135,16 +130,6 @@ class TestDailyCharges:
         story = busy_story()
         with django_assert_max_num_queries(12):  # type: ignore[operator]
             month_to_date(story.customer, as_of=at(10, 20))
-
-
-class TestUnassignedApplications:
-    def test_are_those_nobody_pays_for_now(self) -> None:
-        story = begin_story()
-        alone = application("alone")
-        Assignment.objects.filter(application=story.mail).update(ends_at=at(10, 5))
-        assert list(unassigned_applications(as_of=at(10, 4))) == [alone]
-        later: list[Application] = list(unassigned_applications(as_of=at(10, 5)))
-        assert later == [alone, story.mail]
 
 
 def test_a_plan_version_in_effect_later_does_not_touch_the_running_period() -> None:

@@ -62,7 +62,14 @@ def assign(
     Assignment.objects.create(application=app, customer=customer, starts_at=start, ends_at=end)
 
 
-def use(app: Application, when: datetime, *, cpu_us: int = 0, disk_bytes: int = 0) -> None:
+def use(
+    app: Application,
+    when: datetime,
+    *,
+    cpu_us: int = 0,
+    disk_bytes: int = 0,
+    transactions: int | None = None,
+) -> None:
     """Usage of one instance in the 5-minute bucket of `when`."""
     host, _ = Host.objects.get_or_create(name="web-1", environment=app.environment)
     instance, _ = Instance.objects.get_or_create(application=app, host=host, name="1")
@@ -77,6 +84,7 @@ def use(app: Application, when: datetime, *, cpu_us: int = 0, disk_bytes: int = 
         covered_us=10**7,
         cpu_time=cpu_us,
         disk_written=disk_bytes,
+        transactions=transactions,
     )
 
 

@@ -1,12 +1,15 @@
 """Rollups follow the samples, whatever their order, and equal what the pure aggregation says."""
 
+import os
 import random
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import DatabaseError, ProgrammingError, connection, connections, transaction
 from django.utils import timezone
 from hostmeter_agent.wire import METERS
 from hypothesis import HealthCheck, given
@@ -163,12 +166,20 @@ def test_workers_at_once_leave_no_bucket_behind(tenant: Tenant) -> None:
     assert [rollup.usage["cpu.time"] for rollup in stored(tenant).values()] == [465] * 3
 
 
+PARTITIONS = (
+    "SELECT inhrelid::regclass::text FROM pg_inherits "
+    "WHERE inhparent = 'metering_sample_store'::regclass"
+)
+
+
+def changed_partitions(owner: "psycopg.Connection[Any]", as_of: datetime) -> int:
+    row = owner.execute("SELECT metering_keep_partitions_at(%s, 401)", [as_of]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def partitions() -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT inhrelid::regclass::text FROM pg_inherits "
-            "WHERE inhparent = 'metering_sample_store'::regclass"
-        )
+        cursor.execute(PARTITIONS)
         return {name for (name,) in cursor.fetchall()}
 
 
@@ -179,15 +190,58 @@ class TestPartitions:
         for day in (now - timedelta(days=400), now, now + timedelta(days=31)):
             assert f"metering_sample_{day:%Y%m}" in partitions()
 
-    def test_are_made_ahead_and_dropped_by_retention(
-        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.django_db(transaction=True)
+    def test_are_made_ahead_and_dropped_by_retention(self, agent: Agent) -> None:
         agent.deliver(batch())
         this_month = f"metering_sample_{last_bucket():%Y%m}"
         later = timezone.now() + timedelta(days=500)
-        monkeypatch.setattr("metering.tasks.timezone.now", lambda: later)
-        assert keep_partitions() > 0
-        assert f"metering_sample_{later:%Y%m}" in partitions()
-        assert this_month not in partitions()
-        assert measured(agent.tenant) == []
-        assert keep_partitions() == 0
+        # The owner alone may name an instant, and takes it all back.
+        with psycopg.connect(os.environ["DATABASE_URL"]) as owner:
+            assert changed_partitions(owner, later) > 0
+            names = {name for (name,) in owner.execute(PARTITIONS).fetchall()}
+            assert changed_partitions(owner, later) == 0
+            owner.rollback()
+        assert f"metering_sample_{later:%Y%m}" in names
+        assert this_month not in names
+        assert len(measured(agent.tenant)) == 1
+
+    def test_are_dropped_by_the_servers_clock_alone(self, agent: Agent) -> None:
+        agent.deliver(batch())
+        keep_partitions()
+        before = partitions()
+        for call in (
+            "metering_keep_partitions('2040-01-01', 0)",
+            "metering_keep_partitions_at('2040-01-01', 0)",
+        ):
+            with (
+                pytest.raises(ProgrammingError),
+                transaction.atomic(),
+                connection.cursor() as asked,
+            ):
+                asked.execute(f"SELECT {call}")
+        for retention_days in (-1, 0, 400):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT metering_keep_partitions(%s)", [retention_days])
+        assert partitions() == before
+        assert len(measured(agent.tenant)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_that_fails_leaves_the_others_rolled_up(
+    tenant: Tenant,
+    other_tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    agents = [Agent(each).enrol() for each in (tenant, other_tenant)]
+    for each in agents:
+        each.deliver(batch())
+
+    def failing(tenant_id: UUID) -> int:
+        if tenant_id == min(tenant.pk, other_tenant.pk):
+            raise DatabaseError("out of luck")
+        return roll_up(tenant_id)
+
+    monkeypatch.setattr("metering.tasks.roll_up", failing)
+    assert roll_up_all() == 1
+    assert "its usage is not rolled up" in caplog.text

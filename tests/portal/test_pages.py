@@ -246,6 +246,7 @@ class TestInvoices:
                 period_start=world.invoice.period_start - timedelta(days=30),
                 period_end=world.invoice.period_start,
                 currency="JPY",
+                time_zone=world.customer.time_zone,
                 total=1234,
             )
         page = words(reader, reverse("portal:invoice", args=[draft.pk]))
@@ -302,7 +303,7 @@ class TestEveryPage:
                 Assignment.objects.create(
                     application=application,
                     customer=world.customer,
-                    starts_at=world.invoice.period_start,
+                    starts_at=world.invoice.period_end,
                 )
         with django_assert_max_num_queries(len(few.captured_queries)):
             reader.get(url)

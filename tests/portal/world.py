@@ -220,7 +220,10 @@ def issue_invoice(
     invoice = Invoice.objects.create(
         customer=subscription.customer, subscription=subscription, plan_version=version,
         period_start=period.start, period_end=period.end, currency=rated.currency.code,
-        total=rated.total,
+        total=rated.total, billed_to=subscription.customer.name,
+        customer_reference=subscription.customer.reference,
+        time_zone=subscription.customer.time_zone, seller=subscription.tenant.name,
+        plan_label=str(version),
     )  # fmt: skip
     for position, line in enumerate(rated.lines, start=1):
         _store(invoice, position, line)
@@ -233,7 +236,8 @@ def issue_invoice(
 def _store(invoice: Invoice, position: int, line: RatedLine) -> None:
     InvoiceLine.objects.create(
         invoice=invoice, position=position, price_id=UUID(line.price_id),
-        application_id=UUID(line.application_id), label=line.label, meter=line.meter,
+        application_id=UUID(line.application_id), application_name=line.application_name,
+        environment_name="production", label=line.label, meter=line.meter,
         unit=line.unit, raw_quantity=line.raw_quantity, quantity=line.quantity,
         unrounded=line.unrounded, amount=line.amount,
         steps=[step.to_json() for step in line.steps],

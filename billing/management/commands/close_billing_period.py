@@ -6,20 +6,21 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.amounts import written_amount
+from billing.closing import Outcome, close_tenant, finalize_drafts
 from billing.models import Invoice
-from billing.operations import UsageNotRolledUp, close_due, finalize_invoice
-from metering.rollups import roll_up
 from tenants.models import Tenant
-from tenants.scope import installation_scope, tenant_scope
+from tenants.scope import installation_scope
 
 
 class Command(BaseCommand):
     help = (
         "Draft an invoice for each ended billing period of a tenant that has none yet, and print "
-        "one line for each. May run twice, and at once."
+        "one line for each. One that fails is reported and holds no other back. May run twice, "
+        "and at once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,27 +31,46 @@ class Command(BaseCommand):
         parser.add_argument(
             "--finalize",
             action="store_true",
-            help="also give every draft of the tenant its number, oldest first",
+            help="also give the tenant's drafts their numbers, oldest first",
+        )
+        parser.add_argument(
+            "--incomplete",
+            action="store_true",
+            help="with --finalize: also drafts whose hosts are silent or have not delivered their "
+            "usage to the period's end",
         )
 
-    def handle(
-        self, *args: Any, tenant: str, as_of: str | None, finalize: bool, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        ended_by = now if as_of is None else _past_instant(as_of, now)
-        tenant_id = _tenant_id(tenant)
-        roll_up(tenant_id)
+        written = options["as_of"]
+        ended_by = now if written is None else _past_instant(written, now)
         try:
-            with tenant_scope(tenant_id):
-                invoices = close_due(as_of=ended_by)
-                if finalize:
-                    invoices = [finalize_invoice(draft, as_of=now) for draft in _drafts()]
-                lines = [_line(invoice) for invoice in invoices]
-        except UsageNotRolledUp as pending:
-            raise CommandError(f"nothing was closed: {pending}") from pending
-        for line in lines:
-            self.stdout.write(line)
-        if not lines:
+            tenant_id = _tenant_id(options["tenant"])
+            outcome = close_tenant(tenant_id, as_of=ended_by)
+            if options["finalize"]:
+                failed = outcome.failures
+                outcome = finalize_drafts(
+                    tenant_id, as_of=now, also_incomplete=options["incomplete"]
+                )
+                outcome.failures[:0] = failed
+        except DatabaseFailure as failure:
+            reason = str(failure).strip().splitlines()[0]
+            raise CommandError(f"the database cannot be used: {reason}") from failure
+        self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> None:
+        for invoice in outcome.invoices:
+            self.stdout.write(_line(invoice))
+        for draft in outcome.incomplete:
+            self.stderr.write(
+                f"{_line(draft)}: stays a draft, its usage is not known to the period's end "
+                "(--incomplete finalizes it all the same)"
+            )
+        for failure in outcome.failures:
+            self.stderr.write(f"failed: {failure}")
+        if outcome.failures:
+            raise CommandError(f"{len(outcome.failures)} failed; what else was due is done")
+        if not outcome.invoices and not outcome.incomplete:
             self.stderr.write("nothing is due: no period has ended that is not closed already")
 
 
@@ -60,7 +80,7 @@ def _past_instant(text: str, now: datetime) -> datetime:
     except ValueError as error:
         raise CommandError(f"--as-of is not an ISO 8601 instant: {text!r}") from error
     if instant.tzinfo is None:
-        raise CommandError(f"--as-of has no offset; {text}Z would be UTC")
+        raise CommandError("--as-of has no offset; 2026-01-01T00:00Z is UTC")
     if instant > now:
         raise CommandError(f"--as-of lies in the future; now is {now:%Y-%m-%dT%H:%M:%SZ}")
     return instant
@@ -74,13 +94,8 @@ def _tenant_id(slug: str) -> UUID:
     return ids[slug]
 
 
-def _drafts() -> list[Invoice]:
-    drafts = Invoice.objects.filter(status=Invoice.Status.DRAFT).select_related("customer")
-    return list(drafts.order_by("period_start", "customer__name"))
-
-
 def _line(invoice: Invoice) -> str:
     name = f"invoice {invoice.number}" if invoice.number else "draft"
     period = f"{invoice.period_start:%Y-%m-%d %H:%M} to {invoice.period_end:%Y-%m-%d %H:%M} UTC"
     total = written_amount(invoice.total, invoice.currency)
-    return f"{name}: {invoice.customer.reference}, {period}, {total}"
+    return f"{name}: {invoice.customer_reference}, {period}, {total}"

@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, metavar="SLUG")
-        parser.add_argument("--environment", metavar="NAME", help="the tenant's first if left out")
+        parser.add_argument("--environment", metavar="NAME", help="if left out, the first real one")
 
     def handle(self, *args: Any, tenant: str, environment: str | None, **options: Any) -> None:
         with installation_scope():
@@ -25,6 +25,8 @@ class Command(BaseCommand):
             raise CommandError(f"no tenant {tenant!r}; there are: {', '.join(sorted(slugs))}")
         with tenant_scope(slugs[tenant]):
             environments = list(Environment.objects.order_by("created_at", "name"))
+            # The demo's own environment is the last choice: no real host belongs there.
+            environments.sort(key=lambda each: each.generated)
             chosen = next((e for e in environments if environment in {None, e.name}), None)
             if chosen is None:
                 names = ", ".join(e.name for e in environments) or "none yet, add one in the admin"

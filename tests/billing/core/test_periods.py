@@ -85,14 +85,6 @@ class TestPeriod:
         with pytest.raises(InstantOutOfRange):
             Period(utc(2026, 1, 1), utc(9999, 1, 1))
 
-    def test_meets_another_in_the_instants_of_both(self) -> None:
-        first = Period(utc(2026, 1, 1), utc(2026, 2, 1))
-
-        assert first.intersection(Period(utc(2026, 1, 31), utc(2026, 3, 1))) == Period(
-            utc(2026, 1, 31), utc(2026, 2, 1)
-        )
-        assert first.intersection(Period(utc(2026, 2, 1), utc(2026, 3, 1))) is None
-
 
 class TestCalendarMonth:
     def test_begins_at_local_midnight_and_the_first_one_at_the_start(self) -> None:
