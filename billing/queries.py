@@ -29,7 +29,8 @@ from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantit
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.prices import price_specs
 from metering.models import Application, Assignment
-from metering.queries import UsagePeriod, completeness, usage_by_application, usage_by_day
+from metering.queries import completeness
+from metering.usage import UsagePeriod, usage_by_application, usage_by_day
 from tenants.models import Customer
 
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]
