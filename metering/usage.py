@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -33,8 +33,11 @@ from django.db.models.functions import Cast, TruncDate
 from hostmeter_agent.wire import METERS_BY_NAME, kind_of
 
 from metering.core.aggregation import combined_quantities
-from metering.models import Rollup
+from metering.core.hours import buckets_in, local_midnights, split_hours
+from metering.models import HourRollup, Rollup
 from metering.sql import statement
+
+_Rows = TypeVar("_Rows", HourRollup, Rollup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +84,48 @@ def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
     return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
 
 
-def _rollups_in(periods: Sequence[UsagePeriod]) -> "QuerySet[Rollup]":
+def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
     start = min(period.start for period in periods)
     end = max(period.end for period in periods)
-    rollups = Rollup.objects.filter(
+    chosen = rows.filter(
         application_id__in={period.application_id for period in periods},
         bucket_start__gte=start,
         bucket_start__lt=end,
     )
     if all((period.start, period.end) == (start, end) for period in periods):
-        return rollups
-    return rollups.filter(_in_any_period(periods))
+        return chosen
+    return chosen.filter(_in_any_period(periods))
+
+
+def _rows_of(
+    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None
+) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+    """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour."""
+    bounds = {bound for period in periods for bound in (period.start, period.end)}
+    if bounds and days_of is not None:
+        bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
+    split = split_hours(bounds)
+    if periods:
+        yield _within(HourRollup.objects.exclude(bucket_start__in=split), periods)
+    if split:
+        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
 
 
 def _grouped(
-    periods: Sequence[UsagePeriod], meters: Sequence[str], *keys: str, **expressions: Expression
+    periods: Sequence[UsagePeriod],
+    meters: Sequence[str],
+    *keys: str,
+    days_of: ZoneInfo | None = None,
 ) -> Iterator[dict[str, Any]]:
+    """Quantities as meter_0, meter_1, ... by the keys, among them `local_day` if `days_of` is
+    given. A combination of keys can come more than once."""
     aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
-    if not periods:
-        return
-    rollups = _rollups_in(periods).order_by().annotate(**expressions)
-    yield from rollups.values(*keys, *expressions).annotate(**aggregates)
+    expressions = (
+        {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
+    )
+    for rows in _rows_of(periods, days_of):
+        grouped = rows.order_by().annotate(**expressions).values(*keys)
+        yield from grouped.annotate(**aggregates)
 
 
 def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str]) -> None:
@@ -138,9 +162,9 @@ def usage_by_day(
     periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
 ) -> dict[date, dict[UUID, dict[str, int]]]:
     """As usage_by_application, apart for each day of `time_zone` in which a bucket starts."""
-    local_day = TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
+    zone = ZoneInfo(time_zone)
     days: dict[date, dict[UUID, dict[str, int]]] = {}
-    for row in _grouped(periods, meters, "application_id", local_day=local_day):
+    for row in _grouped(periods, meters, "application_id", "local_day", days_of=zone):
         totals = days.setdefault(row["local_day"], {})
         _add_to(totals.setdefault(row["application_id"], {}), row, meters)
     return days
