@@ -29,7 +29,8 @@ from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantit
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.prices import price_specs
 from metering.models import Application, Assignment
-from metering.queries import UsagePeriod, completeness, usage_by_application, usage_by_day
+from metering.queries import completeness
+from metering.usage import UsagePeriod, usage_by_application, usage_by_day
 from tenants.models import Customer
 
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]
@@ -355,8 +356,9 @@ def _quantities(
 ) -> list[UsageQuantity]:
     # A meter that stood still all period makes no line: 0 of it costs nothing.
     return [
-        UsageQuantity(str(application_id), names[application_id], meter, quantity)
+        UsageQuantity(text, names[application_id], meter, quantity)
         for application_id, by_meter in used.items()
+        for text in (str(application_id),)
         for meter, quantity in by_meter.items()
         if quantity
     ]
@@ -373,10 +375,13 @@ def _quantities_by_day(
 
 def _whole(days: Iterable[Sequence[UsageQuantity]]) -> list[UsageQuantity]:
     """The days' usage as the period's."""
-    whole: dict[tuple[str, str], UsageQuantity] = {}
+    names: dict[str, str] = {}
+    whole: dict[tuple[str, str], int] = {}
     for used in (each for day in days for each in day):
         key = (used.application_id, used.meter)
-        before = whole[key].quantity if key in whole else 0
-        quantity = combined(used.meter, before, used.quantity)
-        whole[key] = UsageQuantity(used.application_id, used.application_name, used.meter, quantity)
-    return list(whole.values())
+        names[used.application_id] = used.application_name
+        whole[key] = combined(used.meter, whole.get(key, 0), used.quantity)
+    return [
+        UsageQuantity(application_id, names[application_id], meter, quantity)
+        for (application_id, meter), quantity in whole.items()
+    ]

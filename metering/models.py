@@ -253,6 +253,22 @@ class Rollup(models.Model):
         db_table = "metering_rollup"
 
 
+class HourRollup(models.Model):
+    """An application's rollups whose buckets start in one hour (UTC), all instances together. The
+    database keeps it so: a trigger on rollups computes their hours anew, in the same statement."""
+
+    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "role")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    application = models.ForeignKey(Application, on_delete=models.PROTECT)
+    bucket_start = models.DateTimeField(help_text="The start of the hour.")
+    role = models.TextField(choices=Role.choices)
+    more = models.JSONField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_hourrollup"
+
+
 class DirtyBucket(models.Model):
     """A bucket whose rollup is out of date. Rows are only ever added and deleted, so a mark that
     a running ingest has not committed yet can never be consumed with an older one."""
@@ -270,6 +286,7 @@ class DirtyBucket(models.Model):
 for _meter in METERS:
     Sample.add_to_class(_meter.column, models.BigIntegerField(null=True))
     # Sums of 63-bit integers need more room than the integers.
-    Rollup.add_to_class(
-        _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
-    )
+    for _rollup in (Rollup, HourRollup):
+        _rollup.add_to_class(
+            _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
+        )

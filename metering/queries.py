@@ -1,62 +1,21 @@
-"""What was used, as billing and the portal ask for it. Every query runs inside a tenant's scope.
+"""Rollups and samples one by one, and up to when usage is known, as the portal asks for them. Every
+query runs inside a tenant's scope; totals stand in usage.py.
 
-Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire). Figures
-come from rollups: a period holds the buckets that start in [start, end). A meter that was not
-measured at all in a period is left out of the answer; it is not 0.
+Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.db.models import (
-    Aggregate,
-    DateTimeField,
-    DecimalField,
-    Expression,
-    F,
-    Func,
-    Max,
-    Model,
-    Q,
-    QuerySet,
-    Sum,
-    Value,
-)
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, TruncDate
-from hostmeter_agent.wire import METERS, METERS_BY_NAME, kind_of
+from django.db.models import Model
+from hostmeter_agent.wire import METERS
 
-from metering.core.aggregation import combined_quantities
 from metering.core.buckets import BUCKET
 from metering.models import Host, Instance, Rollup, Sample
 
 HOST_SILENT_AFTER = timedelta(seconds=120)
-
-# Periods asked for in one statement.
-_PERIODS_PER_QUERY_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class UsagePeriod:
-    """One application's usage over [start, end)."""
-
-    application_id: UUID
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class UsagePoint:
-    """One application's quantity in the hour or local day that starts at `start` (UTC)."""
-
-    start: datetime
-    application_id: UUID
-    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,115 +72,6 @@ class Completeness:
 
     complete_to: datetime | None
     silent_hosts: tuple[SilentHost, ...]
-
-
-class _LocalTrunc(Func):
-    """date_trunc over local time: hours that a clock change repeats stay apart."""
-
-    function = "date_trunc"
-    output_field = DateTimeField()
-
-
-def _quantity(meter: str) -> Expression | F:
-    known = METERS_BY_NAME.get(meter)
-    if known is not None:
-        return F(known.column)
-    return Cast(KeyTextTransform(meter, "more"), DecimalField(max_digits=40, decimal_places=0))
-
-
-def _combined(meter: str) -> Aggregate:
-    quantity = _quantity(meter)
-    return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
-
-
-def _rollups_in(periods: Sequence[UsagePeriod]) -> "QuerySet[Rollup]":
-    wanted = Q()
-    for period in periods:
-        wanted |= Q(
-            application_id=period.application_id,
-            bucket_start__gte=period.start,
-            bucket_start__lt=period.end,
-        )
-    return Rollup.objects.filter(wanted)
-
-
-def _grouped(
-    periods: Sequence[UsagePeriod], meters: Sequence[str], *keys: str, **expressions: Expression
-) -> Iterator[dict[str, Any]]:
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
-    for first in range(0, len(periods), _PERIODS_PER_QUERY_MAX):
-        chunk = periods[first : first + _PERIODS_PER_QUERY_MAX]
-        rollups = _rollups_in(chunk).order_by().annotate(**expressions)
-        yield from rollups.values(*keys, *expressions).annotate(**aggregates)
-
-
-def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str]) -> None:
-    for index, meter in enumerate(meters):
-        quantity: Decimal | None = row[f"meter_{index}"]
-        if quantity is None:
-            continue
-        before = [totals[meter]] if meter in totals else []
-        totals[meter] = combined_quantities(meter, [*before, int(quantity)])
-
-
-def usage_by_application(
-    periods: Sequence[UsagePeriod], meters: Sequence[str]
-) -> dict[UUID, dict[str, int]]:
-    """Each application's total over its periods, by meter: the sum, or the maximum of `.max`
-    meters, over all instances and roles. Periods of one application must not overlap."""
-    totals: dict[UUID, dict[str, int]] = {}
-    for row in _grouped(periods, meters, "application_id"):
-        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
-    return totals
-
-
-def usage_by_role(
-    periods: Sequence[UsagePeriod], meters: Sequence[str]
-) -> dict[tuple[UUID, str], dict[str, int]]:
-    """As usage_by_application, apart for primary, replica and standby instances."""
-    totals: dict[tuple[UUID, str], dict[str, int]] = {}
-    for row in _grouped(periods, meters, "application_id", "role"):
-        _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
-    return totals
-
-
-def usage_by_day(
-    periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
-) -> dict[date, dict[UUID, dict[str, int]]]:
-    """As usage_by_application, apart for each day of `time_zone` in which a bucket starts."""
-    local_day = TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
-    days: dict[date, dict[UUID, dict[str, int]]] = {}
-    for row in _grouped(periods, meters, "application_id", local_day=local_day):
-        totals = days.setdefault(row["local_day"], {})
-        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
-    return days
-
-
-def usage_series(
-    application_ids: Sequence[UUID],
-    meter: str,
-    start: datetime,
-    end: datetime,
-    step: Literal["hour", "day"],
-    time_zone: str,
-) -> list[UsagePoint]:
-    """One meter over [start, end) in hours, or in days of `time_zone`, in order of time. Steps in
-    which nothing was measured are left out."""
-    rows = (
-        Rollup.objects.filter(
-            application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
-        )
-        .order_by()
-        .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
-        .values("step", "application_id")
-        .annotate(quantity=_combined(meter))
-        .order_by("step", "application_id")
-    )
-    return [
-        UsagePoint(row["step"], row["application_id"], int(row["quantity"]))
-        for row in rows
-        if row["quantity"] is not None
-    ]
 
 
 def rollups_of(

@@ -28,14 +28,8 @@ from billing.queries import (
 )
 from metering.core.aggregation import combined_quantities
 from metering.models import Application, SampleBatch
-from metering.queries import (
-    RollupRow,
-    SampleRow,
-    UsagePeriod,
-    rollup_count,
-    rollups_of,
-    usage_series,
-)
+from metering.queries import RollupRow, SampleRow, rollup_count, rollups_of
+from metering.usage import UsagePeriod, usage_series
 from portal.queries import own_periods
 from tenants.models import Customer
 

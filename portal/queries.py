@@ -23,7 +23,7 @@ from billing.queries import (
     subscription_of,
 )
 from metering.models import Application, Host
-from metering.queries import UsagePeriod, usage_by_application, usage_by_day
+from metering.usage import UsagePeriod, usage_by_application, usage_by_day
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import amount, quantity, unit_name, usage, usage_unit
 from tenants.models import Customer, Member, User

@@ -15,10 +15,8 @@ from decimal import Decimal
 from hostmeter_agent.wire import kind_of
 
 from billing.core.currencies import Currency, currency_of
-from billing.core.exact import EXACT, ZERO
-from billing.core.money import round_lines
-from billing.core.pricing import rate_part
-from billing.core.quantity import unit_for
+from billing.core.curve import charge_curve_of, round_fine_lines
+from billing.core.exact import EXACT
 from billing.core.rating import PriceSpec, UsageQuantity
 
 
@@ -40,16 +38,16 @@ def charge_days(
 
     Raises UnknownCurrency.
     """
-    running = _RunningCharge(prices, currency_of(currency))
-    charged: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+    paid_in = currency_of(currency)
+    running, minor_unit = _RunningCharge(prices, paid_in), paid_in.minor_unit
+    charged: defaultdict[str, int] = defaultdict(int)
     days = []
     for day in sorted(usage_by_day):
         running.add(usage_by_day[day])
         amounts = running.amounts_by_application()
         for application_id, amount in amounts.items():
-            days.append(
-                DayCharge(day, application_id, EXACT.subtract(amount, charged[application_id]))
-            )
+            added = EXACT.multiply(minor_unit, amount - charged[application_id])
+            days.append(DayCharge(day, application_id, added))
         charged.update(amounts)
     return tuple(days)
 
@@ -60,14 +58,13 @@ def combined(meter: str, one: int, other: int) -> int:
 
 
 class _RunningCharge:
-    """The charge for everything added so far; lines that did not change are not rated again."""
+    """The charge for everything added so far, in whole minor units."""
 
     def __init__(self, prices: Sequence[PriceSpec], currency: Currency) -> None:
-        self._prices = prices
+        self._curves = [(price.meter, charge_curve_of(price)) for price in prices]
         self._currency = currency
         self._names: dict[str, str] = {}
         self._used: dict[tuple[str, str], int] = {}
-        self._rated: dict[tuple[str, str], tuple[int, int, Decimal]] = {}
 
     def add(self, usage: Sequence[UsageQuantity]) -> None:
         for used in usage:
@@ -75,35 +72,21 @@ class _RunningCharge:
             self._names[used.application_id] = used.application_name
             self._used[key] = combined(used.meter, self._used.get(key, 0), used.quantity)
 
-    def amounts_by_application(self) -> dict[str, Decimal]:
+    def amounts_by_application(self) -> dict[str, int]:
         lines = list(self._lines())
-        rounded = round_lines([unrounded for _, unrounded in lines], self._currency)
-        amounts: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+        rounded = round_fine_lines([fine for _, fine in lines], self._currency)
+        amounts: defaultdict[str, int] = defaultdict(int)
         for (application_id, _), amount in zip(lines, rounded, strict=True):
-            amounts[application_id] = EXACT.add(amounts[application_id], amount)
+            amounts[application_id] += amount
         return dict(amounts)
 
-    def _lines(self) -> Iterator[tuple[str, Decimal]]:
+    def _lines(self) -> Iterator[tuple[str, int]]:
         in_order = sorted(self._names, key=lambda each: (self._names[each], each))
-        for price in self._prices:
-            before = 0
+        for meter, curve in self._curves:
+            raw = charged = 0
             for application_id in in_order:
-                raw = self._used.get((price.meter, application_id), 0)
-                if raw:
-                    yield application_id, self._unrounded(price, application_id, before, raw)
-                before += raw
-
-    def _unrounded(self, price: PriceSpec, application_id: str, before: int, raw: int) -> Decimal:
-        key = (price.id, application_id)
-        known = self._rated.get(key)
-        if known is not None and known[:2] == (before, raw):
-            return known[2]
-        unrounded = rate_part(
-            price.model,
-            Decimal(before),
-            Decimal(before + raw),
-            allowance=price.allowance,
-            raw_per_unit=unit_for(price.meter, price.unit).raw_per_unit,
-        ).unrounded
-        self._rated[key] = (before, raw, unrounded)
-        return unrounded
+                used = self._used.get((meter, application_id), 0)
+                if used:
+                    raw += used
+                    before, charged = charged, curve.charge_up_to(raw)
+                    yield application_id, charged - before

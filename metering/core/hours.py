@@ -1,0 +1,31 @@
+"""Which hours can be taken whole: those that no period and no local day begins or ends inside."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from metering.core.buckets import BUCKET
+
+HOUR = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def hour_of(instant: datetime) -> datetime:
+    """The start, in UTC, of the hour that `instant` lies in."""
+    return instant.astimezone(UTC) - (instant - _EPOCH) % HOUR
+
+
+def split_hours(bounds: Iterable[datetime]) -> set[datetime]:
+    """The hours (UTC) with one of `bounds` inside, not at their start."""
+    return {hour_of(bound) for bound in bounds if bound != hour_of(bound)}
+
+
+def buckets_in(hours: Iterable[datetime]) -> list[datetime]:
+    return [hour + number * BUCKET for hour in sorted(hours) for number in range(HOUR // BUCKET)]
+
+
+def local_midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
+    """When, in UTC, the local days of [start, end] begin; the first perhaps before `start`."""
+    first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return [datetime.combine(day, time(), zone).astimezone(UTC) for day in days]

@@ -1,0 +1,197 @@
+"""What was used in all, as billing and the portal ask for it. Every query runs inside a tenant's
+scope.
+
+Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire). Figures
+come from rollups: a period holds the buckets that start in [start, end). A meter that was not
+measured at all in a period is left out of the answer; it is not 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import (
+    Aggregate,
+    BooleanField,
+    DateTimeField,
+    DecimalField,
+    Expression,
+    F,
+    Func,
+    Max,
+    QuerySet,
+    Sum,
+    Value,
+)
+from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, TruncDate
+from hostmeter_agent.wire import METERS_BY_NAME, kind_of
+
+from metering.core.aggregation import combined_quantities
+from metering.core.hours import buckets_in, local_midnights, split_hours
+from metering.models import HourRollup, Rollup
+from metering.sql import statement
+
+_Rows = TypeVar("_Rows", HourRollup, Rollup)
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePeriod:
+    """One application's usage over [start, end)."""
+
+    application_id: UUID
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """One application's quantity in the hour or local day that starts at `start` (UTC)."""
+
+    start: datetime
+    application_id: UUID
+    quantity: int
+
+
+class _LocalTrunc(Func):
+    """date_trunc over local time: hours that a clock change repeats stay apart."""
+
+    function = "date_trunc"
+    output_field = DateTimeField()
+
+
+def _quantity(meter: str) -> Expression | F:
+    known = METERS_BY_NAME.get(meter)
+    if known is not None:
+        return F(known.column)
+    return Cast(KeyTextTransform(meter, "more"), DecimalField(max_digits=40, decimal_places=0))
+
+
+def _combined(meter: str) -> Aggregate:
+    quantity = _quantity(meter)
+    return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
+
+
+def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
+    applications = [period.application_id for period in periods]
+    starts, ends = [period.start for period in periods], [period.end for period in periods]
+    condition = statement("in_any_period")
+    return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
+
+
+def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
+    start = min(period.start for period in periods)
+    end = max(period.end for period in periods)
+    chosen = rows.filter(
+        application_id__in={period.application_id for period in periods},
+        bucket_start__gte=start,
+        bucket_start__lt=end,
+    )
+    if all((period.start, period.end) == (start, end) for period in periods):
+        return chosen
+    return chosen.filter(_in_any_period(periods))
+
+
+def _rows_of(
+    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None
+) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+    """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour."""
+    bounds = {bound for period in periods for bound in (period.start, period.end)}
+    if bounds and days_of is not None:
+        bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
+    split = split_hours(bounds)
+    if periods:
+        yield _within(HourRollup.objects.exclude(bucket_start__in=split), periods)
+    if split:
+        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
+
+
+def _grouped(
+    periods: Sequence[UsagePeriod],
+    meters: Sequence[str],
+    *keys: str,
+    days_of: ZoneInfo | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Quantities as meter_0, meter_1, ... by the keys, among them `local_day` if `days_of` is
+    given. A combination of keys can come more than once."""
+    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    expressions = (
+        {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
+    )
+    for rows in _rows_of(periods, days_of):
+        grouped = rows.order_by().annotate(**expressions).values(*keys)
+        yield from grouped.annotate(**aggregates)
+
+
+def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str]) -> None:
+    for index, meter in enumerate(meters):
+        quantity: Decimal | None = row[f"meter_{index}"]
+        if quantity is None:
+            continue
+        before = [totals[meter]] if meter in totals else []
+        totals[meter] = combined_quantities(meter, [*before, int(quantity)])
+
+
+def usage_by_application(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> dict[UUID, dict[str, int]]:
+    """Each application's total over its periods, by meter: the sum, or the maximum of `.max`
+    meters, over all instances and roles. Periods of one application must not overlap."""
+    totals: dict[UUID, dict[str, int]] = {}
+    for row in _grouped(periods, meters, "application_id"):
+        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return totals
+
+
+def usage_by_role(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> dict[tuple[UUID, str], dict[str, int]]:
+    """As usage_by_application, apart for primary, replica and standby instances."""
+    totals: dict[tuple[UUID, str], dict[str, int]] = {}
+    for row in _grouped(periods, meters, "application_id", "role"):
+        _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
+    return totals
+
+
+def usage_by_day(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
+) -> dict[date, dict[UUID, dict[str, int]]]:
+    """As usage_by_application, apart for each day of `time_zone` in which a bucket starts."""
+    zone = ZoneInfo(time_zone)
+    days: dict[date, dict[UUID, dict[str, int]]] = {}
+    for row in _grouped(periods, meters, "application_id", "local_day", days_of=zone):
+        totals = days.setdefault(row["local_day"], {})
+        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return days
+
+
+def usage_series(
+    application_ids: Sequence[UUID],
+    meter: str,
+    start: datetime,
+    end: datetime,
+    step: Literal["hour", "day"],
+    time_zone: str,
+) -> list[UsagePoint]:
+    """One meter over [start, end) in hours, or in days of `time_zone`, in order of time. Steps in
+    which nothing was measured are left out."""
+    rows = (
+        Rollup.objects.filter(
+            application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
+        )
+        .order_by()
+        .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
+        .values("step", "application_id")
+        .annotate(quantity=_combined(meter))
+        .order_by("step", "application_id")
+    )
+    return [
+        UsagePoint(row["step"], row["application_id"], int(row["quantity"]))
+        for row in rows
+        if row["quantity"] is not None
+    ]

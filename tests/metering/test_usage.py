@@ -1,0 +1,238 @@
+"""Totals over periods and days equal the pure combination of the rollups that start in them."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from metering.core.aggregation import combined_quantities
+from metering.core.buckets import BUCKET
+from metering.core.hours import hour_of
+from metering.models import Application, Host, HourRollup, Instance, Rollup
+from metering.usage import (
+    UsagePeriod,
+    usage_by_application,
+    usage_by_day,
+    usage_by_role,
+    usage_series,
+)
+from tenants.models import Environment, Tenant
+from tenants.scope import tenant_scope
+
+METERS = ["cpu.time", "memory.used", "memory.used.max", "gpu.time", "gpu.used.max", "launches"]
+# The clocks change in the first and, at another hour, the second; the others are not on the hour.
+ZONES = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+]
+# Berlin changes on 25 October, New York on 1 November, Lord Howe on 4 October 2026.
+FIRST = datetime(2026, 9, 28, tzinfo=UTC)
+BUCKETS = 40 * 288
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    return random.Random(request.param)  # noqa: S311
+
+
+@pytest.fixture
+def applications(inside: UUID) -> list[Application]:
+    environment = Environment.objects.get()
+    host = Host.objects.create(name="web-1", environment=environment)
+    made = [Application.objects.create(name=name, environment=environment) for name in "abc"]
+    for application in made:
+        for number in range(2):
+            Instance.objects.create(application=application, host=host, name=str(number))
+    return made
+
+
+def rollup(chance: random.Random, instance: Instance, number: int) -> Rollup:
+    """With some meters, known and unknown, and values beyond 64 bits."""
+    known = {
+        column: chance.choice([None, 0, chance.randrange(2**66)])
+        for column in ("cpu_time", "memory_used", "memory_used_max")
+    }
+    unknown = {
+        meter: chance.randrange(2**66)
+        for meter in ("gpu.time", "gpu.used.max")
+        if chance.random() < 0.5
+    }
+    return Rollup(
+        tenant=instance.tenant, application=instance.application, instance=instance,
+        role=chance.choice(["primary", "replica", "standby"]),
+        bucket_start=FIRST + number * BUCKET, samples=1, window_us=1, covered_us=1,
+        more=unknown or None, **known,
+    )  # fmt: skip
+
+
+def make_rollups(chance: random.Random) -> list[Rollup]:
+    rollups = [
+        rollup(chance, instance, number)
+        for instance in Instance.objects.select_related("application", "tenant")
+        for number in {*chance.sample(range(BUCKETS), 300), *range(7_500, 7_800, 3)}
+    ]
+    return Rollup.objects.bulk_create(rollups)
+
+
+def quantities_of(row: Rollup) -> dict[str, int]:
+    known = {
+        "cpu.time": row.cpu_time,  # type: ignore[attr-defined]
+        "memory.used": row.memory_used,  # type: ignore[attr-defined]
+        "memory.used.max": row.memory_used_max,  # type: ignore[attr-defined]
+    }
+    measured = {meter: int(value) for meter, value in known.items() if value is not None}
+    return measured | (row.more or {})
+
+
+def combined(rows: Iterable[Rollup], key: Callable[[Rollup], Key]) -> dict[Key, dict[str, int]]:
+    groups: defaultdict[Key, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for meter, quantity in quantities_of(row).items():
+            groups[key(row)][meter].append(quantity)
+    return {
+        group: {meter: combined_quantities(meter, every) for meter, every in by_meter.items()}
+        for group, by_meter in groups.items()
+    }
+
+
+def random_periods(chance: random.Random, applications: list[Application]) -> list[UsagePeriod]:
+    """Up to four of each application, not on the hour, some touching, some across months."""
+    periods = []
+    for application in applications:
+        bounds = sorted(chance.sample(range(BUCKETS + 1), chance.choice([2, 4, 5])))
+        for start, end in pairwise(bounds):
+            if chance.random() < 0.8:
+                moment = timedelta(seconds=chance.choice([0, 0, 1, 299]))
+                starts, ends = FIRST + start * BUCKET + moment, FIRST + end * BUCKET + moment
+                periods.append(UsagePeriod(application.pk, starts, ends))
+    return periods
+
+
+def rows_in(rows: Iterable[Rollup], periods: list[UsagePeriod]) -> list[Rollup]:
+    return [
+        row
+        for row in rows
+        if any(
+            row.application_id == each.application_id and each.start <= row.bucket_start < each.end
+            for each in periods
+        )
+    ]
+
+
+def without_empty(totals: dict[Key, dict[str, int]]) -> dict[Key, dict[str, int]]:
+    return {key: by_meter for key, by_meter in totals.items() if by_meter}
+
+
+class TestUsage:
+    def test_of_any_periods_is_that_of_their_rollups(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        rows = make_rollups(chance)
+        for _ in range(20):
+            periods = random_periods(chance, applications)
+            chosen = rows_in(rows, periods)
+            assert without_empty(usage_by_application(periods, METERS)) == combined(
+                chosen, lambda row: row.application_id
+            )
+            assert without_empty(usage_by_role(periods, METERS)) == combined(
+                chosen, lambda row: (row.application_id, row.role)
+            )
+
+    @pytest.mark.parametrize("zone", ZONES)
+    def test_by_day_falls_on_the_zones_own_days(
+        self, chance: random.Random, applications: list[Application], zone: str
+    ) -> None:
+        rows = make_rollups(chance)
+        whole = [UsagePeriod(each.pk, FIRST, FIRST + BUCKETS * BUCKET) for each in applications]
+        for periods in (whole, random_periods(chance, applications)):
+            days = usage_by_day(periods, METERS, zone)
+            flat = {(day, key): used for day, each in days.items() for key, used in each.items()}
+            assert without_empty(flat) == combined(
+                rows_in(rows, periods),
+                lambda row: (
+                    row.bucket_start.astimezone(ZoneInfo(zone)).date(),
+                    row.application_id,
+                ),
+            )
+
+    @pytest.mark.parametrize("meter", METERS)
+    def test_in_steps_keeps_repeated_hours_apart(
+        self, chance: random.Random, applications: list[Application], meter: str
+    ) -> None:
+        rows = make_rollups(chance)
+        start, end = datetime(2026, 10, 24, 21, tzinfo=UTC), datetime(2026, 10, 25, 23, tzinfo=UTC)
+        first = applications[0].pk
+        expected = combined(
+            rows_in(rows, [UsagePeriod(first, start, end)]), lambda row: hour_of(row.bucket_start)
+        )
+        points = usage_series([first], meter, start, end, "hour", "Europe/Berlin")
+        assert {each.start: each.quantity for each in points} == {
+            hour: used[meter] for hour, used in expected.items() if meter in used
+        }
+
+    def test_takes_as_many_statements_for_any_number_of_periods(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        make_rollups(chance)
+        day = timedelta(days=1)
+        many = [
+            UsagePeriod(each.pk, FIRST + number * day, FIRST + (number + 1) * day)
+            for each in applications
+            for number in range(300)
+        ]
+        with CaptureQueriesContext(connection) as asked:
+            usage_by_application(many, METERS)
+            usage_by_day(many, METERS, "Europe/Berlin")
+        assert len(asked) == 2
+
+
+class TestHours:
+    def stored(self) -> dict[tuple[UUID, datetime, str], dict[str, int]]:
+        return {
+            (row.application_id, row.bucket_start, row.role): quantities_of(row)  # type: ignore[arg-type]
+            for row in HourRollup.objects.all()
+        }
+
+    def expected(self) -> dict[tuple[UUID, datetime, str], dict[str, int]]:
+        return combined(
+            Rollup.objects.all(),
+            lambda row: (row.application_id, hour_of(row.bucket_start), row.role),
+        )
+
+    def test_follow_whatever_happens_to_rollups(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        make_rollups(chance)
+        assert without_empty(self.stored()) == self.expected()
+        Rollup.objects.filter(role="primary").update(cpu_time=7)
+        assert without_empty(self.stored()) == self.expected()
+        Rollup.objects.filter(bucket_start__minute__lt=40).delete()
+        assert without_empty(self.stored()) == self.expected()
+
+    def test_are_closed_to_another_tenant(
+        self, tenant: Tenant, other_tenant: Tenant, chance: random.Random
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            environment = Environment.objects.get()
+            host = Host.objects.create(name="web-1", environment=environment)
+            application = Application.objects.create(name="a", environment=environment)
+            Instance.objects.create(application=application, host=host, name="1")
+            make_rollups(chance)
+            assert HourRollup.objects.exists()
+        period = UsagePeriod(application.pk, FIRST, FIRST + timedelta(days=40))
+        with tenant_scope(other_tenant.pk):
+            assert not HourRollup.objects.exists()
+            assert usage_by_application([period], METERS) == {}
