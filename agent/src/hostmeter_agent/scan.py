@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
-from hostmeter_agent.accounting import Reading, Table, newborn
+from hostmeter_agent.accounting import NO_IO, Reading, Table, newborn
 from hostmeter_agent.cgroups import CgroupFs, Counters
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
@@ -89,7 +89,8 @@ class Scanner:
             if stat is not None:
                 self._last_stats[pid] = stat
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
-                new[pid] = newborn(_reading(stat, self._admit(name), None))
+                # Nothing yet, not unreadable: the next difference has to hold its first bytes.
+                new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
         return new
 
     def scan(self, *, now_s: float) -> Scan:
