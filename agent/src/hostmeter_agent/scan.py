@@ -100,9 +100,13 @@ class Scanner:
         self._last_stats, self._settled = stats, frozenset(stats)
         scan = Scan()
         for pid, stat in stats.items():
+            try:
+                io = self._io(stat)
+            except _GONE:
+                continue  # ended since its stat was read: not one whose bytes may not be read
             name = self._admit(applications[pid])
             scan.overflowed += name != applications[pid]
-            scan.table.processes[pid] = _reading(stat, name, self._io(stat))
+            scan.table.processes[pid] = _reading(stat, name, io)
             gauges = scan.gauges.setdefault(name, Gauges())
             gauges.processes += 1
             gauges.threads += stat.threads
@@ -132,6 +136,8 @@ class Scanner:
             return None
         try:
             return self._proc.io(stat.pid)
+        except _GONE:
+            raise
         except (OSError, ValueError, IndexError):
             return None
 
