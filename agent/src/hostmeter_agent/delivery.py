@@ -47,6 +47,7 @@ class Verdict:
 
     action: Literal["acknowledge", "quarantine", "retry"]
     wait_seconds: float | None = None
+    reason: str = ""
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
@@ -64,13 +65,25 @@ def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
-def judge(answer: Answer, *, now: datetime) -> Verdict:
-    """Only 200 acknowledges; what can never succeed is set aside; the rest is tried again."""
+def judge(answer: Answer, batch: Batch, *, now: datetime) -> Verdict:
+    """Only a 200 that says in the server's words that it holds this batch acknowledges; what can
+    never succeed is set aside; the rest is tried again."""
     if answer.status == 200:
+        # A captive portal or a proxy's error page says 200, too, and holds nothing.
+        fields = answer.fields()
+        if not _is(fields.get("sequence"), batch.sequence):
+            return Verdict("retry", reason="the answer is not this server's receipt of the batch")
+        if not _is(fields.get("stored"), batch.samples):
+            return Verdict("retry", reason=f"the receipt does not name {batch.samples} samples")
         return Verdict("acknowledge")
     if answer.status in _REFUSED_FOR_GOOD:
         return Verdict("quarantine")
-    return Verdict("retry", retry_after_seconds(answer.retry_after, now=now))
+    wait_seconds = retry_after_seconds(answer.retry_after, now=now)
+    return Verdict("retry", wait_seconds, answer.detail())
+
+
+def _is(value: object, expected: int) -> bool:
+    return type(value) is int and value == expected
 
 
 def backoff_seconds(failures: int, chance: float) -> float:
@@ -140,9 +153,9 @@ class Delivery:
             answer = self.attempt(batch, now)
         except ServerUnreachable as error:
             return self._put_off(str(error), None)
-        verdict = judge(answer, now=datetime.fromtimestamp(now, UTC))
+        verdict = judge(answer, batch, now=datetime.fromtimestamp(now, UTC))
         if verdict.action == "retry":
-            reason = f"{self._server.url} answered {answer.status}: {answer.detail()}"
+            reason = f"{self._server.url} answered {answer.status}: {verdict.reason}"
             return self._put_off(reason, verdict.wait_seconds)
         self._settle(batch, verdict, answer, now)
         return 0.0
