@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
-from hostmeter_agent.accounting import NO_IO, Reading, Table, newborn
 from hostmeter_agent.cgroups import CgroupFs, Counters
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
+from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
 
 _CLASSIFY_SECONDS: Final = 60
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
