@@ -36,16 +36,30 @@ def test_the_sum_over_all_applications_is_conserved(
     assert kernel.spent_us - hidden_us <= kernel.booked_us <= kernel.spent_us
 
 
+def test_what_a_parent_had_not_shown_yet_is_shown_by_its_own_parent() -> None:
+    kernel = Kernel(records=True)
+    kernel.fork(0, 0)
+    kernel.scan()
+    kernel.fork(1, 4_000)
+    kernel.end(2, 0)
+    kernel.wait(0)
+    kernel.scan()
+    kernel.end(1, 6_000)
+    kernel.scan()
+    assert kernel.booked_us == kernel.spent_us == 10_000
+
+
 @pytest.mark.parametrize("waits", [1, 50])
 def test_thousands_of_short_ones_are_whole_in_the_sum(waits: int) -> None:
     kernel = Kernel(records=True)
     kernel.fork(0, 0)
     kernel.scan()
     for number in range(2_000):
-        kernel.fork(1, 1_100)
+        kernel.fork(1, 5_100)
         kernel.end(2, 200)
         kernel.wait(0)
         if number % waits == 0:
+            kernel.scan()
             kernel.scan()
     kernel.scan()
     assert kernel.booked_us == pytest.approx(kernel.spent_us, abs=4 * TICK_US)

@@ -42,6 +42,17 @@ for _ in range(2):
 """
 
 
+# Runs many short programs, says what it and they used, and waits for a line.
+STORM = """
+import resource, subprocess, sys
+for _ in range(500):
+    subprocess.run(["/bin/true"])
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(sum(u.ru_utime + u.ru_stime for u in used), flush=True)
+sys.stdin.readline()
+"""
+
+
 class Run:
     """An enrolled agent that runs beside its server."""
 
@@ -195,6 +206,29 @@ def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
     samples += _commit(measuring)
     found = [s["usage"] for s in samples if s["application"] == "writer-one"]
     assert sum(u.get("file.written", 0) for u in found if isinstance(u, dict)) == written
+
+
+def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "starter-one.py"
+    path.write_text(STORM)
+    listener = open_listener()
+    measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
+    _commit(measuring)
+    words = ["setsid", "--fork", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        used = float(child.stdout.readline())
+        samples = _commit(measuring)
+        _say_go_on(child.stdin)
+        assert child.stdout.read() == ""
+    if listener is not None:
+        listener.close()
+    found = [s["usage"] for s in samples if s["application"] == "starter-one"]
+    total_us = sum(u["cpu.time"] for u in found if isinstance(u, dict))
+    assert total_us / 1e6 == pytest.approx(used, rel=0.03, abs=0.04)
 
 
 def _say_go_on(to: IO[str]) -> None:

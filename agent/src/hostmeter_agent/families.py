@@ -5,7 +5,7 @@ children, less what was booked of those children already, is what nobody has boo
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hostmeter_agent.readings import (
@@ -96,7 +96,7 @@ class Families:
             if former is None or former.start != reading.start:
                 former = newborn(reading)
             by_pid[pid] = Family(former, reading)
-        seen = [r for r in before.processes.values() if not is_in(r, now)]
+        seen = [_with_credit(r, before) for r in before.processes.values() if not is_in(r, now)]
         families = cls(by_pid, {r.key: r for r in seen}, [])
         fresh = [*seen, *unseen]
         lost = {r.pid: r for r in fresh}
@@ -192,6 +192,14 @@ class Families:
     def credits_us(self) -> dict[ProcessKey, int]:
         """What is booked and stays to be shown, by living process."""
         return {f.now.key: f.credit_us for f in self.by_pid.values() if f.credit_us}
+
+
+def _with_credit(reading: Reading, table: Table) -> Reading:
+    """Its children's totals as they will be shown: with what was booked and did not show yet."""
+    credit_us = table.credit_us.get(reading.key, 0)
+    if not credit_us:
+        return reading
+    return replace(reading, children_cpu_us=reading.children_cpu_us + credit_us)
 
 
 def total_us(reading: Reading) -> int:
