@@ -53,6 +53,25 @@ sys.stdin.readline()
 """
 
 
+# Holds 60 MB, forks five children that do nothing, and waits for a line.
+FORK = """
+import os, signal, sys
+held = os.urandom(60 << 20)
+children = []
+for _ in range(5):
+    child = os.fork()
+    if not child:
+        os.close(1)
+        signal.pause()
+    children.append(child)
+print(flush=True)
+sys.stdin.readline()
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
 class Run:
     """An enrolled agent that runs beside its server."""
 
@@ -229,6 +248,25 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
     found = [s["usage"] for s in samples if s["application"] == "starter-one"]
     total_us = sum(u["cpu.time"] for u in found if isinstance(u, dict))
     assert total_us / 1e6 == pytest.approx(used, rel=0.03, abs=0.04)
+
+
+def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "forker-one.py"
+    path.write_text(FORK)
+    measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
+    words = ["setsid", "--fork", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        gauges = measuring.measure(system_clock).gauges["forker-one"]
+        _say_go_on(child.stdin)
+        assert child.stdout.read() == ""
+    assert gauges.processes == 6
+    assert gauges.memory_bytes is not None
+    assert 60 << 20 <= gauges.memory_bytes <= 120 << 20
 
 
 def _say_go_on(to: IO[str]) -> None:

@@ -8,6 +8,7 @@ from hostmeter_agent.cgroups import CgroupFs, Counters
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
+from hostmeter_agent.proportional import ProportionalMemory
 from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
 
 _CLASSIFY_SECONDS: Final = 60
@@ -21,8 +22,9 @@ _GONE: Final = (FileNotFoundError, ProcessLookupError)
 class Gauges:
     """What an application holds at one moment. None: some of it could not be read.
 
-    Memory of several processes is what each holds alone, and the largest share that any of them
-    has in files and shared memory: pages that they share are counted once.
+    private_bytes: the proportional memory of the processes of which it can be read, and what the
+    others hold alone; shared_bytes: the largest share that any of the others has in files and
+    shared memory, so that pages that they share are counted once.
     """
 
     processes: int = 0
@@ -74,6 +76,7 @@ class Scanner:
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
         self._details: dict[int, _Details] = {}
+        self._proportional = ProportionalMemory(proc)
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
@@ -98,6 +101,7 @@ class Scanner:
         stats = {pid: stat for pid in self._proc.pids() if (stat := self._stat(pid)) is not None}
         applications = self._discovery.look_at(stats, now_s=now_s)
         self._last_stats, self._settled = stats, frozenset(stats)
+        self._proportional.begin(stats)
         scan = Scan()
         for pid, stat in stats.items():
             try:
@@ -150,10 +154,20 @@ class Scanner:
         details = self._details.get(stat.pid)
         if details is None or details.start != stat.start:
             details = self._details[stat.pid] = _Details(stat.start)
-        self._measure_memory(stat, gauges, details)
+        self._measure_memory(stat, gauges, details, now_s)
         self._measure_descriptors(stat.pid, gauges, details, now_s)
 
-    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
+    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details, now_s: float) -> None:
+        try:
+            pss_bytes = self._proportional.pss_bytes(stat, now_s=now_s)
+        except _GONE:
+            return
+        if pss_bytes is None:
+            self._estimate_memory(stat, gauges, details)
+        elif gauges.private_bytes is not None:
+            gauges.private_bytes += pss_bytes
+
+    def _estimate_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
         if details.rss_pages != stat.rss_pages:
             try:
                 details.shared_pages = min(self._proc.shared_pages(stat.pid), stat.rss_pages)
