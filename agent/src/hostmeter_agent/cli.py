@@ -14,8 +14,10 @@ from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.windows import stamp
 
 _DRY_RUN_SECONDS = 2.0
+_TOKEN_BYTES_MAX = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +30,11 @@ def _parser() -> argparse.ArgumentParser:
 
     enrolling = commands.add_parser("enrol", help="make this host known to a server")
     enrolling.add_argument("--server", required=True, metavar="URL")
-    enrolling.add_argument("--token", required=True, help="a single-use enrolment token")
+    token = enrolling.add_mutually_exclusive_group(required=True)
+    token.add_argument("--token", help="a single-use enrolment token; every user can see it here")
+    token.add_argument(
+        "--token-file", metavar="FILE", help="a file that holds the token; - for standard input"
+    )
     enrolling.add_argument("--name", default=socket.gethostname(), help="default: the host's name")
     enrolling.add_argument("--force", action="store_true", help="replace an earlier enrolment")
 
@@ -47,9 +53,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class TokenUnreadable(AgentError):
+    """The file that should hold the enrolment token does not."""
+
+
+def _read_token(file: str) -> str:
+    """The token in a file of one line. Raises TokenUnreadable."""
+    try:
+        with sys.stdin if file == "-" else open(file, encoding="utf-8") as opened:
+            token = opened.read(_TOKEN_BYTES_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise TokenUnreadable(f"{file}: {reason}") from error
+    if not token or len(token.split()) > 1:
+        raise TokenUnreadable(f"{file}: must hold one token and nothing else")
+    return token
+
+
 def _print_status(report: dict[str, object]) -> None:
     for name, value in report.items():
-        if name != "quarantine" and value is not None:
+        if name == "oldest_pending_at" and isinstance(value, float):
+            print(f"oldest pending at: {stamp(int(value * 1_000))}")
+        elif name != "quarantine" and value is not None:
             shown = value if isinstance(value, str) else json.dumps(value)
             print(f"{name.replace('_', ' ')}: {shown}")
     held = report.get("quarantine")
@@ -66,7 +91,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             identity = enrol(
                 StateDirectory(arguments.state),
                 server_url=arguments.server,
-                token=arguments.token,
+                token=arguments.token or _read_token(arguments.token_file),
                 name=arguments.name,
                 force=arguments.force,
                 now=datetime.now(UTC),
