@@ -5,11 +5,12 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, running
+from hostmeter_agent import __version__, quarantine, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
@@ -42,11 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--server", metavar="URL", help="where the server is now, if it has moved")
     status = commands.add_parser("status", help="show identity, spool and quarantine")
     status.add_argument("--json", action="store_true", help="one JSON object")
+    requeue = commands.add_parser("requeue", help="send again what is in quarantine")
     once = commands.add_parser("once", help="measure one short window")
     once.add_argument(
         "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
     )
-    for command in (enrolling, run, status):
+    for command in (enrolling, run, status, requeue):
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
@@ -109,6 +111,10 @@ def _execute(arguments: argparse.Namespace) -> None:
                 print(json.dumps(report))
             else:
                 _print_status(report)
+        case "requeue":
+            queued, staying = quarantine.requeue(StateDirectory(arguments.state), now=time.time())
+            stay = f"; {staying} of former identities stay" if staying else ""
+            print(f"{queued} samples are queued again{stay}")
         case "once":
             print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
 

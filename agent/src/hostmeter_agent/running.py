@@ -187,7 +187,7 @@ def status(state: StateDirectory) -> dict[str, object]:
         report: dict[str, object] = {"enrolled": identity is not None}
         report["running"] = state.is_held()
         if identity is not None:
-            report |= _identity_fields(identity)
+            report |= _identity_fields(identity) | {"epoch": spool.sealing_epoch()}
         return report | spool.report()
 
 
