@@ -32,6 +32,8 @@ class Process:
     start: int = 1000
     rss: int = 100
     shared: int = 40
+    pss: int | None = None
+    """Bytes; None: no smaps_rollup."""
     io: tuple[int, int, int, int] | None = (0, 0, 0, 0)
     descriptors: tuple[str, ...] = ("/dev/null", "socket:[1]")
     cgroup: str = "0::/\n"
@@ -65,6 +67,7 @@ class FakeHost:
         folder.mkdir(exist_ok=True)
         (folder / "stat").write_text(_stat(process))
         (folder / "statm").write_text(f"9999 {process.rss} {process.shared} 1 0 1 0\n")
+        _write_rollup(folder / "smaps_rollup", process.pss)
         (folder / "cmdline").write_text("".join(f"{word}\0" for word in process.argv))
         (folder / "cgroup").write_text(process.cgroup)
         _link(folder / "exe", process.exe)
@@ -73,6 +76,11 @@ class FakeHost:
         (folder / "fd").mkdir()
         for number, target in enumerate(process.descriptors):
             os.symlink(target, folder / "fd" / str(number))
+
+    def tell_proportional_memory(self) -> None:
+        """Be a kernel that has smaps_rollup; before a scanner is made."""
+        (self.proc / "self").mkdir()
+        (self.proc / "self/smaps_rollup").write_text("")
 
     def change(self, pid: int, **figures: object) -> None:
         self.put(replace(self.processes[pid], **figures))  # type: ignore[arg-type]
@@ -106,6 +114,16 @@ def _link(path: Path, target: str) -> None:
     path.unlink(missing_ok=True)
     if target:
         os.symlink(target, path)
+
+
+def _write_rollup(path: Path, pss: int | None) -> None:
+    path.unlink(missing_ok=True)
+    if pss is None:
+        return
+    path.write_text(
+        f"5500-7ffc ---p 00000000 00:00 0 [rollup]\nRss: 999 kB\nPss: {pss // 1024:>10} kB\n"
+        "Pss_Dirty: 7 kB\n"
+    )
 
 
 def _write_io(path: Path, io: tuple[int, int, int, int] | None) -> None:

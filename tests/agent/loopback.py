@@ -41,8 +41,8 @@ class Request:
 class Contract(HTTPSignatureKeyResolver):
     """What the server holds and how it answers.
 
-    answers: replies to give to the next pushes instead of the contract's; None stores the batch
-    and then loses the answer.
+    answers: replies to give to the next pushes instead of the contract's; an empty 200 stores the
+    batch, None stores it and then loses the answer.
     """
 
     token: str = "token-1"
@@ -87,7 +87,7 @@ class Contract(HTTPSignatureKeyResolver):
         covered = {str(name).strip('"') for name in found[0].covered_components}
         assert set(SIGNATURE_COMPONENTS) <= covered
         answer: Reply | None = self.answers.pop(0) if self.answers else (200, {}, {})
-        if answer is not None and answer[0] != 200:
+        if answer is not None and answer[:2] != (200, {}):
             return answer
         kept = self.store(request, body)
         return kept if answer is not None else None

@@ -85,6 +85,34 @@ class TestEndedProcesses:
         timeline.records.exits = [Exit(10, 1, 70_000)]
         assert total(timeline.at(10), "brief") == 70_000
 
+    def test_one_noticed_between_scans_keeps_the_bytes_of_its_first_window(
+        self, host: FakeHost
+    ) -> None:
+        timeline = start(host)
+        timeline.at(0)
+        host.put(program(10, "brief", io=(1, 2, 3, 4)))
+        host.put(program(11, "hidden", io=None))
+        timeline.measuring.watch(timeline.clock(1)())
+        host.change(10, io=(5, 6, 7, 8))
+        samples = timeline.at(10)
+        figures = usage(samples, "brief")
+        names = ("file.read", "file.written", "disk.read", "disk.written")
+        assert [figures[name] for name in names] == [5, 6, 7, 8]
+        assert "file.read" not in usage(samples, "hidden")
+
+    def test_one_that_ends_while_it_is_read_hides_no_bytes_of_its_application(
+        self, host: FakeHost
+    ) -> None:
+        host.put(program(10, "app"))
+        host.put(program(11, "app"))
+        timeline = start(host)
+        timeline.at(0)
+        host.change(10, io=(7, 0, 0, 0))
+        (host.proc / "11/io").unlink()
+        figures = usage(timeline.at(10), "app")
+        assert figures["file.read"] == 7
+        assert figures["processes"] == 10
+
     def test_without_records_the_parent_tells_the_rest_of_its_only_child(
         self, host: FakeHost
     ) -> None:

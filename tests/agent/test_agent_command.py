@@ -9,10 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.config import ConfigInvalid, parse_config
+from hostmeter_agent.config import RESERVED_NAMES, ConfigInvalid, parse_config
+from hostmeter_agent.discovery import AGENT, KERNEL, OTHER, Discovery
+from hostmeter_agent.proc import ProcFs
+from hostmeter_agent.readings import UNATTRIBUTED
+from hostmeter_agent.spool import Spool
+from hostmeter_agent.state import StateDirectory, StateUnusable
 from hostmeter_agent.windows import shares, split
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.agent.loopback import Contract, serving
 
 SOURCE = Path(__file__).parents[2] / "agent" / "src"
 
@@ -51,6 +58,23 @@ class TestFailures:
         shown = agent("status", "--json", "--state", tmp_path)
         assert json.loads(shown.stdout) == {"enrolled": False, "running": False}
 
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [(None, "No such file"), ("\n", "one token"), ("a b", "one token"), ("\udcff", "not text")],
+    )
+    def test_a_token_file_without_a_token(
+        self, tmp_path: Path, content: str | None, reason: str
+    ) -> None:
+        file = tmp_path / "token"
+        if content is not None:
+            file.write_text(content, encoding="utf-8", errors="surrogateescape")
+        done = agent(
+            "enrol", "--server", "http://127.0.0.1:9", "--token-file", file, "--state", tmp_path
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{file}: " in done.stderr
+        assert reason in done.stderr
+
     def test_a_broken_configuration_file(self, tmp_path: Path) -> None:
         file = tmp_path / "agent.toml"
         file.write_text("interval_seconds = ten\n")
@@ -58,6 +82,56 @@ class TestFailures:
         assert done.returncode == 1
         assert done.stderr.startswith(f"hostmeter-agent: {file}, line 1: interval_seconds: ")
         assert done.stderr.count("\n") == 1
+
+
+def test_a_token_comes_from_a_file_or_standard_input_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("token-1\n")
+    for place, (word, typed) in enumerate([(str(file), None), ("-", "token-1\n")]):
+        with serving(Contract()) as url:
+            done = subprocess.run(
+                command("enrol", "--server", url, "--token-file", word,
+                        "--state", tmp_path / str(place)),
+                input=typed, capture_output=True, text=True, timeout=60, check=False,
+                env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            )  # fmt: skip
+        assert done.stdout.startswith("enrolled as "), done.stderr
+
+
+def test_the_oldest_pending_sample_is_shown_as_a_date(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    spool.record([{}], b"{}", at=1_767_268_800.25)
+    spool.close()
+    shown = agent("status", "--state", tmp_path).stdout
+    assert "oldest pending at: 2026-01-01T12:00:00.250Z\n" in shown
+
+
+def test_looking_at_a_state_does_not_take_it(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    assert not state.is_held()
+    with state.held():
+        assert state.is_held()
+        with pytest.raises(StateUnusable), state.held():
+            pass
+        assert state.is_held()
+    assert not state.is_held()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fcntl.flock", None)
+        assert not state.is_held()
+
+
+def test_the_names_that_are_reserved_are_those_that_the_agent_makes_up() -> None:
+    assert {AGENT, KERNEL, OTHER, UNATTRIBUTED} == RESERVED_NAMES
+
+
+def test_a_rule_for_a_user_that_the_host_does_not_have_is_told(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    rules = "".join(f"[[application]]\nname='{u}'\nuser='{u}'\n" for u in ("root", "nemo", "70"))
+    Discovery(ProcFs(tmp_path), parse_config(Path("a.toml"), rules), 1)
+    assert [r.getMessage() for r in caplog.records] == [
+        "rule 'nemo': this host has no user 'nemo' (yet)"
+    ]
 
 
 def test_a_dry_run_prints_the_batch_and_no_command_line() -> None:
@@ -87,6 +161,12 @@ class TestConfiguration:
                 "line 7: [[application]] 2: command is not a regular expression",
             ),
             ("[[application]]\nname='a'\n", "line 2: [[application]] 1: name needs process"),
+            (
+                "[[application]]\nuser='u'\nname='other'\n",
+                "line 3: [[application]] 1: name must not",
+            ),
+            ("[[application]]\nuser='u'\nname='kernel'\n", "the agent itself uses that name"),
+            ("[aliases]\nx = 'unattributed'\n", "line 1: aliases must not be 'unattributed'"),
             ("application = 3\n", "line 1: application must be written as [[application]]"),
             ("x = [\n", "a.toml, line "),
         ],

@@ -11,7 +11,7 @@ import pytest
 from hostmeter_agent.delivery import Delivery, backoff_seconds, judge, retry_after_seconds
 from hostmeter_agent.enrolment import EnrolmentRefused, enrol
 from hostmeter_agent.signing import content_digest, signed_headers
-from hostmeter_agent.spool import Identity, Spool, batch_body, encode_rows
+from hostmeter_agent.spool import Batch, Identity, Spool, batch_body, encode_rows
 from hostmeter_agent.state import StateDirectory, StateUnusable
 from hostmeter_agent.transport import Answer
 
@@ -84,6 +84,9 @@ def host(contract: Contract, url: str, tmp_path: Path) -> Iterator[Host]:
 @pytest.fixture
 def now() -> float:
     return datetime.now(UTC).timestamp()
+
+
+BATCH = Batch(7, 2, "gzip", b"")
 
 
 class TestEnrolment:
@@ -238,6 +241,19 @@ class TestTroubles:
         assert host.deliver(now) == []
         assert len(host.contract.samples) == 1
 
+    def test_a_captive_portals_page_loses_nothing_and_is_told_in_the_status(
+        self, host: Host, now: float
+    ) -> None:
+        host.queue(1, 2, at=now - 60)
+        host.contract.answers = [(200, {"welcome": "to the airport"}, {})]
+        assert len(host.deliver(now)) == 1
+        report = host.spool.report()
+        assert report["pending_samples"] == 2
+        assert "not this server's receipt" in str(report["last_error"])
+        assert host.deliver(now + 3) == []
+        assert len(host.contract.samples) == 2
+        assert host.spool.report()["last_error"] is None
+
     def test_a_spool_that_is_opened_again_goes_on_where_it_was(
         self, host: Host, now: float
     ) -> None:
@@ -280,7 +296,27 @@ class TestRules:
 
     @pytest.mark.parametrize("status", [201, 204, 301, 401, 403, 404, 429, 500, 502])
     def test_only_200_lets_a_batch_go(self, status: int) -> None:
-        assert judge(Answer(status, None, b""), now=NOW).action == "retry"
+        body = b'{"stored": 2, "sequence": 7}'
+        assert judge(Answer(status, None, body), BATCH, now=NOW).action == "retry"
+
+    @pytest.mark.parametrize(
+        ("body", "action"),
+        [
+            (b'{"stored": 2, "duplicate": false, "sequence": 7}', "acknowledge"),
+            (b'{"stored": 2, "duplicate": true, "sequence": 7}', "acknowledge"),
+            (b"<html>Welcome to the airport, please log in</html>", "retry"),
+            (b"", "retry"),
+            (b"[]", "retry"),
+            (b'{"stored": 2, "sequence": 8}', "retry"),
+            (b'{"stored": 1, "sequence": 7}', "retry"),
+            (b'{"stored": true, "sequence": 7}', "retry"),
+            (b'{"sequence": 7}', "retry"),
+        ],
+    )
+    def test_only_this_batchs_receipt_lets_it_go(self, body: bytes, action: str) -> None:
+        verdict = judge(Answer(200, None, body), BATCH, now=NOW)
+        assert verdict.action == action
+        assert bool(verdict.reason) == (action == "retry")
 
     def test_the_signature_covers_what_the_contract_asks_for(self, tmp_path: Path) -> None:
         state = StateDirectory(tmp_path / "state")

@@ -100,6 +100,34 @@ class TestGauges:
         assert (figures["files.open"], figures["resources.open.socket"]) == (20, 10)
         assert (figures["resources.open"], figures["resources.open.max"]) == (40, 4)
 
+    def test_pages_shared_after_a_fork_are_counted_once(self, host: FakeHost) -> None:
+        host.tell_proportional_memory()
+        host.put(program(10, "app", rss=51_200, shared=10, pss=200 << 20))
+        timeline = start(host)
+        timeline.at(0)
+        host.change(10, pss=100 << 20)  # its resident size stays: only the new child tells
+        host.put(program(11, "app", ppid=10, rss=51_200, shared=10, pss=100 << 20))
+        assert usage(timeline.at(10), "app")["memory.used"] == (200 << 20) * 10
+        host.end(11)
+        host.change(10, pss=200 << 20)
+        assert usage(timeline.at(20), "app")["memory.used"] == (200 << 20) * 10
+
+    def test_proportional_memory_follows_the_resident_size_and_is_read_again_in_time(
+        self, host: FakeHost
+    ) -> None:
+        host.tell_proportional_memory()
+        host.put(program(60, "app", rss=10_000, pss=1_024_000))
+        timeline = start(host)
+        timeline.at(0)
+        host.change(60, rss=10_050, pss=4_096_000)
+        assert usage(timeline.at(10), "app")["memory.used"] == 1_024_000 * 10_050 // 10_000 * 10
+        host.change(60, rss=10_200)
+        assert usage(timeline.at(20), "app")["memory.used"] == 4_096_000 * 10
+        host.change(60, pss=2_048_000)
+        assert usage(timeline.at(30), "app")["memory.used"] == 4_096_000 * 10
+        timeline.at(55)
+        assert usage(timeline.at(81), "app")["memory.used"] == 2_048_000 * 26
+
     def test_the_maximum_looks_at_both_ends_of_the_window(self, host: FakeHost) -> None:
         host.put(program(10, "app", threads=9))
         timeline = start(host)

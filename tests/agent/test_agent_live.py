@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
+from typing import IO
 
 import pytest
 from hostmeter_agent.config import Config
@@ -24,6 +26,49 @@ BURN = """
 import sys, time
 while time.process_time() < float(sys.argv[1]):
     pass
+"""
+
+
+# Writes, says how many bytes that makes in all, waits for a line; twice.
+WRITE = """
+import os
+sink, total = os.open(os.devnull, os.O_WRONLY), 0
+for _ in range(2):
+    for _ in range(20):
+        total += os.write(sink, bytes(1_000_003))
+    line = b"%9d\\n" % (total + 10)
+    total += os.write(1, line)
+    os.read(0, 10)
+"""
+
+
+# Runs many short programs, says what it and they used, and waits for a line.
+STORM = """
+import resource, subprocess, sys
+for _ in range(500):
+    subprocess.run(["/bin/true"])
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(sum(u.ru_utime + u.ru_stime for u in used), flush=True)
+sys.stdin.readline()
+"""
+
+
+# Holds 60 MB, forks five children that do nothing, and waits for a line.
+FORK = """
+import os, signal, sys
+held = os.urandom(60 << 20)
+children = []
+for _ in range(5):
+    child = os.fork()
+    if not child:
+        os.close(1)
+        signal.pause()
+    children.append(child)
+print(flush=True)
+sys.stdin.readline()
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 """
 
 
@@ -63,13 +108,13 @@ class Run:
         return self.process.wait(20)
 
     def cpu_us(self, application: str) -> int:
-        total = 0
+        found = 0
         for sample in list(self.contract.samples):
             usage = sample["usage"]
             assert isinstance(usage, dict)
             if sample["application"] == application:
-                total += usage["cpu.time"]
-        return total
+                found += usage["cpu.time"]
+        return found
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         """Until the server has seen it; fails with the agent's log when it never does."""
@@ -156,6 +201,77 @@ def test_a_program_is_metered_within_one_percent_to_its_end(run: Run, tmp_path: 
     run.wait_for_windows_after(time.time())
     assert run.cpu_us("burner-one") / 1e6 == pytest.approx(used, rel=0.01)
     assert run.stop() == 0
+
+
+def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "writer-one.py"
+    path.write_text(WRITE)
+    measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
+    _commit(measuring)
+    # A child of this process would be the agent's own.
+    words = ["setsid", "--fork", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        measuring.watch(system_clock())
+        _say_go_on(child.stdin)
+        written = int(child.stdout.readline())
+        samples = _commit(measuring)
+        _say_go_on(child.stdin)
+        assert child.stdout.read() == ""
+    samples += _commit(measuring)
+    found = [s["usage"] for s in samples if s["application"] == "writer-one"]
+    assert sum(u.get("file.written", 0) for u in found if isinstance(u, dict)) == written
+
+
+def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "starter-one.py"
+    path.write_text(STORM)
+    listener = open_listener()
+    measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
+    _commit(measuring)
+    words = ["setsid", "--fork", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        used = float(child.stdout.readline())
+        samples = _commit(measuring)
+        _say_go_on(child.stdin)
+        assert child.stdout.read() == ""
+    if listener is not None:
+        listener.close()
+    found = [s["usage"] for s in samples if s["application"] == "starter-one"]
+    total_us = sum(u["cpu.time"] for u in found if isinstance(u, dict))
+    assert total_us / 1e6 == pytest.approx(used, rel=0.03, abs=0.04)
+
+
+def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "forker-one.py"
+    path.write_text(FORK)
+    measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
+    words = ["setsid", "--fork", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        gauges = measuring.measure(system_clock).gauges["forker-one"]
+        _say_go_on(child.stdin)
+        assert child.stdout.read() == ""
+    assert gauges.processes == 6
+    assert gauges.memory_bytes is not None
+    assert 60 << 20 <= gauges.memory_bytes <= 120 << 20
+
+
+def _say_go_on(to: IO[str]) -> None:
+    to.write("\n")
+    to.flush()
 
 
 def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from hostmeter_agent.accounting import Reading, Table
+from hostmeter_agent.readings import Reading, Table
 
 _LAYOUT = 1
 
@@ -51,6 +51,7 @@ def encode(baseline: Baseline) -> bytes:
         "end_ms": baseline.end_ms,
         "processes": [_row(r) for r in baseline.table.processes.values()],
         "departed": [_row(r) for r in baseline.table.departed.values()],
+        "credit_us": [[*key, us] for key, us in baseline.table.credit_us.items()],
         "cgroups": baseline.cgroups,
     }
     return json.dumps(content, separators=(",", ":")).encode()
@@ -67,6 +68,11 @@ def decode(data: bytes) -> Baseline | None:
         content["boot_id"],
         content["at_boot_ms"],
         content["end_ms"],
-        Table({r.pid: r for r in processes}, {r.key: r for r in departed}),
+        Table(
+            {r.pid: r for r in processes},
+            {r.key: r for r in departed},
+            # Absent where an agent wrote it that kept no credit.
+            {(pid, start): us for pid, start, us in content.get("credit_us", [])},
+        ),
         {path: (inode, cpu_us) for path, (inode, cpu_us) in content["cgroups"].items()},
     )

@@ -5,17 +5,20 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, running
+from hostmeter_agent import __version__, quarantine, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.windows import stamp
 
 _DRY_RUN_SECONDS = 2.0
+_TOKEN_BYTES_MAX = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +31,11 @@ def _parser() -> argparse.ArgumentParser:
 
     enrolling = commands.add_parser("enrol", help="make this host known to a server")
     enrolling.add_argument("--server", required=True, metavar="URL")
-    enrolling.add_argument("--token", required=True, help="a single-use enrolment token")
+    token = enrolling.add_mutually_exclusive_group(required=True)
+    token.add_argument("--token", help="a single-use enrolment token; every user can see it here")
+    token.add_argument(
+        "--token-file", metavar="FILE", help="a file that holds the token; - for standard input"
+    )
     enrolling.add_argument("--name", default=socket.gethostname(), help="default: the host's name")
     enrolling.add_argument("--force", action="store_true", help="replace an earlier enrolment")
 
@@ -36,20 +43,40 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--server", metavar="URL", help="where the server is now, if it has moved")
     status = commands.add_parser("status", help="show identity, spool and quarantine")
     status.add_argument("--json", action="store_true", help="one JSON object")
+    requeue = commands.add_parser("requeue", help="send again what is in quarantine")
     once = commands.add_parser("once", help="measure one short window")
     once.add_argument(
         "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
     )
-    for command in (enrolling, run, status):
+    for command in (enrolling, run, status, requeue):
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
     return parser
 
 
+class TokenUnreadable(AgentError):
+    """The file that should hold the enrolment token does not."""
+
+
+def _read_token(file: str) -> str:
+    """The token in a file of one line. Raises TokenUnreadable."""
+    try:
+        with sys.stdin if file == "-" else open(file, encoding="utf-8") as opened:
+            token = opened.read(_TOKEN_BYTES_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise TokenUnreadable(f"{file}: {reason}") from error
+    if not token or len(token.split()) > 1:
+        raise TokenUnreadable(f"{file}: must hold one token and nothing else")
+    return token
+
+
 def _print_status(report: dict[str, object]) -> None:
     for name, value in report.items():
-        if name != "quarantine" and value is not None:
+        if name == "oldest_pending_at" and isinstance(value, float):
+            print(f"oldest pending at: {stamp(int(value * 1_000))}")
+        elif name != "quarantine" and value is not None:
             shown = value if isinstance(value, str) else json.dumps(value)
             print(f"{name.replace('_', ' ')}: {shown}")
     held = report.get("quarantine")
@@ -66,7 +93,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             identity = enrol(
                 StateDirectory(arguments.state),
                 server_url=arguments.server,
-                token=arguments.token,
+                token=arguments.token or _read_token(arguments.token_file),
                 name=arguments.name,
                 force=arguments.force,
                 now=datetime.now(UTC),
@@ -84,6 +111,10 @@ def _execute(arguments: argparse.Namespace) -> None:
                 print(json.dumps(report))
             else:
                 _print_status(report)
+        case "requeue":
+            queued, staying = quarantine.requeue(StateDirectory(arguments.state), now=time.time())
+            stay = f"; {staying} of former identities stay" if staying else ""
+            print(f"{queued} samples are queued again{stay}")
         case "once":
             print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
 

@@ -12,6 +12,8 @@ from hostmeter_agent.wire import BUCKET_SECONDS, NAME_LENGTH_MAX
 
 FILE_BYTES_MAX: Final = 1_000_000
 RULES_MAX: Final = 1_000
+RESERVED_NAMES: Final = frozenset({"kernel", "hostmeter-agent", "unattributed", "other"})
+"""Applications that the agent itself makes up."""
 
 
 class ConfigInvalid(AgentError):
@@ -76,6 +78,13 @@ def _text(value: Any) -> str:
     return value
 
 
+def _application(value: Any) -> str:
+    name = _text(value)
+    if name in RESERVED_NAMES:
+        raise _Invalid(f"must not be {name!r}: the agent itself uses that name")
+    return name
+
+
 def _pattern(value: Any) -> re.Pattern[str]:
     try:
         return re.compile(_text(value))
@@ -92,7 +101,7 @@ def _names(value: Any) -> frozenset[str]:
 def _aliases(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _Invalid("must be a table of names")
-    return {_text(old): _text(new) for old, new in value.items()}
+    return {_text(old): _application(new) for old, new in value.items()}
 
 
 _KEYS: Final[dict[str, Callable[[Any], object]]] = {
@@ -106,7 +115,7 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "helpers": _names,
 }
 _RULE_KEYS: Final[dict[str, Callable[[Any], object]]] = {
-    "name": _text,
+    "name": _application,
     "process": _text,
     "executable": _text,
     "command": _pattern,

@@ -1,11 +1,10 @@
 """Delivery: seals what is queued into batches and sends them until the server has them."""
 
-import gzip
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +13,8 @@ from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hostmeter_agent.compression import compression
+from hostmeter_agent.quarantine import BodyUnreadable, refused_samples, split
 from hostmeter_agent.signing import signed_headers
 from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Identity, Spool, batch_body
 from hostmeter_agent.transport import Answer, Server, ServerUnreachable, parse_server
@@ -24,21 +25,8 @@ log = logging.getLogger("hostmeter_agent")
 BACKOFF_FIRST_SECONDS: Final = 1.0
 BACKOFF_MAX_SECONDS: Final = 300.0
 RETRY_AFTER_MAX_SECONDS: Final = 3_600.0
+_NUMBERED_ANEW: Final = frozenset({"sequence-in-use", "epoch-in-use"})
 _REFUSED_FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
-
-Compress = Callable[[bytes], bytes]
-
-
-def compression() -> tuple[str, Compress]:
-    """zstd where this Python has it, gzip otherwise."""
-    for module in ("compression.zstd", "backports.zstd"):
-        try:
-            zstd = __import__(module, fromlist=["compress"])
-        except ImportError:
-            continue
-        return "zstd", zstd.compress
-    # No time stamp in the header: the same samples make the same bytes.
-    return "gzip", lambda body: gzip.compress(body, 6, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +35,7 @@ class Verdict:
 
     action: Literal["acknowledge", "quarantine", "retry"]
     wait_seconds: float | None = None
+    reason: str = ""
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
@@ -64,13 +53,25 @@ def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
-def judge(answer: Answer, *, now: datetime) -> Verdict:
-    """Only 200 acknowledges; what can never succeed is set aside; the rest is tried again."""
+def judge(answer: Answer, batch: Batch, *, now: datetime) -> Verdict:
+    """Only a 200 that says in the server's words that it holds this batch acknowledges; what can
+    never succeed is set aside; the rest is tried again."""
     if answer.status == 200:
+        # A captive portal or a proxy's error page says 200, too, and holds nothing.
+        fields = answer.fields()
+        if not _is(fields.get("sequence"), batch.sequence):
+            return Verdict("retry", reason="the answer is not this server's receipt of the batch")
+        if not _is(fields.get("stored"), batch.samples):
+            return Verdict("retry", reason=f"the receipt does not name {batch.samples} samples")
         return Verdict("acknowledge")
     if answer.status in _REFUSED_FOR_GOOD:
         return Verdict("quarantine")
-    return Verdict("retry", retry_after_seconds(answer.retry_after, now=now))
+    wait_seconds = retry_after_seconds(answer.retry_after, now=now)
+    return Verdict("retry", wait_seconds, answer.detail())
+
+
+def _is(value: object, expected: int) -> bool:
+    return type(value) is int and value == expected
 
 
 def backoff_seconds(failures: int, chance: float) -> float:
@@ -111,7 +112,7 @@ class Delivery:
             return False
         last, samples, pieces = self._spool.next_pieces()
         sequence = self._spool.next_sequence()
-        body = batch_body(self._identity.epoch, sequence, _stamp(now), pieces)
+        body = batch_body(self._spool.sealing_epoch(), sequence, _stamp(now), pieces)
         batch = Batch(sequence, samples, self._encoding, self._compress(body))
         self._spool.seal(batch, last_window=last, at=now)
         return True
@@ -140,9 +141,9 @@ class Delivery:
             answer = self.attempt(batch, now)
         except ServerUnreachable as error:
             return self._put_off(str(error), None)
-        verdict = judge(answer, now=datetime.fromtimestamp(now, UTC))
+        verdict = judge(answer, batch, now=datetime.fromtimestamp(now, UTC))
         if verdict.action == "retry":
-            reason = f"{self._server.url} answered {answer.status}: {answer.detail()}"
+            reason = f"{self._server.url} answered {answer.status}: {verdict.reason}"
             return self._put_off(reason, verdict.wait_seconds)
         self._settle(batch, verdict, answer, now)
         return 0.0
@@ -154,11 +155,30 @@ class Delivery:
         if verdict.action == "acknowledge":
             self._spool.acknowledge(batch, now=_stamp(now))
             return
+        self._set_aside(batch, answer, now)
+        kind = str(answer.fields().get("type"))
+        if answer.status == 409 and kind in _NUMBERED_ANEW and self._spool.was_sealed_last(batch):
+            epoch = str(uuid.uuid4())
+            self._spool.begin_epoch(epoch)
+            log.error("%s: the next batches are sent under a new epoch, %s", kind, epoch)
+
+    def _set_aside(self, batch: Batch, answer: Answer, now: float) -> None:
+        """Keep what was refused: the samples that the server names, or else the whole batch."""
+        refused: Batch = batch
+        rest: list[tuple[int, bytes]] = []
+        named = refused_samples(answer, batch)
+        if named:
+            try:
+                refused, rest = split(batch, named)
+            except BodyUnreadable as error:
+                log.error("batch %d is refused whole: %s", batch.sequence, error)
         reason = answer.detail()
-        self._spool.quarantine(batch, status=answer.status, reason=reason, now=_stamp(now))
+        self._spool.quarantine(
+            refused, rest, status=answer.status, reason=reason, now=_stamp(now), at=now
+        )
         log.error(
-            "batch %d (%d samples) was refused with %d and is kept in quarantine: %s",
-            batch.sequence, batch.samples, answer.status, reason,
+            "batch %d: %d of %d samples were refused with %d and are kept in quarantine: %s",
+            batch.sequence, refused.samples, batch.samples, answer.status, reason,
         )  # fmt: skip
 
     def _put_off(self, reason: str, wait_seconds: float | None) -> float:

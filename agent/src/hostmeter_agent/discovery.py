@@ -4,6 +4,7 @@ In this order: the agent itself; kernel threads; the first matching rule of the 
 cgroup that is an application's; the parent's application for a mere helper; the program's name.
 """
 
+import logging
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Final
 from hostmeter_agent import cgroups, naming
 from hostmeter_agent.config import Config, Rule
 from hostmeter_agent.proc import ProcFs, Stat
+
+log = logging.getLogger("hostmeter_agent")
 
 AGENT: Final = "hostmeter-agent"
 KERNEL: Final = "kernel"
@@ -77,6 +80,15 @@ def _user_name(uid: int) -> str:
         return str(uid)
 
 
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        # A number stands for a user without a name.
+        return name.isascii() and name.isdigit()
+    return True
+
+
 def is_helper(program: Program, helpers: frozenset[str]) -> bool:
     """A shell tool, or an interpreter that runs code given on its command line."""
     if program.name in helpers:
@@ -95,6 +107,9 @@ class Discovery:
         self._helpers = HELPERS if config.helpers is None else config.helpers
         self._aliases = {**ALIASES, **config.aliases}
         self._known: dict[int, Known] = {}
+        for rule in config.rules:
+            if rule.user is not None and not _is_user(rule.user):
+                log.warning("rule %r: this host has no user %r (yet)", rule.name, rule.user)
 
     def cgroup(self, pid: int) -> str | None:
         """The cgroup of a process that is an application's, whether or not a rule took it out."""

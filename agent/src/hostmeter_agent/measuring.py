@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hostmeter_agent.accounting import Table, Usage, account
+from hostmeter_agent.accounting import account
 from hostmeter_agent.baseline import Baseline
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.proc import RESOURCE_KINDS
+from hostmeter_agent.readings import Table, Usage
 from hostmeter_agent.scan import Gauges, Scan, Scanner
 from hostmeter_agent.windows import Window, aligned_ms, shares, split
 

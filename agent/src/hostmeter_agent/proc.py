@@ -91,6 +91,8 @@ class ProcFs:
         self.root = str(root)
         # Since 6.2 the size of /proc/PID/fd is the number of descriptors.
         self.sized_descriptors = self._descriptors_have_size()
+        # Since 4.14.
+        self.has_rollup = os.path.exists(f"{root}/self/smaps_rollup")
 
     def read(self, path: str, size: int = _READ_BYTES) -> bytes:
         """Up to `size` bytes of a file below the root; /proc answers in one read."""
@@ -113,6 +115,14 @@ class ProcFs:
     def shared_pages(self, pid: int) -> int:
         """Resident pages that are files or shared memory."""
         return int(self.read(f"{pid}/statm").split()[2])
+
+    def pss_bytes(self, pid: int) -> int:
+        """Resident memory, shared pages divided by the number of those that share them."""
+        data = self.read(f"{pid}/smaps_rollup")
+        at = data.find(b"\nPss:")
+        if at < 0:
+            raise ProcessLookupError(pid)  # it has given its memory back and is about to end
+        return int(data[at + 5 : data.index(b"kB", at)]) * 1024
 
     def argv(self, pid: int) -> list[str]:
         """The command line; empty for a zombie or a kernel thread."""

@@ -24,7 +24,7 @@ from hostmeter_agent.naming import clean
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner
 from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
-from hostmeter_agent.state import StateDirectory, StateUnusable
+from hostmeter_agent.state import StateDirectory
 from hostmeter_agent.transport import parse_server
 from hostmeter_agent.windows import next_boundary_ms, stamp
 
@@ -185,9 +185,9 @@ def status(state: StateDirectory) -> dict[str, object]:
     with closing(Spool(state.spool)) as spool:
         identity = spool.identity()
         report: dict[str, object] = {"enrolled": identity is not None}
-        report["running"] = _is_running(state)
+        report["running"] = state.is_held()
         if identity is not None:
-            report |= _identity_fields(identity)
+            report |= _identity_fields(identity) | {"epoch": spool.sealing_epoch()}
         return report | spool.report()
 
 
@@ -199,11 +199,3 @@ def _identity_fields(identity: Identity) -> dict[str, object]:
         "epoch": identity.epoch,
         "enrolled_at": identity.enrolled_at,
     }
-
-
-def _is_running(state: StateDirectory) -> bool:
-    try:
-        with state.held():
-            return False
-    except StateUnusable:
-        return True

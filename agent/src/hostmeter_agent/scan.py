@@ -4,11 +4,12 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
-from hostmeter_agent.accounting import Reading, Table, newborn
 from hostmeter_agent.cgroups import CgroupFs, Counters
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
+from hostmeter_agent.proportional import ProportionalMemory
+from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
 
 _CLASSIFY_SECONDS: Final = 60
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -21,8 +22,9 @@ _GONE: Final = (FileNotFoundError, ProcessLookupError)
 class Gauges:
     """What an application holds at one moment. None: some of it could not be read.
 
-    Memory of several processes is what each holds alone, and the largest share that any of them
-    has in files and shared memory: pages that they share are counted once.
+    private_bytes: the proportional memory of the processes of which it can be read, and what the
+    others hold alone; shared_bytes: the largest share that any of the others has in files and
+    shared memory, so that pages that they share are counted once.
     """
 
     processes: int = 0
@@ -74,6 +76,7 @@ class Scanner:
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
         self._details: dict[int, _Details] = {}
+        self._proportional = ProportionalMemory(proc)
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
@@ -89,7 +92,8 @@ class Scanner:
             if stat is not None:
                 self._last_stats[pid] = stat
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
-                new[pid] = newborn(_reading(stat, self._admit(name), None))
+                # Nothing yet, not unreadable: the next difference has to hold its first bytes.
+                new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
         return new
 
     def scan(self, *, now_s: float) -> Scan:
@@ -97,11 +101,16 @@ class Scanner:
         stats = {pid: stat for pid in self._proc.pids() if (stat := self._stat(pid)) is not None}
         applications = self._discovery.look_at(stats, now_s=now_s)
         self._last_stats, self._settled = stats, frozenset(stats)
+        self._proportional.begin(stats)
         scan = Scan()
         for pid, stat in stats.items():
+            try:
+                io = self._io(stat)
+            except _GONE:
+                continue  # ended since its stat was read: not one whose bytes may not be read
             name = self._admit(applications[pid])
             scan.overflowed += name != applications[pid]
-            scan.table.processes[pid] = _reading(stat, name, self._io(stat))
+            scan.table.processes[pid] = _reading(stat, name, io)
             gauges = scan.gauges.setdefault(name, Gauges())
             gauges.processes += 1
             gauges.threads += stat.threads
@@ -131,6 +140,8 @@ class Scanner:
             return None
         try:
             return self._proc.io(stat.pid)
+        except _GONE:
+            raise
         except (OSError, ValueError, IndexError):
             return None
 
@@ -143,10 +154,20 @@ class Scanner:
         details = self._details.get(stat.pid)
         if details is None or details.start != stat.start:
             details = self._details[stat.pid] = _Details(stat.start)
-        self._measure_memory(stat, gauges, details)
+        self._measure_memory(stat, gauges, details, now_s)
         self._measure_descriptors(stat.pid, gauges, details, now_s)
 
-    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
+    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details, now_s: float) -> None:
+        try:
+            pss_bytes = self._proportional.pss_bytes(stat, now_s=now_s)
+        except _GONE:
+            return
+        if pss_bytes is None:
+            self._estimate_memory(stat, gauges, details)
+        elif gauges.private_bytes is not None:
+            gauges.private_bytes += pss_bytes
+
+    def _estimate_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
         if details.rss_pages != stat.rss_pages:
             try:
                 details.shared_pages = min(self._proc.shared_pages(stat.pid), stat.rss_pages)

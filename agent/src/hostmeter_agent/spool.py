@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
     samples INTEGER NOT NULL, encoding TEXT NOT NULL, body BLOB NOT NULL,
     status INTEGER NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS epoch (
+    first_sequence INTEGER PRIMARY KEY, epoch TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS delivery (
     id INTEGER PRIMARY KEY CHECK (id = 1), acknowledged INTEGER NOT NULL DEFAULT 0,
     last_acknowledged_at TEXT, last_error TEXT);
@@ -96,13 +98,18 @@ class Spool:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if layout == 0:
+            if layout not in (0, LAYOUT):
+                raise SpoolUnusable(f"{path}: made by another version of the agent ({layout})")
+            if layout == 0 or not self._has_table("epoch"):
                 self._connection.executescript(_TABLES + f"PRAGMA user_version = {LAYOUT};")
                 path.chmod(0o600)
-            elif layout != LAYOUT:
-                raise SpoolUnusable(f"{path}: made by another version of the agent ({layout})")
         except (sqlite3.Error, OSError) as error:
             raise SpoolUnusable(f"{path}: {error}") from error
+
+    def _has_table(self, name: str) -> bool:
+        """A table that came with a later version is added to a spool of the same layout."""
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
+        return found.fetchone() is not None
 
     def close(self) -> None:
         self._connection.close()
@@ -144,7 +151,7 @@ class Spool:
                         f" status, reason) SELECT ?, ?, {source}",
                         (former.epoch, now),
                     )
-            for table in ("batch", "window", "baseline", "identity"):
+            for table in ("batch", "window", "baseline", "epoch", "identity"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  names are written above
             connection.execute(
                 "INSERT INTO identity VALUES (1, ?, ?, ?, ?, ?, 1, ?)",
@@ -163,10 +170,7 @@ class Spool:
         """
         rows = encode_rows(samples)
         with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO window (samples, body, queued_at) VALUES (?, ?, ?)",
-                [(count, body, at) for count, body in rows],
-            )
+            _queue(connection, rows, at)
             connection.execute("INSERT OR REPLACE INTO baseline VALUES (1, ?)", (baseline,))
 
     def queued(self) -> tuple[int, float | None]:
@@ -191,6 +195,27 @@ class Spool:
 
     def next_sequence(self) -> int:
         return int(self._connection.execute("SELECT next_sequence FROM identity").fetchone()[0])
+
+    def sealing_epoch(self) -> str:
+        """The epoch of the next batch: the enrolment's, or a later one that replaced it."""
+        row = self._connection.execute(
+            "SELECT epoch FROM epoch ORDER BY first_sequence DESC LIMIT 1"
+        ).fetchone()
+        if row is None:
+            row = self._connection.execute("SELECT epoch FROM identity").fetchone()
+        return str(row[0])
+
+    def was_sealed_last(self, batch: Batch) -> bool:
+        """Whether a batch bears the epoch under which batches are sealed now."""
+        first = self._connection.execute("SELECT max(first_sequence) FROM epoch").fetchone()[0]
+        return first is None or batch.sequence >= first
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Seal under a new epoch from now on. The host, its key and its numbering go on."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO epoch SELECT next_sequence, ? FROM identity", (epoch,)
+            )
 
     def seal(self, batch: Batch, *, last_window: int, at: float) -> None:
         """Fix a batch's bytes, take its windows out of the queue and use its sequence up."""
@@ -218,15 +243,39 @@ class Spool:
                 (batch.samples, now),
             )
 
-    def quarantine(self, batch: Batch, *, status: int, reason: str, now: str) -> None:
-        """The server will never take it: set it aside, out of the way of the rest."""
+    def quarantine(
+        self, batch: Batch, rest: list[tuple[int, bytes]], *, status: int, reason: str, now: str,
+        at: float,
+    ) -> None:  # fmt: skip
+        """The server will never take it: set it aside, out of the way of the others. What the
+        batch held besides, as encode_rows made it, is queued again."""
         with self._transaction() as connection:
+            _queue(connection, rest, at)
             connection.execute(
                 "INSERT INTO quarantine (epoch, sequence, samples, encoding, body, status, reason,"
                 " at) SELECT epoch, ?, ?, ?, ?, ?, ?, ? FROM identity",
                 (batch.sequence, batch.samples, batch.encoding, batch.body, status, reason, now),
             )
             connection.execute("DELETE FROM batch WHERE sequence = ?", (batch.sequence,))
+
+    def oldest_quarantined(self) -> tuple[int, Batch] | None:
+        """Of this identity: (number in the quarantine, what is held there)."""
+        row = self._connection.execute(
+            "SELECT id, sequence, samples, encoding, body FROM quarantine"
+            " WHERE epoch = (SELECT epoch FROM identity) ORDER BY id LIMIT 1"
+        ).fetchone()
+        return (int(row[0]), Batch(*row[1:])) if row else None
+
+    def release(self, identifier: int, rows: list[tuple[int, bytes]], *, at: float) -> None:
+        """Queue what was quarantined under a number, as encode_rows made it; both or neither."""
+        with self._transaction() as connection:
+            held = connection.execute("DELETE FROM quarantine WHERE id = ?", (identifier,))
+            if held.rowcount:
+                _queue(connection, rows, at)
+
+    def quarantined_samples(self) -> int:
+        row = self._connection.execute("SELECT coalesce(sum(samples), 0) FROM quarantine")
+        return int(row.fetchone()[0])
 
     def note_error(self, text: str) -> None:
         with self._transaction() as connection:
@@ -261,3 +310,10 @@ class Spool:
                 for row in held
             ],
         }
+
+
+def _queue(connection: sqlite3.Connection, rows: list[tuple[int, bytes]], at: float) -> None:
+    connection.executemany(
+        "INSERT INTO window (samples, body, queued_at) VALUES (?, ?, ?)",
+        [(count, body, at) for count, body in rows],
+    )

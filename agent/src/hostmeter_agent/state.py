@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hostmeter_agent.errors import AgentError
 
+# struct flock: kind, whence, start, length, pid.
+_LOCK_LAYOUT = "hhqqi4x"
 SPOOL_FILE = "spool.sqlite3"
 
 
@@ -53,6 +56,8 @@ class StateDirectory:
             raise StateUnusable(f"{self.path}: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The second lock is one that can be looked at without being taken.
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file_lock())
         except OSError as error:
             os.close(descriptor)
             raise StateUnusable(f"another agent is running on {self.path}") from error
@@ -60,6 +65,21 @@ class StateDirectory:
             yield
         finally:
             os.close(descriptor)
+
+    def is_held(self) -> bool:
+        """Whether a process has the directory to itself, without getting in the way of one that
+        wants it just now. Raises StateUnusable."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StateUnusable(f"{self.path}: {error.strerror}") from error
+        try:
+            found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file_lock())
+        finally:
+            os.close(descriptor)
+        return int(struct.unpack(_LOCK_LAYOUT, found)[0]) != fcntl.F_UNLCK
 
     def create_key(self, epoch: str) -> Ed25519PrivateKey:
         """Make a new key and keep it (mode 0600), durably, before anyone is told of it."""
@@ -87,3 +107,7 @@ class StateDirectory:
             raise StateUnusable(f"{path}: {error.strerror}") from error
         except ValueError as error:
             raise StateUnusable(f"{path}: not an Ed25519 key") from error
+
+
+def _whole_file_lock() -> bytes:
+    return struct.pack(_LOCK_LAYOUT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
