@@ -261,8 +261,8 @@ class EnrolmentTokenAdmin(_Credentials):
             title="Enrolment token",
             text="Copy it now: only its hash is stored, and it cannot be shown again.",
             secret=token,
-            command_text="On the host:",
-            command=f"hostmeter-agent enrol --server {server} --token {token} "
+            command_text="On the host, which then asks for it:",
+            command=f"hostmeter-agent enrol --server {server} --token-file - "
             "--state /var/lib/hostmeter-agent",
         )
 

@@ -116,8 +116,11 @@ def agent(state: Path, url: str, environment: Mapping[str, str]) -> Part:
 def agent_enrolment(state: Path, url: str, token: str, environment: Mapping[str, str]) -> Command:
     # By force: this is asked for where `up` knows of no enrolment, so one that is there was
     # interrupted.
-    arguments = _agent("enrol", "--force", "--server", url, "--token", token, "--state", str(state))
-    return Command(arguments, agent_environment(environment))
+    options = ["--force", "--server", url, "--state", str(state), "--token-file", "-"]
+    # By standard input: arguments are for everyone to see.
+    return Command(
+        _agent("enrol", *options), agent_environment(environment), standard_input=token.encode()
+    )
 
 
 def agent_environment(environment: Mapping[str, str]) -> dict[str, str]:

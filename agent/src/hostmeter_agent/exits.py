@@ -87,6 +87,14 @@ def parse_exit(message: bytes) -> Exit | None:
     return Exit(_identifier(owner), ppid, run_time_ns // 1_000)
 
 
+def _cpus(possible: Path) -> str:
+    """The processors of the machine, as the kernel lists them: "0-3"."""
+    try:
+        return possible.read_text().strip()
+    except OSError:  # no /sys, as in some bare containers
+        return f"0-{(os.cpu_count() or 1) - 1}"
+
+
 class ExitListener:
     """A subscription to the exits of every process of the host."""
 
@@ -100,7 +108,7 @@ class ExitListener:
             self._socket.settimeout(2)
             self._socket.bind((0, 0))
             self._enlarge_buffer()
-            self._subscribe(possible_cpus.read_text().strip())
+            self._subscribe(_cpus(possible_cpus))
             self._socket.setblocking(False)
         except (OSError, struct.error) as error:
             self._socket.close()
