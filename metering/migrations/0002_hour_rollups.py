@@ -85,10 +85,14 @@ BEGIN
         WHERE stale.tenant_id = gone.tenant_id AND stale.application_id = gone.application_id
             AND stale.bucket_start = gone.hour;
     END IF;
+    -- The end is a column: under row-level security no sum could become a bound of the index.
     WITH dirty AS MATERIALIZED (
-        SELECT DISTINCT
-            tenant_id, application_id, date_trunc('hour', bucket_start, 'UTC') AS hour
-        FROM touched
+        SELECT tenant_id, application_id, hour, hour + interval '1 hour' AS hour_end
+        FROM (
+            SELECT DISTINCT
+                tenant_id, application_id, date_trunc('hour', bucket_start, 'UTC') AS hour
+            FROM touched
+        ) AS hours
     ),
     chosen AS NOT MATERIALIZED (
         SELECT rollup.*, dirty.hour
@@ -97,7 +101,7 @@ BEGIN
             ON rollup.tenant_id = dirty.tenant_id
             AND rollup.application_id = dirty.application_id
             AND rollup.bucket_start >= dirty.hour
-            AND rollup.bucket_start < dirty.hour + interval '1 hour'
+            AND rollup.bucket_start < dirty.hour_end
     )
     {HOURS_OF}
     ON CONFLICT (tenant_id, application_id, bucket_start, role) DO UPDATE SET
