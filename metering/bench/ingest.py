@@ -26,11 +26,9 @@ from tenants.models import Environment, Tenant
 from tenants.operations import issue_enrolment_token
 from tenants.scope import installation_scope, tenant_scope
 
-# Enough that two workers never wait for one.
-_SENDERS = 3
+# As many as the yardstick has connections.
+_SENDERS = 2
 _WORKERS = 2
-# Delivering and copying take turns, so that both meet the same moods of a shared machine.
-_ROUNDS = 5
 _START_SECONDS_MAX = 60
 
 
@@ -48,31 +46,22 @@ class IngestFigures:
 def measure_ingest(batches: int, progress: Callable[[str], None]) -> IngestFigures:
     """Deliver about `batches` batches to two web workers. Raises BenchFailed.
 
+    The same rows are copied before and after, so that both meet the moods of a shared machine.
     Runs inside bench.scratch.scratch_database().
     """
-    share = max(1, round(batches / _SENDERS / _ROUNDS))
+    share = max(1, batches // _SENDERS)
     rows = share * _SENDERS * SAMPLES_PER_BATCH
-    rounds = []
     with _web() as address:
         senders = [_enrolled(address) for _ in range(_SENDERS)]
         progress("warming up")
-        _sent(address, senders, max(5, share // 2))
-        for number in range(1, _ROUNDS + 1):
-            progress(f"round {number} of {_ROUNDS}: {share * _SENDERS} batches, then a bare COPY")
-            rounds.append(_Round(_sent(address, senders, share), copied_seconds(rows)))
-    return _figures(rounds, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """The same rows, delivered and then copied."""
-
-    sent: list[Sent]
-    copied_seconds: float
-
-    @property
-    def sent_seconds(self) -> float:
-        return max(each.ended for each in self.sent) - min(each.started for each in self.sent)
+        _sent(address, senders, max(5, share // 10))
+        progress(f"copying {rows} rows, bare")
+        before = copied_seconds(rows)
+        progress(f"delivering them in {share * _SENDERS} batches from {_SENDERS} hosts")
+        sent = _sent(address, senders, share)
+        progress("copying them again")
+        after = copied_seconds(rows)
+    return _figures(sent, rows, copied=(before + after) / 2)
 
 
 def _sent(address: tuple[str, int], senders: list[Sender], batches: int) -> list[Sent]:
@@ -83,17 +72,14 @@ def _sent(address: tuple[str, int], senders: list[Sender], batches: int) -> list
     return sent
 
 
-def _figures(rounds: list[_Round], rows: int) -> IngestFigures:
-    sent = sum(each.sent_seconds for each in rounds) / len(rounds)
-    copied = sum(each.copied_seconds for each in rounds) / len(rounds)
-    latencies = sorted(
-        second for each in rounds for sender in each.sent for second in sender.seconds
-    )
+def _figures(sent: list[Sent], rows: int, copied: float) -> IngestFigures:
+    seconds = max(each.ended for each in sent) - min(each.started for each in sent)
+    latencies = sorted(second for each in sent for second in each.seconds)
     return IngestFigures(
-        samples_per_second=round(rows / sent),
+        samples_per_second=round(rows / seconds),
         p50_ms=round(latencies[len(latencies) // 2] * 1_000, 1),
         p99_ms=round(latencies[len(latencies) * 99 // 100] * 1_000, 1),
-        share_of_copy=round(copied / sent, 3),
+        share_of_copy=round(copied / seconds, 3),
         copy_rows_per_second=round(rows / copied),
         batches=len(latencies),
         samples_per_batch=SAMPLES_PER_BATCH,
