@@ -148,16 +148,6 @@ def usage_by_application(
     return totals
 
 
-def usage_by_role(
-    periods: Sequence[UsagePeriod], meters: Sequence[str]
-) -> dict[tuple[UUID, str], dict[str, int]]:
-    """As usage_by_application, apart for primary, replica and standby instances."""
-    totals: dict[tuple[UUID, str], dict[str, int]] = {}
-    for row in _grouped(periods, meters, "application_id", "role"):
-        _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
-    return totals
-
-
 def usage_by_day(
     periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
 ) -> dict[date, dict[UUID, dict[str, int]]]:

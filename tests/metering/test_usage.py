@@ -21,7 +21,6 @@ from metering.usage import (
     UsagePeriod,
     usage_by_application,
     usage_by_day,
-    usage_by_role,
     usage_series,
 )
 from tenants.models import Environment, Tenant
@@ -146,9 +145,6 @@ class TestUsage:
             chosen = rows_in(rows, periods)
             assert without_empty(usage_by_application(periods, METERS)) == combined(
                 chosen, lambda row: row.application_id
-            )
-            assert without_empty(usage_by_role(periods, METERS)) == combined(
-                chosen, lambda row: (row.application_id, row.role)
             )
 
     @pytest.mark.parametrize("zone", ZONES)

@@ -96,20 +96,16 @@ def _make_world(tenant: Tenant, days: int, buckets_a_day: int, more: Sequence[st
     version = PlanVersion.objects.create(plan=plan, number=1, effective_from=before.start)
     cpu, memory, peak, unused = _prices(version)
     applications = []
-    for name, owner, on, generated in (
-        ("postgres", customer, host, False),
-        ("checkout", other, host, False),
-        ("newsletter", customer, demo_host, True),
-        *((name, customer, host, False) for name in more),
+    for name, owner, on in (
+        ("postgres", customer, host),
+        ("checkout", other, host),
+        ("newsletter", customer, demo_host),
+        *((name, customer, host) for name in more),
     ):
-        application = Application.objects.create(
-            name=name, environment=production, generated=generated, first_seen_at=before.start
-        )
-        Assignment.objects.create(application=application, customer=owner, starts_at=before.start)
-        instance = Instance.objects.create(application=application, host=on, name=f"{name}.service")
+        instance = _running(name, owner, on, since=before.start)
         for period in (before, month):
             _use(instance, period, as_of, days, buckets_a_day)
-        applications.append(application)
+        applications.append(instance.application)
     invoices: list[Invoice] = []
     for each in (customer, other):
         subscription = Subscription.objects.create(customer=each, plan=plan, starts_at=before.start)
@@ -129,6 +125,14 @@ def _make_world(tenant: Tenant, days: int, buckets_a_day: int, more: Sequence[st
         other_invoice=invoices[1],
         as_of=as_of,
     )
+
+
+def _running(name: str, owner: Customer, on: Host, *, since: datetime) -> Instance:
+    application = Application.objects.create(
+        name=name, environment=on.environment, generated=on.generated, first_seen_at=since
+    )
+    Assignment.objects.create(application=application, customer=owner, starts_at=since)
+    return Instance.objects.create(application=application, host=on, name=f"{name}.service")
 
 
 def _prices(version: PlanVersion) -> tuple[Price, ...]:
