@@ -212,8 +212,8 @@ class TestRestarts:
         rebooted = start(host, baseline=stored_baseline(first), boot_id="boot-2")
         step = rebooted.measuring.measure(lambda: Moment(60_000, NOON_MS + 120_000))
         assert total(step.samples, "app") == 2_000_000
-        windows = [sample["window"] for sample in step.samples if sample["usage"]]
-        assert windows == [["2026-01-01T12:01:00Z", "2026-01-01T12:02:00Z"]]
+        windows = {str(sample["window"]) for sample in step.samples if sample["usage"]}
+        assert windows == {"['2026-01-01T12:01:00Z', '2026-01-01T12:02:00Z']"}
 
     def test_a_step_that_was_not_stored_is_part_of_the_next(self, host: FakeHost) -> None:
         host.put(program(10, "app", cpu=0))
