@@ -64,7 +64,9 @@ def stretches_since(
         return Stretches(same_boot, 0)
     start_ms = end_ms - elapsed_ms
     if not same_boot:
-        measured = Stretch(split(start_ms, end_ms), watched=False, gap=AGENT_STOPPED)
+        stepped = baseline.end_ms - start_ms > STEP_MS_MAX
+        marks = frozenset({CLOCK_STEP} if stepped else ())
+        measured = Stretch(split(start_ms, end_ms), watched=False, gap=AGENT_STOPPED, marks=marks)
         return Stretches(same_boot, elapsed_ms, measured, _down(baseline, start_ms))
     stepped = abs(baseline.end_ms - start_ms) > STEP_MS_MAX
     if not stepped:
