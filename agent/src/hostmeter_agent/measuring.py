@@ -2,15 +2,15 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from hostmeter_agent.accounting import account
 from hostmeter_agent.baseline import Baseline
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
-from hostmeter_agent.probes import Probe, Readings
+from hostmeter_agent.probing import SCAN, Probed, Probing
 from hostmeter_agent.readings import Table, Usage
 from hostmeter_agent.samples import Held, Sample, Seen, Source, build, build_gap
 from hostmeter_agent.scan import Scan, Scanner
@@ -41,7 +41,7 @@ class Measuring:
     instance: str
     baseline: Baseline | None
     listener: ExitListener | None
-    probes: Sequence[Probe] = ()
+    probing: Probing
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
     _overflow_said: bool = False
@@ -58,8 +58,7 @@ class Measuring:
             if former is None or former.start == reading.start:
                 processes[pid] = reading
         self._drain()
-        for probe in self.probes:
-            probe.watch()
+        self.probing.watch()
 
     def measure(self, clock: Callable[[], Moment]) -> Step:
         """Scan now and account for the time since the baseline.
@@ -67,9 +66,11 @@ class Measuring:
         Nothing is moved until commit(): a step that could not be stored is measured again, as
         part of the next.
         """
+        self.probing.begin()
         now = clock()
-        scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
-        self._drain()
+        with self.probing.budget.timed(SCAN):
+            scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
+            self._drain()
         self._say_overflow(scan)
         if self._held is None:
             # The time before this run is told by parents; records of it would count it again.
@@ -79,10 +80,11 @@ class Measuring:
             self.baseline, now, end_ms, boot_id=self.boot_id, running=self._held is not None,
             interval_ms=self.config.interval_seconds * 1_000,
         )  # fmt: skip
-        readings = self._read_probes(scan, since.elapsed_ms)
-        held = Held(scan.gauges, [reading.gauges for reading in readings])
-        samples, measurements = self._samples(scan, since, readings, held)
-        baseline = self._next_baseline(scan, now, end_ms, readings)
+        former = self.baseline.probes if self.baseline is not None else {}
+        probed = self.probing.read(scan, former, elapsed_ms=since.elapsed_ms)
+        held = Held(scan.gauges, [reading.gauges for reading in probed.readings])
+        samples, measurements = self._samples(scan, since, probed, held)
+        baseline = self._next_baseline(scan, now, end_ms, probed.states)
         return Step(samples, measurements, baseline, held)
 
     def commit(self, step: Step) -> None:
@@ -90,8 +92,7 @@ class Measuring:
         if self._held is not None:
             self._exits = []
         self.baseline, self._held = step.baseline, step.held
-        for probe in self.probes:
-            probe.stored()
+        self.probing.stored()
 
     def _drain(self) -> None:
         if self.listener is None:
@@ -109,14 +110,8 @@ class Measuring:
             )  # fmt: skip
         self._overflow_said = bool(scan.overflowed)
 
-    def _read_probes(self, scan: Scan, elapsed_ms: int) -> list[Readings]:
-        former = self.baseline.probes if self.baseline is not None else {}
-        return [
-            probe.read(scan, former.get(probe.name), elapsed_ms=elapsed_ms) for probe in self.probes
-        ]
-
     def _samples(
-        self, scan: Scan, since: Stretches, readings: list[Readings], held: Held
+        self, scan: Scan, since: Stretches, probed: Probed, held: Held
     ) -> tuple[list[Sample], dict[str, str]]:
         if self.baseline is None or since.measured is None:
             return [], {}
@@ -126,8 +121,9 @@ class Measuring:
         cgroups = self.baseline.cgroups if since.same_boot else {}
         _prefer_cgroups(usage, scan, cgroups, since.elapsed_ms)
         source = Source(self.instance, self.config.environment)
-        seen = Seen(usage, held, self._held or Held(), readings, how={})
-        samples, measurements = build(seen, since.measured, source, self._profiles)
+        seen = Seen(usage, held, self._held or Held(), probed.readings, how={})
+        measured = replace(since.measured, marks=since.measured.marks | probed.marks)
+        samples, measurements = build(seen, measured, source, self._profiles)
         if since.down is not None:
             names = dict.fromkeys(r.application for r in self.baseline.table.processes.values())
             gaps, named = build_gap(list(names), since.down, source, self._profiles)
@@ -135,15 +131,12 @@ class Measuring:
         return samples, measurements
 
     def _next_baseline(
-        self, scan: Scan, now: Moment, end_ms: int, readings: list[Readings]
+        self, scan: Scan, now: Moment, end_ms: int, states: dict[str, object]
     ) -> Baseline:
         cgroups = {
             path: (counters.inode, counters.cpu_us)
             for path, counters in scan.cgroups.items()
             if counters.cpu_us is not None
-        }
-        states = {
-            probe.name: reading.state for probe, reading in zip(self.probes, readings, strict=True)
         }
         return Baseline(
             self.boot_id, now.boot_ms, end_ms, scan.table, cgroups, now.suspended_ms, states
