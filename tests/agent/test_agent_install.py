@@ -226,7 +226,7 @@ class TestUninstall:
         """A root that the agent is installed on; its server has gone."""
         with serving(Contract()) as url:
             install(program, root, url)
-        for made in ("sys/fs/bpf/hostmeter-agent/maps", "run/hostmeter-agent/pages"):
+        for made in ("sys/fs/bpf/hostmeter-agent/maps", "run/hostmeter/intercept"):
             (root / made).mkdir(parents=True)
             (root / made / "one").write_bytes(b"x")
         return root

@@ -9,7 +9,8 @@ DIRECTORY_NAME: Final = "hostmeter-agent"
 CONFIG_FILE: Final = PurePosixPath("/etc", DIRECTORY_NAME, "config.toml")
 UNIT_FILE: Final = PurePosixPath("/etc/systemd/system", UNIT_NAME)
 STATE_DIRECTORY: Final = PurePosixPath("/var/lib", DIRECTORY_NAME)
-RUNTIME_DIRECTORY: Final = PurePosixPath("/run", DIRECTORY_NAME)
+RUNTIME_NAME: Final = "hostmeter"
+RUNTIME_DIRECTORY: Final = PurePosixPath("/run", RUNTIME_NAME)
 """Sockets and the intercepting library's pages: kept while the agent restarts."""
 PINS_DIRECTORY: Final = PurePosixPath("/sys/fs/bpf", DIRECTORY_NAME)
 """Pinned eBPF links and maps. The file system belongs to root, so the unit's start makes it."""
@@ -32,7 +33,7 @@ User={user}
 Group={group}
 StateDirectory={directory}
 StateDirectoryMode=0700
-RuntimeDirectory={directory}
+RuntimeDirectory={runtime}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 UMask=0077
@@ -110,7 +111,7 @@ class Unit:
     def text(self) -> str:
         """The unit file."""
         return _TEMPLATE.format(
-            unit=UNIT_NAME, directory=DIRECTORY_NAME, pins=PINS_DIRECTORY,
+            unit=UNIT_NAME, directory=DIRECTORY_NAME, runtime=RUNTIME_NAME, pins=PINS_DIRECTORY,
             user=self.user, group=self.group, capabilities=" ".join(CAPABILITIES),
             command=" ".join(_quoted(word) for word in self.command()),
             memory_mb=self.memory_mb, cpu_percent=self.cpu_percent,
