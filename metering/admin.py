@@ -39,8 +39,7 @@ def silent_after(host: Host) -> timedelta:
 
 
 def host_status(host: Host, as_of: datetime) -> str:
-    """ "live", "silent", "retired", "generated", "no key" (it may not deliver) or "waiting": nothing
-    has come yet."""
+    """In a word: "waiting" before its first batch, "no key" where it may not deliver."""
     if host.retired_at is not None:
         return "retired"
     if host.generated:
