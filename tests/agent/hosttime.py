@@ -8,7 +8,9 @@ from hostmeter_agent.baseline import decode, encode
 from hostmeter_agent.cgroups import Mounts
 from hostmeter_agent.config import parse_config
 from hostmeter_agent.exits import Exit
-from hostmeter_agent.measuring import Measuring, Moment, Sample
+from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.samples import Sample
+from hostmeter_agent.stretches import Moment
 
 from tests.agent.fakehost import FakeHost, Process
 
@@ -50,7 +52,7 @@ class Timeline:
 
     def restart(self, *, boot_id: str = "boot-1", text: str = "") -> "Timeline":
         """A new agent on the baseline that the former left on disk."""
-        baseline = self.measuring._baseline
+        baseline = self.measuring.baseline
         assert baseline is not None
         return start(self.host, baseline=encode(baseline), boot_id=boot_id, text=text)
 
@@ -88,5 +90,5 @@ def program(pid: int, name: str, **figures: object) -> Process:
 
 def stored_baseline(timeline: Timeline) -> bytes:
     """What the agent has left on disk."""
-    assert timeline.measuring._baseline is not None
-    return encode(timeline.measuring._baseline)
+    assert timeline.measuring.baseline is not None
+    return encode(timeline.measuring.baseline)
