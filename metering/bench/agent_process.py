@@ -70,7 +70,7 @@ def measured(
             process = subprocess.Popen(
                 command,
                 env=os.environ | variables,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # some end when theirs is at its end
                 stdout=subprocess.DEVNULL,
                 stderr=file,
             )

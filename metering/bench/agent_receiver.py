@@ -1,7 +1,6 @@
 """A loopback server that enrols an agent, keeps what it delivers, and gives true receipts."""
 
 import gzip
-import importlib
 import json
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
+from backports import zstd
 from hostmeter_agent.wire import ENROL_PATH
 
 
@@ -77,5 +77,5 @@ def _inflated(body: bytes, encoding: str) -> bytes:
     if encoding == "gzip":
         return gzip.decompress(body)
     if encoding == "zstd":
-        return bytes(importlib.import_module("compression.zstd").decompress(body))
+        return zstd.decompress(body)
     return body
