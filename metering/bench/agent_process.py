@@ -58,9 +58,7 @@ class Measured:
 
 
 @contextmanager
-def measured(
-    name: str, command: Sequence[str], log: Path, **variables: str
-) -> Iterator[Measured]:
+def measured(name: str, command: Sequence[str], log: Path, **variables: str) -> Iterator[Measured]:
     """A program that runs meanwhile; it is asked to end, and made to if it does not.
 
     Raises BenchFailed when it cannot be started.
