@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from hostmeter_agent.wire import (
-    CAUSE_PATTERN,
+    MARK_PATTERN,
     MARKS_PER_MEASUREMENT_MAX,
     MEASUREMENT_KEY_PATTERN,
     MEASUREMENTS_PER_BATCH_MAX,
@@ -28,7 +28,7 @@ def _whole(pattern: str) -> str:
 Quality = Literal["exact", "sampled", "lower_bound", "estimated", "unavailable"]
 assert set(QUALITIES) == set(Quality.__args__)  # type: ignore[attr-defined]  # noqa: S101
 Method = Annotated[str, Meta(pattern=_whole(METHOD_PATTERN))]
-Cause = Annotated[str, Meta(pattern=_whole(CAUSE_PATTERN))]
+Cause = Annotated[str, Meta(pattern=_whole(MARK_PATTERN))]
 Marks = Annotated[list[Cause], Meta(max_length=MARKS_PER_MEASUREMENT_MAX)]
 How = tuple[Quality, Method]
 _Meter = Annotated[str, Meta(pattern=_whole(METER_NAME_PATTERN))]

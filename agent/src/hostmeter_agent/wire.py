@@ -13,11 +13,6 @@ METERS_PER_SAMPLE_MAX: Final = 64
 NAME_LENGTH_MAX: Final = 200
 METER_NAME_PATTERN: Final = r"^[a-z0-9._]{1,64}$"
 VALUE_MAX: Final = 2**63 - 1
-MEASUREMENTS_PER_BATCH_MAX: Final = 1_000
-MEASUREMENT_KEY_PATTERN: Final = r"^[a-z0-9]{1,16}$"
-METHOD_PATTERN: Final = r"^[a-z0-9._/-]{1,64}$"
-CAUSE_PATTERN: Final = r"^[a-z0-9-]{1,64}$"
-MARKS_PER_MEASUREMENT_MAX: Final = 16
 BUCKET_SECONDS: Final = 300
 WINDOW_AGE_DAYS_MAX: Final = 400
 WINDOW_AHEAD_SECONDS_MAX: Final = 600
@@ -32,8 +27,13 @@ BATCHES_PATH: Final = "/api/v1/batches"
 
 ROLES: Final = ("primary", "replica", "standby")
 
-# How well a meter was measured, the best first; of what is unavailable there is no usage.
 QUALITIES: Final = ("exact", "sampled", "lower_bound", "estimated", "unavailable")
+METHOD_PATTERN: Final = r"^[a-z0-9._/-]{1,64}$"
+MARK_PATTERN: Final = r"^[a-z0-9-]{1,64}$"
+"""What a gap's cause and a mark look like."""
+MEASUREMENT_KEY_PATTERN: Final = r"^[a-z0-9]{1,16}$"
+MEASUREMENTS_PER_BATCH_MAX: Final = 1_000
+MARKS_PER_MEASUREMENT_MAX: Final = 16
 
 Kind = Literal["counter", "gauge", "maximum"]
 
