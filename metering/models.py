@@ -13,6 +13,10 @@ from hostmeter_agent.wire import METERS
 
 from tenants.models import Customer, EnrolmentToken, Environment, Tenant, TenantOwned
 
+# An application of this name holds what an agent could attribute to no program: it is shown, and
+# billed to nobody.
+UNATTRIBUTED = "unattributed"
+
 _PRINTABLE = RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")
 
 

@@ -19,12 +19,16 @@ ACCEPTED_BY_DEFAULT: Final = frozenset({"exact", "sampled"})
 _MAXIMUM: Final = ".max"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
     """How well one meter was measured, and by which version of which method."""
 
     quality: str
     method: str
+
+
+# Of usage that came without a word.
+NOT_STATED: Final = Measured("not_stated", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,10 @@ def refused_qualities(accepts: Collection[str]) -> frozenset[str]:
     return frozenset(MEASURED_QUALITIES).difference(accepts)
 
 
-def in_order(qualities: Iterable[str]) -> list[str]:
-    """Each quality once, the best first."""
-    return sorted(set(qualities), key=QUALITIES.index)
+def in_order(measured: Iterable[Measured]) -> tuple[Measured, ...]:
+    """Each once, the best qualities first; what is not stated comes last."""
+    ranks = (*QUALITIES, NOT_STATED.quality)
+    return tuple(sorted(set(measured), key=lambda each: (ranks.index(each.quality), each.method)))
 
 
 def profile_of(body: Mapping[str, object]) -> Profile:
