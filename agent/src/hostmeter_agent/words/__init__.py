@@ -1,0 +1,1 @@
+"""What applications say themselves: access logs, Prometheus endpoints, OTLP and StatsD."""
