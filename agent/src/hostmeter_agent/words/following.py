@@ -181,8 +181,8 @@ class Follower:
             elif self._is_intact(descriptor, former):
                 step.state.files.append(file)
             else:
-                if not self._was_finished(former):  # else its number is another file's now
-                    self._follow_copy(former, free, step)
+                if not self._goes_on_in_copy(former, free, step):
+                    self._mark(TRUNCATED, former, free, step)
                 step.state.files.append(Followed(former.identity, former.base, primary=primary))
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
@@ -194,33 +194,36 @@ class Follower:
 
     def _missing(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> None:
         """Not found: a name that changed during the listing is found the next time."""
+        if self._goes_on_in_copy(file, free, step):
+            return
         if not file.missed:
             step.state.files.append(replace(file, missed=True))
-        elif not self._was_finished(file):
-            self._follow_copy(file, free, step, otherwise=LOST)
+        else:
+            self._mark(LOST, file, free, step)
 
-    def _was_finished(self, file: Followed) -> bool:
-        """Whether a rotated file had been read to its end, and for a while nobody wrote into it."""
-        return not file.primary and file.drained and file.quiet_ms >= DELETED_QUIET_MS_MAX
+    def _mark(self, mark: str, file: Followed, free: dict[Identity, Entry], step: LogStep) -> None:
+        """Say that something may be lost, unless a rotated file had been read to its end and for
+        a while nobody wrote into it, or what was not begun lies in a file that is to be read."""
+        finished = not file.primary and file.drained and file.quiet_ms >= DELETED_QUIET_MS_MAX
+        if file.position.offset == 0:
+            finished = not file.seen or self._has_unknown_sibling(file, free)
+        if not finished:
+            step.marks.add(mark)
 
-    def _follow_copy(
-        self, file: Followed, free: dict[Identity, Entry], step: LogStep, otherwise: str = TRUNCATED
-    ) -> None:
-        """Go on in a copy of what was overwritten, where there is one."""
+    def _goes_on_in_copy(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> bool:
+        """Go on in a copy of what is gone or was overwritten, where there is one."""
         if not file.position.offset:
-            if file.seen and not self._has_unknown_sibling(file, free):
-                step.marks.add(otherwise)
-            return
+            return False
         copies = [entry for entry in free.values() if self._holds(entry, file)]
         if not copies:
-            step.marks.add(otherwise)
-            return
+            return False
         largest = max(copies, key=lambda entry: (entry.size, entry.modified_ns))
         step.state.files.append(replace(file, identity=largest.identity, primary=False))
         for entry in copies:
             del free[entry.identity]
             if entry is not largest:
                 self._ignore(entry, step)
+        return True
 
     def _has_unknown_sibling(self, file: Followed, free: dict[Identity, Entry]) -> bool:
         return any(entry.base == file.base and not entry.primary for entry in free.values())
