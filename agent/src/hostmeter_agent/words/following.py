@@ -28,6 +28,8 @@ QUIET_MS_MAX: Final = 600_000
 """A rotated file into which nobody wrote for that long is finished."""
 DELETED_QUIET_MS_MAX: Final = 60_000
 
+COPIED: Final = "log-copied"
+"""It was copied and emptied; what was written between the two is in neither file."""
 TRUNCATED: Final = "log-truncated"
 LOST: Final = "log-lost"
 TOO_MANY: Final = "too-many-files"
@@ -181,9 +183,14 @@ class Follower:
             elif self._is_intact(descriptor, former):
                 step.state.files.append(file)
             else:
-                if not self._goes_on_in_copy(former, free, step):
+                if self._goes_on_in_copy(former, free, step):
+                    step.marks.add(COPIED)
+                else:
                     self._mark(TRUNCATED, former, free, step)
-                step.state.files.append(Followed(former.identity, former.base, primary=primary))
+                if entry is None or primary:
+                    anew = Followed(former.identity, former.base, primary=primary)
+                    step.state.files.append(anew)
+                # A number of a rotated file may be another's now: one that was not there before.
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size

@@ -76,7 +76,8 @@ def step_of(page: Page, before: EndpointState, metrics: Iterable[Metric]) -> Pag
     seen: dict[str, int] = {}
     for metric in metrics:
         digest = rule_digest(metric)
-        step.state.rules.append(digest)
+        if metric.name not in page.refused or digest in before.rules:
+            step.state.rules.append(digest)
         if metric.name in page.refused or not page.names(metric.name):
             step.absent.add(metric.meter)
             continue
