@@ -13,7 +13,7 @@ from hostmeter_agent.words import following, principals
 from hostmeter_agent.words.config import AccessLog
 from hostmeter_agent.words.following import Follower, LogState, LogStep
 from hostmeter_agent.words.log_format import LineReader
-from hostmeter_agent.words.methods import method
+from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.principals import Arrivals, Presence, Present
 
 log = logging.getLogger("hostmeter_agent")
@@ -49,6 +49,11 @@ class _Rule:
         self.follower = Follower(rule.path, rule.bytes_per_scan)
         self._reader = LineReader(rule)
         self._said = ""
+
+    @property
+    def meters(self) -> list[str]:
+        users = ["users.concurrent"] if self.rule.user is not None else []
+        return ["transactions", *users] if self.rule.transactions else users
 
     def read(
         self, former: LogState | None, told: _Told, present: Present, now_s: int, elapsed_ms: int
@@ -111,6 +116,9 @@ class AccessLogProbe(Probe):
     ) -> None:
         self._rules = [_Rule(rule) for rule in rules]
         self._clock = clock
+        self.claims = claims_of(
+            (one.rule.application, meter) for one in self._rules for meter in one.meters
+        )
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         """The lines since `former`, which is this probe's own state."""

@@ -1,6 +1,6 @@
 """How the applications' own words name the way in which they were taken."""
 
-from hostmeter_agent.measured import Measured
+from collections.abc import Iterable, Mapping
 
 
 def method(name: str, version: int | None) -> str:
@@ -8,5 +8,9 @@ def method(name: str, version: int | None) -> str:
     return f"{name}/1" if version is None else f"{name}/1.{version}"
 
 
-def unavailable(name: str, version: int | None = None) -> Measured:
-    return Measured("unavailable", method(name, version))
+def claims_of(targets: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
+    """A probe's claims, from applications with their meters."""
+    claims: dict[str, frozenset[str]] = {}
+    for application, meter in targets:
+        claims[application] = claims.get(application, frozenset()) | {meter}
+    return claims

@@ -14,7 +14,7 @@ from hostmeter_agent.words.amounts import Carry, rounded
 from hostmeter_agent.words.config import Metric, OtlpInlet
 from hostmeter_agent.words.journal import Journal, JournalUnusable
 from hostmeter_agent.words.local_sockets import InletUnusable
-from hostmeter_agent.words.methods import method
+from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.otlp_inlet import OtlpServer, Reply
 from hostmeter_agent.words.otlp_points import (
     POINTS_MAX,
@@ -52,6 +52,7 @@ class OtlpProbe(Probe):
     def __init__(self, inlet: OtlpInlet, metrics: tuple[Metric, ...], journal: Path) -> None:
         self._inlet = inlet
         self._metrics = {(one.application, one.meter): one for one in metrics}
+        self.claims = claims_of(self._metrics)
         self._mapping = Mapping(metrics)
         self._journal: Journal | None = None
         self._server: OtlpServer | None = None

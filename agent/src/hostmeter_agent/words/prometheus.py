@@ -14,7 +14,7 @@ from hostmeter_agent.wire import kind_of
 from hostmeter_agent.words.amounts import NANO, Carry, rounded
 from hostmeter_agent.words.config import Endpoint, Metric
 from hostmeter_agent.words.exposition import Page, Series, passes
-from hostmeter_agent.words.methods import method
+from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.scraping import Fetched, Scraper
 
 log = logging.getLogger("hostmeter_agent")
@@ -163,6 +163,11 @@ class PrometheusProbe(Probe):
             for endpoint in self._endpoints
         ]
         self._said: dict[str, str] = {}
+        self.claims = claims_of(
+            (metric.application, metric.meter)
+            for endpoint in self._endpoints
+            for metric in self._metrics[endpoint.application]
+        )
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         """What the pages add to `former`, this probe's own state."""

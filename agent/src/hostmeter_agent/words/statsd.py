@@ -11,7 +11,7 @@ from hostmeter_agent.wire import kind_of
 from hostmeter_agent.words.amounts import Carry, rounded
 from hostmeter_agent.words.config import Metric, StatsdInlet
 from hostmeter_agent.words.local_sockets import InletUnusable
-from hostmeter_agent.words.methods import method
+from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.statsd_inlet import StatsdSockets
 from hostmeter_agent.words.statsd_lines import Accumulator, Gauge, Pending, Target
 
@@ -35,6 +35,7 @@ class StatsdProbe(Probe):
     def __init__(self, inlet: StatsdInlet, metrics: tuple[Metric, ...]) -> None:
         self._inlet = inlet
         self._metrics = {(one.application, one.meter): one for one in metrics}
+        self.claims = claims_of(self._metrics)
         self._accumulator = Accumulator(metrics, _boot_s)
         self._sockets: StatsdSockets | None = None
         self._unstored = Pending()
