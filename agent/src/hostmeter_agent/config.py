@@ -5,13 +5,17 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire import BUCKET_SECONDS, NAME_LENGTH_MAX
 
+if TYPE_CHECKING:
+    from hostmeter_agent.words.config import WordsConfig
+
 FILE_BYTES_MAX: Final = 1_000_000
 RULES_MAX: Final = 1_000
+WORDS_TABLES: Final = ("access_log", "prometheus", "otlp", "statsd", "metric")
 RESERVED_NAMES: Final = frozenset({"kernel", "hostmeter-agent", "unattributed", "other"})
 """Applications that the agent itself makes up."""
 
@@ -50,6 +54,7 @@ class Config:
     aliases: dict[str, str] = field(default_factory=dict)
     helpers: frozenset[str] | None = None
     rules: tuple[Rule, ...] = ()
+    words: "WordsConfig | None" = None
 
 
 class _Invalid(Exception):
@@ -180,6 +185,16 @@ def _rules(source: _Source, tables: object) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _words(path: Path, text: str, given: dict[str, Any]) -> "WordsConfig | None":
+    """What applications say themselves; its parser is loaded only where there is something."""
+    tables: dict[str, Any] = {table: given.pop(table) for table in WORDS_TABLES if table in given}
+    if not tables:
+        return None
+    from hostmeter_agent.words.config import parse_words
+
+    return parse_words(path, text, tables, ConfigInvalid)
+
+
 def parse_config(path: Path, text: str) -> Config:
     """The configuration that `text`, the content of `path`, describes. Raises ConfigInvalid."""
     try:
@@ -193,7 +208,8 @@ def parse_config(path: Path, text: str) -> Config:
         raise ConfigInvalid(f"{path}, line {line}: {at or 'end of file'}: {reason}") from error
     source = _Source(path, text)
     rules = _rules(source, given.pop("application", []))
-    return Config(**_values(source, given, {**_KEYS}), rules=rules)
+    words = _words(path, text, given)
+    return Config(**_values(source, given, {**_KEYS}), rules=rules, words=words)
 
 
 def load_config(path: Path | None) -> Config:
