@@ -151,6 +151,9 @@ static int open_page(uint64_t pid, uint64_t start)
 
 static void describe(struct page *page)
 {
+    struct stat status;
+    if (fstatat(AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0)
+        page->pid_namespace = status.st_ino;
     page->parent = (uint32_t)syscall(SYS_getppid);
     prctl(PR_GET_NAME, page->name);
     page->cgroup_bytes = (uint32_t)read_file("/proc/self/cgroup", page->cgroup, PAGE_CGROUP_BYTES);

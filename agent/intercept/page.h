@@ -44,7 +44,8 @@ struct page {
     _Atomic uint32_t flags;
     uint32_t cgroup_bytes;
     char name[PAGE_NAME_BYTES]; /* the kernel's short name, never a command line */
-    char reserved[72];
+    uint64_t pid_namespace; /* inode of /proc/PID/ns/pid: in which one `pid` is a number */
+    char reserved[64];
     struct row rows[KINDS];
     char reserved_for_rows[512];
     char cgroup[PAGE_CGROUP_BYTES]; /* /proc/PID/cgroup */
