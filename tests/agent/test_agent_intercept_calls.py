@@ -114,7 +114,7 @@ class TestAProgramThatCannotBeCounted:
             try:
                 (pages / "filler").write_bytes(bytes(4096))
                 done = subprocess.run(
-                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL, check=False, check=False,
+                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL, check=False,
                     capture_output=True,
                 )  # fmt: skip
                 assert read_pages(pages) == []
