@@ -114,8 +114,8 @@ class TestAProgramThatCannotBeCounted:
             try:
                 (pages / "filler").write_bytes(bytes(4096))
                 done = subprocess.run(
-                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL, check=False,
-                    capture_output=True,
+                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
+                    check=False, capture_output=True,
                 )  # fmt: skip
                 assert read_pages(pages) == []
             finally:
