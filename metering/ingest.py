@@ -16,6 +16,7 @@ import psycopg
 from django.db import connection
 
 from metering.assignments import assign_new_applications
+from metering.conflicts import delivered_before
 from metering.copy_rows import InstanceIds, copy_stream
 from metering.known_hosts import KnownHost
 from metering.models import Application, Host, HostEpoch, Instance, SampleBatch
@@ -131,6 +132,7 @@ def _receipt_of_stored(delivery: _Delivery) -> Receipt:
             f"Sequence {batch.sequence} of this epoch was delivered before, with other bytes.",
             kind="sequence-in-use",
             title="Sequence already used",
+            stored=delivered_before(delivery.host, batch),
         )
     return Receipt(stored.samples, duplicate=True, sequence=batch.sequence)
 

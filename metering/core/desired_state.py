@@ -65,7 +65,7 @@ def desired_state(environments: Sequence[str], layers: Sequence[Layer]) -> Desir
     document = {
         "schema": SCHEMA,
         "environments": list(environments),
-        "policy": {"own_cgroups": bool(layer.own_cgroups)},
+        "policy": {"own_cgroups": layer.own_cgroups},
         "scrape_interval_seconds": layer.scrape_interval_seconds,
         "key_rotation_days": layer.key_rotation_days,
         "minimum_agent_version": minimum,

@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from hostmeter_agent.wire_control import APPLIED_STATE_PATH, DESIRED_STATE_PATH
 
-from metering.models import AgentSettings, AppliedState, Host, HostEnvironment
+from metering.control_models import AgentSettings, AppliedState
+from metering.models import Host, HostEnvironment
 from tenants.models import Environment, Policy, Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import COVERED, Agent, Answer, batch
@@ -51,7 +52,7 @@ class TestDesiredState:
         assert answer.json() == {
             "schema": 1,
             "environments": ["production"],
-            "policy": {"own_cgroups": False},
+            "policy": {"own_cgroups": None},
             "scrape_interval_seconds": None,
             "key_rotation_days": None,
             "minimum_agent_version": None,

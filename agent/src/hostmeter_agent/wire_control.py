@@ -29,7 +29,7 @@ DOCUMENT_BYTES_MAX: Final = 512 * 1024
 
 PROBE_NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,39}\Z")
 VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}\Z")
-KEY_ID: Final = re.compile(r"[!#-\[\]-~]{1,100}\Z")
+KEY_ID: Final = re.compile(r"[ !#-\[\]-~]{1,100}\Z")
 """Fit to stand in a structured field's string."""
 
 RESERVED_NAMES: Final = frozenset({"kernel", "hostmeter-agent", "unattributed", "other"})
