@@ -90,6 +90,7 @@ class Scanner:
     def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
         self._proc = proc
         self._cgroup_fs = cgroup_fs
+        self._own_pid = own_pid
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
         self._holdings = Holdings(proc)
@@ -100,6 +101,12 @@ class Scanner:
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
+
+    def reconfigure(self, config: Config) -> None:
+        """Look at every process anew: which application it belongs to may have changed."""
+        self._discovery = Discovery(self._proc, config, self._own_pid)
+        self._applications_max = config.applications_max
+        self._admitted = {}
 
     def births(self, *, now_s: float) -> dict[int, Reading]:
         """Processes that began since the last scan, with their application found out while they

@@ -29,6 +29,8 @@ class Answer:
     status: int
     retry_after: str | None
     body: bytes
+    etag: str | None = None
+    date: str | None = None
 
     def fields(self) -> dict[str, object]:
         """The JSON object in the body, or nothing."""
@@ -69,12 +71,22 @@ class Server:
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """One POST. Raises ServerUnreachable."""
+        return self.send("POST", path, body, headers)
+
+    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """One request. Raises ServerUnreachable."""
         connection = self._connection()
         try:
-            connection.request("POST", path, body, {"User-Agent": _USER_AGENT, **headers})
+            connection.request(method, path, body or None, {"User-Agent": _USER_AGENT, **headers})
             response = connection.getresponse()
             content = response.read(ANSWER_BYTES_MAX)
-            return Answer(response.status, response.getheader("Retry-After"), content)
+            return Answer(
+                response.status,
+                response.getheader("Retry-After"),
+                content,
+                response.getheader("ETag"),
+                response.getheader("Date"),
+            )
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ServerUnreachable(f"{self.url}: {reason}") from error
