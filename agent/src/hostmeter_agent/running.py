@@ -21,6 +21,7 @@ from hostmeter_agent.control import last_good
 from hostmeter_agent.desired import effective
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
+from hostmeter_agent.footprint import give_back
 from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
@@ -216,6 +217,7 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
+    give_back()
     talking.start()
     try:
         agent.run(lambda: _check(talking))

@@ -107,6 +107,7 @@ class Scanner:
         self._discovery = Discovery(self._proc, config, self._own_pid)
         self._applications_max = config.applications_max
         self._admitted = {}
+        self._seen = {}
 
     def births(self, *, now_s: float) -> dict[int, Reading]:
         """Processes that began since the last scan, with their application found out while they
