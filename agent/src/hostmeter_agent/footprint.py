@@ -12,20 +12,50 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE_BYTES: Final = 128 * 1024
 _MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)")
 
 
-def give_back() -> None:
-    """To be called while there is one thread: another may be loading a library."""
-    gc.collect()
-    gc.freeze()  # what is there now stays: no later collection looks at it
-    libc = ctypes.CDLL(None)
-    trim = getattr(libc, "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    for start, end in list(_clean_mappings()):
-        libc.madvise(start, end - start, mmap.MADV_DONTNEED)
+def return_large_blocks() -> None:
+    """Have blocks that are freed go back to the system, and one heap for all threads.
+
+    glibc raises its thresholds with the largest block that it has seen: then one large batch in
+    the life of an agent would stay with it for good.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if mallopt is None:
+        return
+    for parameter, value in (
+        (_M_MMAP_THRESHOLD, _LARGE_BYTES), (_M_TRIM_THRESHOLD, _LARGE_BYTES), (_M_ARENA_MAX, 1),
+    ):  # fmt: skip
+        mallopt(parameter, value)
+
+
+class Libraries:
+    """The program files and libraries that are loaded now.
+
+    Most of their pages are touched once, at the start, and a part of the rest at each scan: a few
+    milliseconds in ten seconds. In between they need not be resident in this process: they are
+    clean and stay in the page cache, from which a page is mapped again without a read.
+    """
+
+    def __init__(self) -> None:
+        """To be made while there is one thread: another may be loading a library, of which a part
+        that the dynamic linker is about to write looks clean."""
+        gc.collect()
+        gc.freeze()  # what is there now stays: no later collection looks at it
+        libc = ctypes.CDLL(None)
+        trim = getattr(libc, "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(ctypes.c_size_t(0))
+        self._madvise = libc.madvise
+        self._madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._mappings = list(_clean_mappings())
+
+    def give_back(self) -> None:
+        for start, end in self._mappings:
+            self._madvise(start, end - start, mmap.MADV_DONTNEED)
 
 
 def _clean_mappings() -> Iterator[tuple[int, int]]:

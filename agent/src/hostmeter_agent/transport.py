@@ -95,7 +95,9 @@ class Server:
         return host if self.port == _default_port(self.secure) else f"{host}:{self.port}"
 
     def _connected(self) -> socket.socket:
-        connection = socket.create_connection((self.host, self.port), timeout=TIMEOUT_SECONDS)
+        # As bytes: a name in a string is looked at for other alphabets, with 1 MB of tables.
+        place = (self.host.encode("ascii"), self.port)
+        connection = socket.create_connection(place, timeout=TIMEOUT_SECONDS)
         if not self.secure:
             return connection
         import ssl
