@@ -114,7 +114,8 @@ class TestNumbersInUse:
 
     def test_a_spool_of_an_earlier_agent_is_taken_over(self, host: Host) -> None:
         host.spool._connection.executescript(
-            "DROP TABLE epoch; DROP TABLE measurement; ALTER TABLE window DROP COLUMN measured;"
+            "DROP TABLE epoch; DROP TABLE measurement; DROP TABLE note; DROP INDEX window_fine;"
+            "DROP INDEX window_size; ALTER TABLE window DROP COLUMN coalesced; ALTER TABLE window DROP COLUMN measured;"
             "PRAGMA user_version = 1;"
         )
         spool = Spool(host.state.spool)
