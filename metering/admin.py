@@ -39,8 +39,8 @@ def silent_after(host: Host) -> timedelta:
 
 
 def host_status(host: Host, as_of: datetime) -> str:
-    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting (nothing
-    has come yet)."""
+    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting
+    (nothing has come yet)."""
     if host.retired_at is not None:
         return "retired"
     if host.generated:
