@@ -39,7 +39,8 @@ def silent_after(host: Host) -> timedelta:
 
 
 def host_status(host: Host, as_of: datetime) -> str:
-    """In a word: "waiting" before its first batch, "no key" where it may not deliver."""
+    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting
+    (nothing has come yet)."""
     if host.retired_at is not None:
         return "retired"
     if host.generated:
