@@ -41,7 +41,7 @@ def sign_in(browser: Chrome, address: str, tenant: Tenant) -> None:
     """Give the browser the session of an operator."""
     session = signed_in(tenant, "operator").cookies[settings.SESSION_COOKIE_NAME].value
     browser.get(f"{address}/sign-in/")
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session})  # type: ignore[no-untyped-call]
+    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session})
 
 
 def state_says(browser: Chrome, words: str) -> None:

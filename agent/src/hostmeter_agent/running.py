@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
-from hostmeter_agent.budget import Budget, scrape_budget_us
+from hostmeter_agent.budget import DETAILS, Budget, scrape_budget_us
 from hostmeter_agent.cgroups import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.control import last_good
@@ -98,7 +98,7 @@ def open_probing(config: Config) -> Probing:
     """The probes that the configuration asks for, within the agent's own limits."""
     probes: list[Probe] = []
     budget = Budget(
-        [probe.name for probe in probes],
+        [*DETAILS, *(probe.name for probe in probes)],
         cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
         memory_bytes_max=config.memory_megabytes_max * 1_000_000,
     )
