@@ -41,6 +41,17 @@ class EnrolmentPages(_Pages):
     def has_enrol_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("tenants.add_enrolmenttoken")
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """While there is no host, the list leads to the first one."""
+        context = dict(extra_context or {})
+        if self.has_enrol_permission(request):
+            url = reverse("admin:metering_host_enrol")
+            context["empty_action"] = {"url": url, "text": "Add a host"}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
     @action(description="Add a host", icon="add", permissions=["enrol"], url_path="enrol")
     def enrol(self, request: HttpRequest) -> HttpResponseBase:
         form = IssueTokenForm(request.POST or None, initial=_only_environment())

@@ -60,7 +60,7 @@ def test_the_way_from_the_command_to_the_first_batch(
     screen.show()
     sign_in(browser, live_server.url, tenant)
     browser.get(live_server.url + LIST)
-    assert "Press Add a host above" in browser.page_source
+    assert "Add a host shows one command" in browser.page_source
     screen.keep("admin-1-no-hosts")
     browser.get(live_server.url + ENROL)
     screen.keep("admin-2-add-a-host")
