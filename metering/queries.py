@@ -176,12 +176,17 @@ def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None)
     """Up to when the tenant's usage is known, or that of the hosts of some applications.
 
     A silent host does not hold the instant back; it is listed instead. Hosts of the demo stand
-    back behind real ones and are never silent.
+    back behind real ones and are never silent. Nobody waits for a retired host: where no other is
+    left, nothing more is to come.
     """
     hosts = Host.objects.select_related("environment__policy")
     if application_ids is not None:
         hosts = hosts.filter(instance__application_id__in=application_ids).distinct()
-    every = list(hosts)
+    known_hosts = list(hosts)
+    every = [host for host in known_hosts if host.retired_at is None]
+    if known_hosts and not every:
+        delivered = any(host.last_window_end is not None for host in known_hosts)
+        return Completeness(as_of if delivered else None, ())
     real = [host for host in every if not host.generated]
     silent = [host for host in real if _is_silent(host, as_of)]
     reporting = [host for host in real or every if host not in silent]
