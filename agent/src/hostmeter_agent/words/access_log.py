@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured
+from hostmeter_agent.measured import Measured, Quality
 from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.words import following, principals
@@ -203,7 +203,7 @@ class AccessLogProbe(Probe):
             readings.maxima.setdefault(name, {})["users.concurrent"] = presence.peak
 
 
-def _quality(told: _Told, *, counted: bool, marks: Iterable[str] = ()) -> str:
+def _quality(told: _Told, *, counted: bool, marks: Iterable[str] = ()) -> Quality:
     if told.silent and not counted:
         return "unavailable"
     short = told.marks & _SHORT or told.unparsed or any(marks)

@@ -93,9 +93,10 @@ def decode_log(stored: dict[str, Any]) -> LogState:
 @dataclass(slots=True)
 class LogStep:
     """One reading of a log. present: there is a file that it is written to; overlong: lines that
-    were too long to be read."""
+    were too long to be read; fresh: files that were not there before."""
 
     state: LogState
+    fresh: frozenset[Identity] = frozenset()
     present: bool = False
     overlong: int = 0
     marks: set[str] = field(default_factory=set)
@@ -173,9 +174,12 @@ class Follower:
         """What was followed, under whatever name it is now."""
         claimed = {file.identity for file in before.files}
         free = {one: entry for one, entry in entries.items() if one not in claimed}
+        step.fresh = frozenset(free.keys() - before.known.keys())
         for former in before.files:
             entry = entries.get(former.identity)
             primary = entry is not None and entry.primary
+            if entry is not None and not primary and self._is_unknown(former):
+                continue
             file = replace(former, primary=primary, missed=False)
             descriptor = self._open(former.identity, entry)
             if descriptor is None:
@@ -191,6 +195,11 @@ class Follower:
                     anew = Followed(former.identity, former.base, primary=primary)
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
+
+    def _is_unknown(self, file: Followed) -> bool:
+        """Whether only its number tells a file: nothing was read of it, so that another one that
+        has the number by now looks the same. It is taken on like any other that is new."""
+        return not file.position.offset and file.identity not in self._held
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size
@@ -213,7 +222,7 @@ class Follower:
         a while nobody wrote into it, or what was not begun lies in a file that is to be read."""
         finished = not file.primary and file.drained and file.quiet_ms >= DELETED_QUIET_MS_MAX
         if file.position.offset == 0:
-            finished = not file.seen or self._has_unknown_sibling(file, free)
+            finished = not file.seen or self._may_lie_in(file, free, step)
         if not finished:
             step.marks.add(mark)
 
@@ -232,8 +241,13 @@ class Follower:
                 self._ignore(entry, step)
         return True
 
-    def _has_unknown_sibling(self, file: Followed, free: dict[Identity, Entry]) -> bool:
-        return any(entry.base == file.base and not entry.primary for entry in free.values())
+    def _may_lie_in(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> bool:
+        """Whether there is a new file that can hold what was not begun of this one."""
+        return any(
+            one in step.fresh and not entry.primary and entry.size >= file.seen
+            for one, entry in free.items()
+            if entry.base == file.base
+        )
 
     def _holds(self, entry: Entry, file: Followed) -> bool:
         """Whether a file holds what was read of another one."""
