@@ -18,6 +18,7 @@ from hostmeter_agent.scan import Scan
 from hostmeter_agent.words.access_log import AccessLogProbe
 from hostmeter_agent.words.config import AccessLog
 
+TURNS = 30
 NGINX, WRK = shutil.which("nginx"), shutil.which("wrk")
 
 CONFIGURATION = """
@@ -115,15 +116,20 @@ def _state(pid: int) -> str:
 
 
 @contextmanager
-def load(port: int, folder: Path, seconds: int) -> "Iterator[subprocess.Popen[bytes]]":
+def load(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """wrk asks for one item after the other until it is interrupted."""
     script = folder / "load.lua"
     script.write_text(
         'local n = 0\nrequest = function() n = n + 1 return wrk.format("GET", "/item/" .. n) end\n'
     )
     assert WRK is not None, "install wrk: this test needs its load"
-    words = [WRK, "-t2", "-c8", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}"]
+    words = [WRK, "-t1", "-c4", "-d60s", "-s", str(script), f"http://127.0.0.1:{port}"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
 
 
 @pytest.fixture
@@ -147,16 +153,15 @@ def test_each_request_is_counted_once_through_rotation_restarts_and_failed_store
     rule = AccessLog("shop", str(nginx.log), "combined", user="remote_addr")
     probe = AccessLogProbe([rule])
     state: object = probe.read(Scan(), None, elapsed_ms=0).state
-    counted, turn, marks, users = 0, 0, set[str](), 0
-    with load(nginx.port, nginx.folder, 4) as wrk:
-        running = True
-        while running:
-            running = wrk.poll() is None
-            turn += 1
-            if turn % 7 == 0:
+    counted, marks, users = 0, set[str](), 0
+    with load(nginx.port, nginx.folder) as wrk:
+        for turn in range(1, TURNS + 1):
+            assert wrk.poll() is None
+            time.sleep(0.05)
+            if turn % 5 == 0:
                 getattr(nginx, rotation)()
             readings = probe.read(Scan(), json.loads(json.dumps(state)), elapsed_ms=100)
-            if running and turn % 3 == 0:  # the store failed, and at times the agent was killed
+            if turn % 3 == 0:  # the store failed, and at times the agent was killed
                 if turn % 2:
                     probe.close()
                     probe = AccessLogProbe([rule])
@@ -166,7 +171,6 @@ def test_each_request_is_counted_once_through_rotation_restarts_and_failed_store
             counted += readings.counters["shop"]["transactions"]
             users = max(users, readings.maxima["shop"]["users.concurrent"])
             marks |= readings.marks.get("shop", set())
-            time.sleep(0.05)
     served = nginx.requests()
     until = time.monotonic() + 20
     while counted < served and time.monotonic() < until:
@@ -176,7 +180,6 @@ def test_each_request_is_counted_once_through_rotation_restarts_and_failed_store
         counted += readings.counters["shop"]["transactions"]
         marks |= readings.marks.get("shop", set())
     probe.close()
-    assert turn > 20
     assert counted == served
     assert served > 1_000
     assert users == 1
