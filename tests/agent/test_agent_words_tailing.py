@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostmeter_agent.words.following import COPIED, LOST, TRUNCATED, Follower, LogState, decode_log
+from hostmeter_agent.words.following import COPIED, LOST, TRUNCATED, Follower
+from hostmeter_agent.words.log_state import LogState, decode_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

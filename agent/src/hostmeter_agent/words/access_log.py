@@ -11,8 +11,9 @@ from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.words import following, principals
 from hostmeter_agent.words.config import AccessLog
-from hostmeter_agent.words.following import Follower, LogState, LogStep
+from hostmeter_agent.words.following import Follower, LogStep
 from hostmeter_agent.words.log_format import LineReader
+from hostmeter_agent.words.log_state import LogState, decode_log
 from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.principals import Arrivals, Presence, Present
 
@@ -132,7 +133,7 @@ class AccessLogProbe(Probe):
             name = one.rule.application
             if name not in present:
                 present[name] = self._present(kept.get(name), name, now_s)
-            known = following.decode_log(logs[one.key]) if one.key in logs else None
+            known = decode_log(logs[one.key]) if one.key in logs else None
             so_far = told.setdefault(name, _Told())
             after = one.read(known, so_far, present[name], now_s, elapsed_ms)
             if after is not None:

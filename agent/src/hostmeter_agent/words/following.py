@@ -8,10 +8,9 @@ seen, and a copy (as `copytruncate` makes it) is recognised as what was read alr
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from hostmeter_agent.words.lines import (
-    Position,
     TakeLines,
     begins_alike,
     end_of_lines,
@@ -20,6 +19,7 @@ from hostmeter_agent.words.lines import (
     read_lines,
 )
 from hostmeter_agent.words.listing import Entry, Identity, look
+from hostmeter_agent.words.log_state import Followed, Ignored, LogState
 
 FILES_MAX: Final = 64
 HELD_MAX: Final = 8
@@ -34,60 +34,6 @@ TRUNCATED: Final = "log-truncated"
 LOST: Final = "log-lost"
 TOO_MANY: Final = "too-many-files"
 BEHIND: Final = "log-behind"
-
-
-@dataclass(slots=True)
-class Followed:
-    """One file and how far it was read. seen: its size then; missed: it was not found last time."""
-
-    identity: Identity
-    base: str
-    position: Position = field(default_factory=Position)
-    fingerprint: str = ""
-    seen: int = 0
-    primary: bool = True
-    drained: bool = True
-    missed: bool = False
-    quiet_ms: int = 0
-
-    def encode(self) -> list[object]:
-        place = self.position
-        return [
-            *self.identity, self.base, place.offset, place.skipping, self.fingerprint, self.seen,
-            self.primary, self.drained, self.missed, self.quiet_ms,
-        ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A file that holds nothing new, known by its first bytes."""
-
-    length: int
-    head: str
-    missed: bool = False
-
-
-@dataclass(slots=True)
-class LogState:
-    """What is known of one log's files. known is by device and inode."""
-
-    files: list[Followed] = field(default_factory=list)
-    known: dict[Identity, Ignored] = field(default_factory=dict)
-
-    def encode(self) -> dict[str, object]:
-        """As JSON."""
-        known = [[*one, k.length, k.head, k.missed] for one, k in self.known.items()]
-        return {"files": [file.encode() for file in self.files], "known": known}
-
-
-def decode_log(stored: dict[str, Any]) -> LogState:
-    """What LogState.encode() made."""
-    state = LogState()
-    for device, inode, base, offset, skipping, *rest in stored["files"]:
-        state.files.append(Followed((device, inode), base, Position(offset, skipping), *rest))
-    for device, inode, *what in stored["known"]:
-        state.known[device, inode] = Ignored(*what)
-    return state
 
 
 @dataclass(slots=True)
@@ -205,8 +151,8 @@ class Follower:
         size = os.fstat(descriptor).st_size
         if size < max(file.seen, file.position.offset):
             return False
-        offset = file.position.offset
-        return offset == 0 or fingerprint(descriptor, offset) == file.fingerprint
+        length = file.told_by
+        return length == 0 or fingerprint(descriptor, length) == file.fingerprint
 
     def _missing(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> None:
         """Not found: a name that changed during the listing is found the next time."""
@@ -270,7 +216,7 @@ class Follower:
                 continue
             file = Followed(entry.identity, entry.base, seen=entry.size)
             file.position = end_of_lines(descriptor, entry.size)
-            file.fingerprint = fingerprint(descriptor, file.position.offset)
+            file.fingerprint = fingerprint(descriptor, file.told_by)
             step.state.files.append(file)
 
     def _take_on(self, before: LogState, entries: dict[Identity, Entry], step: LogStep) -> None:
@@ -380,12 +326,12 @@ class Follower:
     ) -> int:  # fmt: skip
         size = os.fstat(descriptor).st_size
         piece = read_lines(descriptor, file.position, take, budget=budget)
-        moved = piece.position != file.position
+        before = file.told_by
         file.position = piece.position
-        if moved or not file.fingerprint:
-            file.fingerprint = fingerprint(descriptor, file.position.offset)
         file.quiet_ms = 0 if size != file.seen else file.quiet_ms + elapsed_ms
         file.seen = max(size, file.position.offset)
+        if file.told_by != before or not file.fingerprint:
+            file.fingerprint = fingerprint(descriptor, file.told_by)
         file.drained = piece.drained or file.position.offset >= file.seen
         step.overlong += piece.overlong
         if not file.drained:
