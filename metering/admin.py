@@ -78,6 +78,11 @@ class HostAdmin(EnrolmentPages, RetiringActions, MarkedAdmin):
     actions = ("retire", "bring_back", "revoke_keys")
     actions_list = ("enrol",)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        is_retired = obj is not None and obj.retired_at is not None
+        return [field for field in fields if is_retired or field != "retired_at"]
+
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Host]":
         return super().get_queryset(request).prefetch_related("keys")
 
