@@ -101,7 +101,7 @@ class TestFullDisk:
     ) -> None:
         state = StateDirectory(small_disk / "state")
         identity = enrolled(state, url)
-        contract.public_key = state.load_key(identity.epoch).public_key().public_bytes_raw()
+        contract.public_key = state.load_key(identity.epoch).public_bytes()
         spool = Spool(state.spool)
         counting = Counting(spool)
         for _ in range(20):
@@ -132,7 +132,7 @@ class TestFullDisk:
         """Fixing a batch and deleting what was acknowledged take room, which was kept for it."""
         state = StateDirectory(small_disk / "state")
         identity = enrolled(state, url)
-        contract.public_key = state.load_key(identity.epoch).public_key().public_bytes_raw()
+        contract.public_key = state.load_key(identity.epoch).public_bytes()
         spool = Spool(state.spool)
         counting = Counting(spool)
         for _ in range(30):
@@ -168,7 +168,7 @@ class TestFullDisk:
     ) -> None:
         state = StateDirectory(small_disk / "state")
         identity = enrolled(state, url)
-        contract.public_key = state.load_key(identity.epoch).public_key().public_bytes_raw()
+        contract.public_key = state.load_key(identity.epoch).public_bytes()
         spool = Spool(state.spool)
         counting = Counting(spool)
         counting.count()

@@ -2,9 +2,9 @@
 
 import logging
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
+from hostmeter_agent.http_date import http_date
 from hostmeter_agent.wire import SIGNATURE_SKEW_SECONDS_MAX
 
 log = logging.getLogger("hostmeter_agent")
@@ -19,7 +19,7 @@ def skew_seconds(date: str | None, *, sent_at: float, received_at: float) -> flo
     if date is None:
         return None
     try:
-        server = parsedate_to_datetime(date).timestamp() + 0.5
+        server = http_date(date).timestamp() + 0.5
     except (ValueError, OverflowError):
         return None
     return (sent_at + received_at) / 2 - server

@@ -5,11 +5,11 @@ import random
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 from hostmeter_agent.channel import Channel
 from hostmeter_agent.compression import compression
+from hostmeter_agent.http_date import http_date
 from hostmeter_agent.quarantine import BodyUnreadable, refused_samples, split, stored_samples
 from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Piece, Spool, batch_body
 from hostmeter_agent.transport import Answer, ServerUnreachable
@@ -41,10 +41,9 @@ def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), RETRY_AFTER_MAX_SECONDS)
     try:
-        at = parsedate_to_datetime(text)
+        at = http_date(text)
     except ValueError:
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 

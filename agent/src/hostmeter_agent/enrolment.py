@@ -6,8 +6,7 @@ import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.spool import Identity, Spool
 from hostmeter_agent.state import StateDirectory
@@ -48,9 +47,9 @@ def enrol(
 
 
 def _register(
-    server: Server, key: Ed25519PrivateKey, token: str, name: str, epoch: str, now: datetime
+    server: Server, key: PrivateKey, token: str, name: str, epoch: str, now: datetime
 ) -> Identity:
-    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    public = base64.b64encode(key.public_bytes()).decode()
     body = json.dumps({"token": token, "name": name, "public_key": public}).encode()
     answer = server.post(server.path(ENROL_PATH), body, {"Content-Type": "application/json"})
     if answer.status != 201:

@@ -9,8 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.spool import Identity, Spool
 from hostmeter_agent.state import StateDirectory
 from hostmeter_agent.wire_control import KEY_OVERLAP_SECONDS
@@ -27,7 +26,7 @@ class HostKey:
     label: str
     key_id: str
     since: float
-    private: Ed25519PrivateKey
+    private: PrivateKey
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class Keyring:
     spool: Spool
     state: StateDirectory
     identity: Identity
-    _loaded: dict[str, Ed25519PrivateKey] = field(default_factory=dict)
+    _loaded: dict[str, PrivateKey] = field(default_factory=dict)
 
     def current(self) -> HostKey:
         """Raises StateUnusable where its file is lost, and SpoolUnusable."""
@@ -55,7 +54,7 @@ class Keyring:
             return None
         return self._key(former["label"], former["key_id"], former["since"])
 
-    def next_key(self) -> tuple[str, Ed25519PrivateKey]:
+    def next_key(self) -> tuple[str, PrivateKey]:
         """(label, key) of the key to come: the one that was begun before, or a new one."""
         note = self.spool.note(NEXT)
         if note is not None:
@@ -112,7 +111,7 @@ class Keyring:
     def _key(self, label: str, key_id: str, since: float) -> HostKey:
         return HostKey(label, key_id, since, self._private(label))
 
-    def _private(self, label: str) -> Ed25519PrivateKey:
+    def _private(self, label: str) -> PrivateKey:
         if label not in self._loaded:
             self._loaded[label] = self.state.load_key(label)
         return self._loaded[label]

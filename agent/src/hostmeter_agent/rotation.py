@@ -32,7 +32,7 @@ def rotate(channel: Channel, *, now: float) -> str:
     is gone on with. Raises RotationRefused, and what the channel raises."""
     keyring = channel.keyring
     label, private = keyring.next_key()
-    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    public = base64.b64encode(private.public_bytes()).decode()
     asking = keyring.current()
     proof = private.sign(proof_message(keyring.identity.host, asking.key_id, public))
     body = {"public_key": public, "proof": base64.b64encode(proof).decode()}

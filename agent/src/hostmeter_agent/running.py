@@ -19,8 +19,10 @@ from hostmeter_agent.cgroups import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.control import last_good
 from hostmeter_agent.desired import effective
+from hostmeter_agent.ed25519 import backend
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
+from hostmeter_agent.footprint import Libraries, return_large_blocks
 from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
@@ -111,6 +113,8 @@ class Agent:
         self._measuring = measuring
         self._config = config
         self._stopping = threading.Event()
+        self._encoder = baselines.Encoder()
+        self.libraries: Libraries | None = None
         self._spool_failure = ""
         self._wanted: Config | None = None
         self._probes = tuple(measuring.probing.probes)
@@ -182,7 +186,7 @@ class Agent:
         step = self._measuring.measure(system_clock)
         try:
             self._spool.record(
-                step.samples, baselines.encode(step.baseline), at=time.time(),
+                step.samples, self._encoder.encode(step.baseline), at=time.time(),
                 measurements=step.measurements,
             )  # fmt: skip
         except SpoolUnusable as error:
@@ -192,6 +196,8 @@ class Agent:
             return
         self._spool_failure = ""
         self._measuring.commit(step)
+        if self.libraries is not None:
+            self.libraries.give_back()
 
 
 def run(state: StateDirectory, config: Config, *, server_url: str | None = None) -> None:
@@ -212,6 +218,8 @@ def run(state: StateDirectory, config: Config, *, server_url: str | None = None)
 
 
 def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config) -> None:
+    return_large_blocks()
+    backend()  # loaded once and for all, before it is counted among the libraries
     Keyring(spool, state, identity).sweep()
     try:
         note_bounds(spool, bounds_of(config))
@@ -227,6 +235,7 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
+    agent.libraries = Libraries()
     talking.start()
     try:
         agent.run(lambda: _check(talking))

@@ -3,8 +3,7 @@
 import base64
 import hashlib
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.wire import SIGNATURE_LABEL
 from hostmeter_agent.wire_control import TIME_HEADER
 
@@ -15,7 +14,7 @@ def content_digest(body: bytes) -> str:
 
 
 def signed_headers(
-    key: Ed25519PrivateKey, key_id: str, *, method: str, path: str, body: bytes, created: float
+    key: PrivateKey, key_id: str, *, method: str, path: str, body: bytes, created: float
 ) -> dict[str, str]:
     """The headers that sign one attempt.
 

@@ -37,6 +37,7 @@ _FROM_LAYOUT: Final = {
     2: "ALTER TABLE window ADD COLUMN coalesced INTEGER NOT NULL DEFAULT 0;",
 }
 _CHECKPOINT_PAGES: Final = 250
+_CACHE_KIB: Final = 256
 
 
 class LayoutUnknown(Exception):
@@ -51,6 +52,7 @@ def opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     layout = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if layout not in range(LAYOUT + 1):

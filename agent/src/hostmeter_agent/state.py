@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.errors import AgentError
 
 # struct flock: kind, whence, start, length, pid.
@@ -82,17 +81,17 @@ class StateDirectory:
             os.close(descriptor)
         return int(struct.unpack(_LOCK_LAYOUT, found)[0]) != fcntl.F_UNLCK
 
-    def create_key(self, label: str) -> Ed25519PrivateKey:
+    def create_key(self, label: str) -> PrivateKey:
         """Make a new key and keep it (mode 0600), durably, before anyone is told of it.
 
         Raises StateUnusable.
         """
-        key = Ed25519PrivateKey.generate()
+        key = PrivateKey.generate()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         path = self.key_path(label)
         try:
             with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-                file.write(base64.b64encode(key.private_bytes_raw()) + b"\n")
+                file.write(base64.b64encode(key.private_bytes()) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             self._sync()
@@ -118,12 +117,12 @@ class StateDirectory:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
-    def load_key(self, label: str) -> Ed25519PrivateKey:
+    def load_key(self, label: str) -> PrivateKey:
         """The key with this label. Raises StateUnusable."""
         path = self.key_path(label)
         try:
             raw = base64.b64decode(path.read_bytes().strip(), validate=True)
-            return Ed25519PrivateKey.from_private_bytes(raw)
+            return PrivateKey(raw)
         except OSError as error:
             raise StateUnusable(f"{path}: {error.strerror}") from error
         except ValueError as error:
