@@ -63,8 +63,8 @@ class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
         "the agent, enrols and begins to deliver."
     )
     list_display = (
-        "name", "status", "last_seen", "lag", "key_age", "clock", "agent", "settings",
-        "environment",
+        "name", "status", "last_seen", "lag", "key_age", "environment", "clock", "agent",
+        "settings",
     )  # fmt: skip
     list_filter = (ServiceFilter, "environment", "generated")
     list_select_related = ("environment__policy",)

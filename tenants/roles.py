@@ -32,8 +32,8 @@ _CHANGES: dict[str, frozenset[str]] = {
     "billing": _BILLS,
     "viewer": frozenset(),
 }
-# Agents name instances; nobody writes them.
-_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"metering.instance", "tenants.tenant"}
+# Agents name instances and make keys; nobody writes them.
+_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"metering.instance", "metering.hostkey", "tenants.tenant"}
 
 
 def staff_may(role: str, permission: str) -> bool:
