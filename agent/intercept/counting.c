@@ -200,9 +200,16 @@ void count_written(int fd, ssize_t transferred)
         add(&page->rows[kind].written, (uint64_t)transferred);
 }
 
+void note_network_uncounted(void)
+{
+    struct page *page = current();
+    if (page != NULL)
+        atomic_fetch_or_explicit(&page->flags, PAGE_FLAG_NETWORK_UNCOUNTED, memory_order_relaxed);
+}
+
 void note_stdio(int fd)
 {
     struct page *page = current();
     if (page != NULL && descriptor_kind(page, fd) == KIND_NETWORK)
-        atomic_fetch_or_explicit(&page->flags, PAGE_FLAG_NETWORK_BY_STDIO, memory_order_relaxed);
+        note_network_uncounted();
 }

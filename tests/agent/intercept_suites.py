@@ -27,7 +27,7 @@ CPYTHON_LONG = """
 test_os test_fileio test_subprocess test_threading test_select test_selectors test_eintr test_fcntl
 test_signal test_pty test_tempfile test_mmap test_posix test_epoll test_poll test_resource
 test_httpservers test_socketserver test_largefile test_tarfile test_zipfile test_shutil
-test_openpty test_fork1 test_wait3 test_wait4 test_sqlite3 test_ftplib
+test_openpty test_fork1 test_wait3 test_wait4 test_ftplib
 """
 REDIS_LONG = """
 unit/type/string unit/type/list unit/protocol unit/expire unit/multi unit/pubsub unit/querybuf

@@ -134,7 +134,7 @@ class TestAProgramThatHasEnded:
         assert host.opened() == 5
         assert list(host.pages.iterdir()) == []
         assert host.opened() == 0
-        assert host.state == {"pages": {}, "partial": [], "stdio": []}
+        assert host.state == {"pages": {}, "partial": [], "uncounted": []}
 
     def test_is_not_counted_twice_when_the_agent_dies_before_the_removal(self, host: Host) -> None:
         host.begin(PaperPage(10, opened={"file": 3}))
@@ -197,7 +197,7 @@ class TestQuality:
         assert set(host.step().measured["app"].values()) == {LOWER_BOUND}
         assert set(host.step().measured["app"].values()) == {EXACT}
 
-    def test_of_the_network_is_a_lower_bound_where_stdio_reads_a_socket(self, host: Host) -> None:
+    def test_of_the_network_is_a_lower_bound_where_bytes_may_be_uncounted(self, host: Host) -> None:
         host.begin(PaperPage(10, flags=1))
         measured = host.step().measured["app"]
         assert measured["network.received"] == LOWER_BOUND
@@ -217,7 +217,7 @@ class TestAPageThatIsNone:
             lambda path: path.write_bytes(b""),
             lambda path: path.write_bytes(bytes(4096)),
             lambda path: path.write_bytes(path.read_bytes() + b"x"),
-            lambda path: (path.unlink(), os.mkfifo(path)),
+            lambda path: [path.unlink(), *map(os.mkfifo, [path])],
             lambda path: (path.unlink(), path.mkdir()),
             lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
             lambda path: path.write_bytes(
