@@ -51,6 +51,11 @@ class Host(TenantOwned):
     generated = models.BooleanField(
         default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
     )
+    retired_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Out of service since then: its keys are revoked, and nobody waits for it.",
+    )
 
     class Meta:
         ordering = ["name"]

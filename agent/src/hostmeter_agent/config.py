@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire import BUCKET_SECONDS, NAME_LENGTH_MAX
@@ -16,8 +16,12 @@ from hostmeter_agent.wire_control import (
     RESERVED_NAMES,
 )
 
+if TYPE_CHECKING:
+    from hostmeter_agent.words.config import WordsConfig
+
 FILE_BYTES_MAX: Final = 1_000_000
 RULES_MAX: Final = 1_000
+WORDS_TABLES: Final = ("access_log", "prometheus", "otlp", "statsd", "metric")
 
 
 class ConfigInvalid(AgentError):
@@ -54,6 +58,7 @@ class Config:
     aliases: dict[str, str] = field(default_factory=dict)
     helpers: frozenset[str] | None = None
     rules: tuple[Rule, ...] = ()
+    words: "WordsConfig | None" = None
     spool_days_max: int = 30
     spool_megabytes_max: int = 500
     key_rotation_days: int = KEY_ROTATION_DAYS
@@ -209,6 +214,16 @@ def _rules(source: _Source, tables: object) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _words(path: Path, text: str, given: dict[str, Any]) -> "WordsConfig | None":
+    """What applications say themselves; its parser is loaded only where there is something."""
+    tables: dict[str, Any] = {table: given.pop(table) for table in WORDS_TABLES if table in given}
+    if not tables:
+        return None
+    from hostmeter_agent.words.config import parse_words
+
+    return parse_words(path, text, tables, ConfigInvalid)
+
+
 def parse_config(path: Path, text: str) -> Config:
     """The configuration that `text`, the content of `path`, describes. Raises ConfigInvalid."""
     try:
@@ -222,8 +237,9 @@ def parse_config(path: Path, text: str) -> Config:
         raise ConfigInvalid(f"{path}, line {line}: {at or 'end of file'}: {reason}") from error
     source = _Source(path, text)
     rules = _rules(source, given.pop("application", []))
+    words = _words(path, text, given)
     values = _values(source, given, {**_KEYS})
-    return Config(**values, rules=rules, stated=frozenset(values))
+    return Config(**values, rules=rules, words=words, stated=frozenset(values))
 
 
 def load_config(path: Path | None) -> Config:
