@@ -18,7 +18,7 @@ from pathlib import Path
 
 from django.db.models import Sum
 
-from metering.bench.agent_known import APPLICATION, KnownWork, Usage, known_work
+from metering.bench.agent_known import APPLICATION, SCRIPT, KnownWork, Usage, known_work
 from metering.bench.agent_process import agent_command, agent_variables, enrolled
 from metering.bench.agent_proxy import LossyProxy, lossy_proxy
 from metering.bench.together import BenchFailed
@@ -31,7 +31,7 @@ interval_seconds = 1
 push_delay_seconds = 0
 [[application]]
 name = "{APPLICATION}"
-process = "{APPLICATION}"
+command = "{SCRIPT.stem}"
 """
 _LIFE_SECONDS = (0.1, 1.6)
 """Of an agent between two kills: from its very start to after some windows."""

@@ -18,7 +18,7 @@ APPLICATION = "bench-known"
 _PROCESSES = 4
 _STOP_SECONDS_MAX = 10
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
-_SCRIPT = Path(__file__).with_name("agent_known_work.py")
+SCRIPT = Path(__file__).with_name("agent_known_work.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class KnownWork:
 
     def start(self) -> None:
         for number in range(_PROCESSES):
-            command = [sys.executable, "-I", "-S", str(_SCRIPT), APPLICATION, str(number)]
+            command = [sys.executable, "-I", "-S", str(SCRIPT), str(number)]
             self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
 
     def rest(self) -> Usage:

@@ -8,14 +8,12 @@ import time
 from typing import NoReturn
 
 _FOLDER = "/tmp"  # noqa: S108  a file without a name
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_PDEATHSIG = 1
 _SIZE_MAX = 8_192
 
 
-def main(name: str, number: int) -> NoReturn:
-    library = ctypes.CDLL(None)
-    library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    library.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+def main(number: int) -> NoReturn:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     file = os.open(_FOLDER, os.O_TMPFILE | os.O_RDWR)
     size = 1_000 + number
     while True:
@@ -27,4 +25,4 @@ def main(name: str, number: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(int(sys.argv[1]))

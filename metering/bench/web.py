@@ -1,4 +1,4 @@
-"""The product's web server as `up` starts it, on a free loopback port, and who may enrol with it."""
+"""The product's web server as `up` starts it, on a free loopback port, and who may enrol there."""
 
 import http.client
 import os
