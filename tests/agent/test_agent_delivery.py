@@ -81,7 +81,7 @@ def delivery_of(spool: Spool, state: StateDirectory, identity: Identity) -> Deli
 def host(contract: Contract, url: str, tmp_path: Path) -> Iterator[Host]:
     state = StateDirectory(tmp_path / "state")
     identity = enrolled(state, url)
-    contract.public_key = state.load_key(identity.epoch).public_key().public_bytes_raw()
+    contract.public_key = state.load_key(identity.epoch).public_bytes()
     spool = Spool(state.spool)
     yield Host(contract, state, identity, spool, delivery_of(spool, state, identity))
     spool.close()
