@@ -142,7 +142,7 @@ def test_a_dry_run_prints_the_batch_and_no_command_line() -> None:
         assert other.poll() is None
         other.kill()
     body = json.loads(done.stdout)
-    assert set(body) == {"schema", "epoch", "sequence", "sent_at", "samples"}
+    assert set(body) == {"schema", "epoch", "sequence", "sent_at", "measurements", "samples"}
     assert "hostmeter-agent" in {s["application"] for s in body["samples"]}
     assert secret not in done.stdout
 

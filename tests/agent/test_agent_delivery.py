@@ -172,8 +172,10 @@ class TestBatches:
         assert len(host.contract.samples) == 1
 
     def test_the_body_is_the_golden_one(self) -> None:
-        pieces = [body for _, body in encode_rows([sample(7)])]
-        body = batch_body("11111111-1111-4111-8111-111111111111", 3, "2026-01-01T12:00:31Z", pieces)
+        pieces = [piece.body for piece in encode_rows([sample(7)])]
+        body = batch_body(
+            "11111111-1111-4111-8111-111111111111", 3, "2026-01-01T12:00:31Z", pieces, {}
+        )
         assert body.decode() == (
             '{"schema":1,"epoch":"11111111-1111-4111-8111-111111111111","sequence":3,'
             '"sent_at":"2026-01-01T12:00:31Z","samples":[{"application":"app-7",'

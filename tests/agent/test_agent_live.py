@@ -13,8 +13,9 @@ from typing import IO
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.measuring import Measuring, Sample
+from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.running import open_listener, open_measuring, system_clock
+from hostmeter_agent.samples import Sample
 from hostmeter_agent.spool import Spool
 from hostmeter_agent.state import StateDirectory
 
@@ -261,7 +262,7 @@ def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdout.readline()
-        gauges = measuring.measure(system_clock).gauges["forker-one"]
+        gauges = measuring.measure(system_clock).held.scanned["forker-one"]
         _say_go_on(child.stdin)
         assert child.stdout.read() == ""
     assert gauges.processes == 6

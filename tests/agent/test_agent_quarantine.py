@@ -113,7 +113,10 @@ class TestNumbersInUse:
         assert epochs != {host.identity.epoch}
 
     def test_a_spool_of_an_earlier_agent_is_taken_over(self, host: Host) -> None:
-        host.spool._connection.execute("DROP TABLE epoch")
+        host.spool._connection.executescript(
+            "DROP TABLE epoch; DROP TABLE measurement; ALTER TABLE window DROP COLUMN measured;"
+            "PRAGMA user_version = 1;"
+        )
         spool = Spool(host.state.spool)
         assert spool.sealing_epoch() == host.identity.epoch
         spool.begin_epoch("new")

@@ -14,7 +14,8 @@ class Baseline:
     """The counters at the end of the last window that was queued.
 
     at_boot_ms: CLOCK_BOOTTIME; end_ms: the window's label, milliseconds since the epoch;
-    cgroups: by path, (inode, CPU time in µs).
+    cgroups: by path, (inode, CPU time in µs); suspended_ms: how long the machine had been suspended
+    since its start; probes: each probe's state by its name, JSON-able.
     """
 
     boot_id: str
@@ -22,6 +23,8 @@ class Baseline:
     end_ms: int
     table: Table
     cgroups: dict[str, tuple[int, int]] = field(default_factory=dict)
+    suspended_ms: int = 0
+    probes: dict[str, object] = field(default_factory=dict)
 
 
 def _row(reading: Reading) -> list[object]:
@@ -53,6 +56,8 @@ def encode(baseline: Baseline) -> bytes:
         "departed": [_row(r) for r in baseline.table.departed.values()],
         "credit_us": [[*key, us] for key, us in baseline.table.credit_us.items()],
         "cgroups": baseline.cgroups,
+        "suspended_ms": baseline.suspended_ms,
+        "probes": baseline.probes,
     }
     return json.dumps(content, separators=(",", ":")).encode()
 
@@ -75,4 +80,7 @@ def decode(data: bytes) -> Baseline | None:
             {(pid, start): us for pid, start, us in content.get("credit_us", [])},
         ),
         {path: (inode, cpu_us) for path, (inode, cpu_us) in content["cgroups"].items()},
+        # Absent where an agent wrote it that knew neither.
+        content.get("suspended_ms", 0),
+        content.get("probes", {}),
     )

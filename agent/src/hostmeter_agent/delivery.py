@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostmeter_agent.compression import compression
 from hostmeter_agent.quarantine import BodyUnreadable, refused_samples, split
 from hostmeter_agent.signing import signed_headers
-from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Identity, Spool, batch_body
+from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Identity, Piece, Spool, batch_body
 from hostmeter_agent.transport import Answer, Server, ServerUnreachable, parse_server
 from hostmeter_agent.wire import BATCHES_PATH
 
@@ -110,11 +110,12 @@ class Delivery:
         young = 0 <= now - oldest < self._delay_seconds
         if waiting < SAMPLES_PER_BATCH and young:
             return False
-        last, samples, pieces = self._spool.next_pieces()
+        due = self._spool.next_pieces()
         sequence = self._spool.next_sequence()
-        body = batch_body(self._spool.sealing_epoch(), sequence, _stamp(now), pieces)
-        batch = Batch(sequence, samples, self._encoding, self._compress(body))
-        self._spool.seal(batch, last_window=last, at=now)
+        epoch = self._spool.sealing_epoch()
+        body = batch_body(epoch, sequence, _stamp(now), due.pieces, due.measurements)
+        batch = Batch(sequence, due.samples, self._encoding, self._compress(body))
+        self._spool.seal(batch, last_window=due.last_window, at=now)
         return True
 
     def attempt(self, batch: Batch, now: float) -> Answer:
@@ -165,7 +166,7 @@ class Delivery:
     def _set_aside(self, batch: Batch, answer: Answer, now: float) -> None:
         """Keep what was refused: the samples that the server names, or else the whole batch."""
         refused: Batch = batch
-        rest: list[tuple[int, bytes]] = []
+        rest: list[Piece] = []
         named = refused_samples(answer, batch)
         if named:
             try:

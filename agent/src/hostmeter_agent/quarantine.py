@@ -8,7 +8,7 @@ from typing import Final
 
 from hostmeter_agent.compression import zstd_module
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.spool import Batch, Spool, encode_rows
+from hostmeter_agent.spool import Batch, Piece, Spool, encode_rows
 from hostmeter_agent.state import StateDirectory
 from hostmeter_agent.transport import Answer
 
@@ -64,12 +64,12 @@ def refused_samples(answer: Answer, batch: Batch) -> frozenset[int]:
     return frozenset(named) if len(named) < batch.samples else frozenset()
 
 
-def split(batch: Batch, refused: frozenset[int]) -> tuple[Batch, list[tuple[int, bytes]]]:
+def split(batch: Batch, refused: frozenset[int]) -> tuple[Batch, list[Piece]]:
     """(the refused samples, the rest as pieces to be queued again). Raises BodyUnreadable."""
     samples = samples_in(batch.encoding, batch.body)
     bad = [sample for index, sample in enumerate(samples) if index in refused]
     rest = [sample for index, sample in enumerate(samples) if index not in refused]
-    body = b",".join(piece for _, piece in encode_rows(bad))
+    body = b",".join(piece.body for piece in encode_rows(bad))
     return Batch(batch.sequence, len(bad), PIECES, body), encode_rows(rest)
 
 

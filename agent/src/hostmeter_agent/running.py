@@ -14,17 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
+from hostmeter_agent.budget import Budget, scrape_budget_us
 from hostmeter_agent.cgroups import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.delivery import DeliveryThread
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
-from hostmeter_agent.measuring import Measuring, Moment
+from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.naming import clean
+from hostmeter_agent.probes import Probe
+from hostmeter_agent.probing import Probing
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner
 from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.stretches import Moment
 from hostmeter_agent.transport import parse_server
 from hostmeter_agent.windows import next_boundary_ms, stamp
 
@@ -38,9 +42,11 @@ class NotEnrolled(AgentError):
 
 
 def system_clock() -> Moment:
-    """Both clocks, now."""
-    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return Moment(boot_ns // 1_000_000, time.time_ns() // 1_000_000)
+    """All clocks, now."""
+    boot_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    # The one clock stands still while the machine is suspended, the other does not.
+    awake_ms = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+    return Moment(boot_ms, time.time_ns() // 1_000_000, max(boot_ms - awake_ms, 0))
 
 
 def open_listener() -> ExitListener | None:
@@ -70,7 +76,19 @@ def open_measuring(
         instance=clean(config.instance or instance),
         baseline=baselines.decode(stored) if stored else None,
         listener=listener,
+        probing=open_probing(config),
     )
+
+
+def open_probing(config: Config) -> Probing:
+    """The probes that the configuration asks for, within the agent's own limits."""
+    probes: list[Probe] = []
+    budget = Budget(
+        [probe.name for probe in probes],
+        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
+        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
+    )
+    return Probing(probes, budget)
 
 
 class Agent:
@@ -114,7 +132,10 @@ class Agent:
         """Scan and store; what cannot be stored now is part of the next window."""
         step = self._measuring.measure(system_clock)
         try:
-            self._spool.record(step.samples, baselines.encode(step.baseline), at=time.time())
+            self._spool.record(
+                step.samples, baselines.encode(step.baseline), at=time.time(),
+                measurements=step.measurements,
+            )  # fmt: skip
         except SpoolUnusable as error:
             if str(error) != self._spool_failure:
                 log.error("not stored, will be tried with the next window: %s", error)
@@ -172,9 +193,10 @@ def dry_run(config: Config, *, seconds: float) -> str:
     )
     measuring.commit(measuring.measure(system_clock))
     time.sleep(seconds)
-    samples = measuring.measure(system_clock).samples
-    pieces = [body for _, body in encode_rows(samples)]
-    body = batch_body(str(uuid.uuid4()), 1, stamp(system_clock().wall_ms), pieces)
+    step = measuring.measure(system_clock)
+    pieces = [piece.body for piece in encode_rows(step.samples)]
+    at = stamp(system_clock().wall_ms)
+    body = batch_body(str(uuid.uuid4()), 1, at, pieces, step.measurements)
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
 
 

@@ -7,16 +7,16 @@ made and leave only when the server has acknowledged them.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire import SCHEMA
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 SAMPLES_PER_BATCH: Final = 1_000
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS identity (
@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS identity (
     enrolled_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS baseline (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS window (
-    id INTEGER PRIMARY KEY, samples INTEGER NOT NULL, body BLOB NOT NULL, queued_at REAL NOT NULL);
+    id INTEGER PRIMARY KEY, samples INTEGER NOT NULL, body BLOB NOT NULL, queued_at REAL NOT NULL,
+    measured TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS measurement (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch (
     sequence INTEGER PRIMARY KEY, samples INTEGER NOT NULL, encoding TEXT NOT NULL,
     body BLOB NOT NULL, queued_at REAL NOT NULL);
@@ -40,6 +42,9 @@ CREATE TABLE IF NOT EXISTS delivery (
     last_acknowledged_at TEXT, last_error TEXT);
 INSERT OR IGNORE INTO delivery (id) VALUES (1);
 """
+
+
+_FROM_LAYOUT_1: Final = "ALTER TABLE window ADD COLUMN measured TEXT NOT NULL DEFAULT '';"
 
 
 class SpoolUnusable(AgentError):
@@ -68,23 +73,50 @@ class Batch:
     body: bytes
 
 
-def encode_rows(samples: list[dict[str, object]]) -> list[tuple[int, bytes]]:
-    """Samples as pieces of a batch's array: (number of samples, their JSON without brackets)."""
+class Piece(NamedTuple):
+    """A part of a batch's array: samples as JSON without brackets, and the keys of the
+    measurements that they name, separated by blanks."""
+
+    samples: int
+    body: bytes
+    measured: str
+
+
+def encode_rows(samples: list[dict[str, object]]) -> list[Piece]:
+    """Samples as pieces that fit into a batch."""
     rows = []
     for first in range(0, len(samples), SAMPLES_PER_BATCH):
         part = samples[first : first + SAMPLES_PER_BATCH]
         text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
-        rows.append((len(part), text[1:-1].encode()))
+        keys = sorted({str(sample["measured"]) for sample in part if "measured" in sample})
+        rows.append(Piece(len(part), text[1:-1].encode(), " ".join(keys)))
     return rows
 
 
-def batch_body(epoch: str, sequence: int, sent_at: str, pieces: list[bytes]) -> bytes:
-    """The JSON of one batch, from pieces that encode_rows made."""
+def batch_body(
+    epoch: str, sequence: int, sent_at: str, pieces: list[bytes],
+    measurements: Mapping[str, str],
+) -> bytes:  # fmt: skip
+    """The JSON of one batch, from pieces that encode_rows made and the measurements, as JSON by
+    key, that these name."""
     head = json.dumps(
         {"schema": SCHEMA, "epoch": epoch, "sequence": sequence, "sent_at": sent_at},
         separators=(",", ":"),
     )
+    if measurements:
+        texts = ",".join(f'"{key}":{text}' for key, text in measurements.items())
+        head = f'{head[:-1]},"measurements":{{{texts}}}' + "}"
     return head[:-1].encode() + b',"samples":[' + b",".join(pieces) + b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """What fits into the next batch; last_window: the id of the last window in it."""
+
+    last_window: int
+    samples: int
+    pieces: list[bytes]
+    measurements: dict[str, str]
 
 
 class Spool:
@@ -98,18 +130,19 @@ class Spool:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, LAYOUT):
+            if layout not in range(LAYOUT + 1):
                 raise SpoolUnusable(f"{path}: made by another version of the agent ({layout})")
-            if layout == 0 or not self._has_table("epoch"):
-                self._connection.executescript(_TABLES + f"PRAGMA user_version = {LAYOUT};")
+            if layout < LAYOUT:
+                self._bring_up_to_date(layout)
                 path.chmod(0o600)
         except (sqlite3.Error, OSError) as error:
             raise SpoolUnusable(f"{path}: {error}") from error
 
-    def _has_table(self, name: str) -> bool:
-        """A table that came with a later version is added to a spool of the same layout."""
-        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
-        return found.fetchone() is not None
+    def _bring_up_to_date(self, layout: int) -> None:
+        older = _FROM_LAYOUT_1 if layout == 1 else ""
+        self._connection.executescript(
+            f"BEGIN IMMEDIATE; {older} {_TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"
+        )
 
     def close(self) -> None:
         self._connection.close()
@@ -163,13 +196,20 @@ class Spool:
         row = self._connection.execute("SELECT body FROM baseline").fetchone()
         return bytes(row[0]) if row else None
 
-    def record(self, samples: list[dict[str, object]], baseline: bytes, *, at: float) -> None:
+    def record(
+        self, samples: list[dict[str, object]], baseline: bytes, *, at: float,
+        measurements: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Queue one scrape's samples and move the baseline, both or neither.
 
-        at: seconds since the epoch, from which the batch's delay counts.
+        at: seconds since the epoch, from which the batch's delay counts; measurements: JSON by
+        key, all that the samples name.
         """
         rows = encode_rows(samples)
         with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO measurement VALUES (?, ?)", (measurements or {}).items()
+            )
             _queue(connection, rows, at)
             connection.execute("INSERT OR REPLACE INTO baseline VALUES (1, ?)", (baseline,))
 
@@ -180,18 +220,29 @@ class Spool:
         ).fetchone()
         return int(count), oldest
 
-    def next_pieces(self) -> tuple[int, int, list[bytes]]:
-        """What fits into the next batch: (last window's id, samples, pieces)."""
+    def next_pieces(self) -> Queued:
+        """What fits into the next batch."""
         last, total = 0, 0
         pieces: list[bytes] = []
-        rows = self._connection.execute("SELECT id, samples, body FROM window ORDER BY id")
-        for identifier, samples, body in rows:
+        named: set[str] = set()
+        rows = self._connection.execute(
+            "SELECT id, samples, body, measured FROM window ORDER BY id"
+        )
+        for identifier, samples, body, measured in rows:
             if pieces and total + samples > SAMPLES_PER_BATCH:
                 break
             last, total = identifier, total + samples
             pieces.append(body)
+            named.update(measured.split())
         rows.close()
-        return last, total, pieces
+        return Queued(last, total, pieces, self._measurements(named))
+
+    def _measurements(self, keys: set[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key in sorted(keys):
+            row = self._connection.execute("SELECT body FROM measurement WHERE key = ?", (key,))
+            found[key] = str(row.fetchone()[0])
+        return found
 
     def next_sequence(self) -> int:
         return int(self._connection.execute("SELECT next_sequence FROM identity").fetchone()[0])
@@ -244,7 +295,7 @@ class Spool:
             )
 
     def quarantine(
-        self, batch: Batch, rest: list[tuple[int, bytes]], *, status: int, reason: str, now: str,
+        self, batch: Batch, rest: list[Piece], *, status: int, reason: str, now: str,
         at: float,
     ) -> None:  # fmt: skip
         """The server will never take it: set it aside, out of the way of the others. What the
@@ -266,7 +317,7 @@ class Spool:
         ).fetchone()
         return (int(row[0]), Batch(*row[1:])) if row else None
 
-    def release(self, identifier: int, rows: list[tuple[int, bytes]], *, at: float) -> None:
+    def release(self, identifier: int, rows: list[Piece], *, at: float) -> None:
         """Queue what was quarantined under a number, as encode_rows made it; both or neither."""
         with self._transaction() as connection:
             held = connection.execute("DELETE FROM quarantine WHERE id = ?", (identifier,))
@@ -312,8 +363,8 @@ class Spool:
         }
 
 
-def _queue(connection: sqlite3.Connection, rows: list[tuple[int, bytes]], at: float) -> None:
+def _queue(connection: sqlite3.Connection, rows: list[Piece], at: float) -> None:
     connection.executemany(
-        "INSERT INTO window (samples, body, queued_at) VALUES (?, ?, ?)",
-        [(count, body, at) for count, body in rows],
+        "INSERT INTO window (samples, body, measured, queued_at) VALUES (?, ?, ?, ?)",
+        [(*row, at) for row in rows],
     )

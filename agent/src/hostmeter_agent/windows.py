@@ -35,11 +35,11 @@ def stamp(at_ms: int) -> str:
     return at.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def split(start_ms: int, end_ms: int) -> list[Window]:
-    """[start, end) cut at the bucket boundaries; at most the last WINDOWS_PER_GAP_MAX pieces."""
+def split(start_ms: int, end_ms: int, *, pieces_max: int = WINDOWS_PER_GAP_MAX) -> list[Window]:
+    """[start, end) cut at the bucket boundaries; at most the last `pieces_max` pieces."""
     if end_ms <= start_ms:
         return []
-    earliest = (end_ms - 1) // BUCKET_MS * BUCKET_MS - (WINDOWS_PER_GAP_MAX - 1) * BUCKET_MS
+    earliest = (end_ms - 1) // BUCKET_MS * BUCKET_MS - (pieces_max - 1) * BUCKET_MS
     pieces, at = [], max(start_ms, earliest)
     while at < end_ms:
         boundary = min((at // BUCKET_MS + 1) * BUCKET_MS, end_ms)

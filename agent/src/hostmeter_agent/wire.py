@@ -27,6 +27,14 @@ BATCHES_PATH: Final = "/api/v1/batches"
 
 ROLES: Final = ("primary", "replica", "standby")
 
+QUALITIES: Final = ("exact", "sampled", "lower_bound", "estimated", "unavailable")
+METHOD_PATTERN: Final = r"^[a-z0-9._/-]{1,64}$"
+MARK_PATTERN: Final = r"^[a-z0-9-]{1,64}$"
+"""What a gap's cause and a mark look like."""
+MEASUREMENT_KEY_PATTERN: Final = r"^[a-z0-9]{1,16}$"
+MEASUREMENTS_PER_BATCH_MAX: Final = 1_000
+MARKS_PER_MEASUREMENT_MAX: Final = 16
+
 Kind = Literal["counter", "gauge", "maximum"]
 
 

@@ -1,0 +1,177 @@
+"""What probes add to the samples, and how it is said to have been measured."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from hostmeter_agent.measured import Measured
+from hostmeter_agent.probes import Probe, Readings
+from hostmeter_agent.scan import Scan
+from hostmeter_agent.spool import Spool, batch_body
+
+from tests.agent.fakehost import FakeHost
+from tests.agent.hosttime import Timeline, probing, program, start, usage
+
+EXACT = Measured("exact", "paper/1")
+
+
+@dataclass
+class PaperProbe(Probe):
+    """A cumulative counter and a gauge of one application, as a kernel would keep them."""
+
+    name: str = "paper"
+    total: int = 0
+    users: int = 0
+    peak: int = 0
+    measured: Measured = EXACT
+    marks: set[str] = field(default_factory=set)
+    formers: list[object] = field(default_factory=list)
+    stored_steps: int = 0
+    spin: bool = False
+    """Be dear."""
+
+    def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
+        assert "app" in scan.gauges
+        self.formers.append(former)
+        if self.spin:
+            sum(range(100_000))
+        known = former if isinstance(former, int) else 0
+        return Readings(
+            counters={"app": {"transactions": self.total - known}},
+            gauges={"app": {"users.concurrent": self.users}},
+            maxima={"app": {"users.concurrent": self.peak}},
+            measured={"app": {"transactions": self.measured}},
+            default={"network.sent": Measured("unavailable", "paper/1")},
+            marks={"app": self.marks},
+            state=self.total,
+        )
+
+    def stored(self) -> None:
+        self.stored_steps += 1
+
+
+@pytest.fixture(name="host")
+def fake_host(tmp_path: object) -> FakeHost:
+    host = FakeHost(tmp_path)  # type: ignore[arg-type]
+    host.put(program(10, "app"))
+    return host
+
+
+def started(host: FakeHost, *probes: Probe) -> Timeline:
+    timeline = start(host, probes=probes)
+    timeline.at(0)
+    return timeline
+
+
+def how(timeline: Timeline, second: float) -> dict[str, list[str]]:
+    """The qualities and methods of the application `app` at a scan that is not stored."""
+    step = timeline.measuring.measure(timeline.clock(second))
+    keys = {str(s["measured"]) for s in step.samples if s["application"] == "app"}
+    assert len(keys) == 1
+    meters: dict[str, list[str]] = json.loads(step.measurements[keys.pop()])["meters"]
+    return meters
+
+
+class TestQuantities:
+    def test_counters_are_deltas_and_gauges_integrals(self, host: FakeHost) -> None:
+        probe = PaperProbe(total=100)
+        timeline = started(host, probe)
+        probe.total, probe.users, probe.peak = 142, 3, 8
+        found = usage(timeline.at(10), "app")
+        assert found["transactions"] == 42
+        assert found["users.concurrent"] == 30
+        assert found["users.concurrent.max"] == 8
+
+    def test_a_step_that_was_not_stored_is_read_again_whole(self, host: FakeHost) -> None:
+        probe = PaperProbe()
+        timeline = started(host, probe)
+        probe.total = 5
+        timeline.measuring.measure(timeline.clock(10))
+        probe.total = 12
+        assert usage(timeline.at(20), "app")["transactions"] == 12
+        assert probe.formers == [None, 0, 0]
+        assert probe.stored_steps == 2
+
+    def test_the_next_run_goes_on_from_the_stored_state(self, host: FakeHost) -> None:
+        probe = PaperProbe(total=7)
+        timeline = started(host, probe)
+        again = timeline.restart()
+        later = PaperProbe(total=10)
+        again.measuring.probing = probing([later])
+        assert usage(again.at(20), "app")["transactions"] == 3
+        assert later.formers == [7]
+
+    def test_counters_over_a_bucket_boundary_are_shared_exactly(self, host: FakeHost) -> None:
+        probe = PaperProbe()
+        timeline = started(host, probe)
+        timeline.at(295)
+        probe.total = 101
+        found = [s["usage"] for s in timeline.at(305) if s["application"] == "app"]
+        assert [u["transactions"] for u in found if isinstance(u, dict)] == [50, 51]
+
+    def test_a_later_probe_wins(self, host: FakeHost) -> None:
+        first, second = PaperProbe(), PaperProbe(name="words")
+        timeline = started(host, first, second)
+        first.total, second.total = 1_000, 3
+        assert usage(timeline.at(10), "app")["transactions"] == 3
+
+
+class TestQualities:
+    def test_they_are_named_with_their_method(self, host: FakeHost) -> None:
+        timeline = started(host, PaperProbe(measured=Measured("lower_bound", "turnaround/1")))
+        found = how(timeline, 10)
+        assert found["transactions"] == ["lower_bound", "turnaround/1"]
+        assert found["network.sent"] == ["unavailable", "paper/1"]
+
+    def test_what_one_can_measure_no_other_makes_unavailable(self, host: FakeHost) -> None:
+        blind = PaperProbe(name="blind", measured=Measured("unavailable", "blind/1"))
+        timeline = started(host, PaperProbe(), blind)
+        assert how(timeline, 10)["transactions"] == ["exact", "paper/1"]
+
+    def test_marks_stand_beside_them(self, host: FakeHost) -> None:
+        probe = PaperProbe(marks={"counter-reset"})
+        timeline = started(host, probe)
+        step = timeline.measuring.measure(timeline.clock(10))
+        texts = [json.loads(text).get("marks") for text in step.measurements.values()]
+        assert ["counter-reset"] in texts
+
+
+class TestOwnLimits:
+    """The agent's own limit on CPU time is so low here that any probe breaks it."""
+
+    def shed(self, host: FakeHost) -> tuple[Timeline, PaperProbe]:
+        probe = PaperProbe(spin=True)
+        timeline = started(host, probe)
+        timeline.measuring.probing = probing([probe], cpu_us_max=1)
+        for second in (10, 20):
+            timeline.at(second)
+        return timeline, probe
+
+    def test_a_probe_that_costs_too_much_is_left_out_and_that_is_said(self, host: FakeHost) -> None:
+        timeline, probe = self.shed(host)
+        reads = len(probe.formers)
+        step = timeline.measuring.measure(timeline.clock(30))
+        assert len(probe.formers) == reads
+        told = [json.loads(text) for text in step.measurements.values()]
+        assert all(t["marks"] == ["probe-shed"] for t in told)
+        assert how(timeline, 30)["transactions"] == ["unavailable", "paper/1"]
+        assert "transactions" not in usage(step.samples, "app")
+
+    def test_what_was_counted_meanwhile_arrives_when_it_is_back(self, host: FakeHost) -> None:
+        timeline, probe = self.shed(host)
+        probe.total = 70
+        timeline.at(30)
+        timeline.measuring.probing = probing([probe])
+        assert usage(timeline.at(40), "app")["transactions"] == 70
+
+
+def test_a_batch_holds_the_measurements_that_its_samples_name(tmp_path: object) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")  # type: ignore[operator]
+    sample: dict[str, object] = {"application": "app", "measured": "aa"}
+    spool.record([sample], b"{}", at=1.0, measurements={"aa": '{"gap":"host-down"}'})
+    spool.record([{"application": "b"}], b"{}", at=2.0, measurements={"cc": "{}"})
+    due = spool.next_pieces()
+    assert due.measurements == {"aa": '{"gap":"host-down"}'}
+    body = json.loads(batch_body("e", 1, "2026-01-01T12:00:00Z", due.pieces, due.measurements))
+    assert body["measurements"] == {"aa": {"gap": "host-down"}}
+    assert [s.get("measured") for s in body["samples"]] == ["aa", None]
