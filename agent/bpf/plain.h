@@ -4,7 +4,7 @@
 #include "packet.h"
 
 #define HEADER_SCAN_MAX 2048
-#define RESP_ARGUMENTS_MAX 16
+#define RESP_ARGUMENTS_MAX 32
 #define RESP_DIGITS_MAX 9
 
 #define WORD(a, b, c, d) ((__u32)(a) | (__u32)(b) << 8 | (__u32)(c) << 16 | (__u32)(d) << 24)

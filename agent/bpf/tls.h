@@ -174,6 +174,19 @@ static __always_inline void take_request_record(struct connection *connection, _
 	connection->record_bytes = bytes;
 }
 
+/* TLS 1.3 hides the choice of the protocol, but not its length: the first encrypted record holds
+ * "h2" in nine bytes, "http/1.1" in fifteen, or neither, and at most two empty extensions. */
+static __always_inline void guess_protocol(struct connection *connection, __u32 bytes)
+{
+	__u32 extensions_bytes = bytes - TLS13_OVERHEAD - 6;
+	if (!connection->offered_h2)
+		return;
+	if (extensions_bytes == 9 || extensions_bytes == 13 || extensions_bytes == 17)
+		connection->mixed = 1;
+	else if (extensions_bytes <= 23 && extensions_bytes % 4 != 2)
+		connection->offered_h2 = 0;
+}
+
 /* A record of the server's. */
 static __always_inline void take_response_record(struct connection *connection, __u8 type,
 						 __u32 bytes, struct records *records)
@@ -181,6 +194,8 @@ static __always_inline void take_response_record(struct connection *connection, 
 	if (type != APPLICATION_DATA)
 		return;
 	if (connection->stage == HANDSHAKE) {
+		if (!connection->server_ciphered)
+			guess_protocol(connection, bytes);
 		connection->server_ciphered = 1;
 		return;
 	}
