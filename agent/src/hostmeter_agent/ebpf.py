@@ -111,7 +111,7 @@ class Map:
         )
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and value; what changes meanwhile may or may not be seen. Raises EbpfRefused."""
+        """Every key and value; changes meanwhile may or may not be seen. Raises EbpfRefused."""
         keys = ctypes.create_string_buffer(self.key_bytes * _ENTRIES_PER_CALL)
         values = ctypes.create_string_buffer(self.slot_bytes * _ENTRIES_PER_CALL)
         # The place in the table is four bytes or a key, whichever is longer.

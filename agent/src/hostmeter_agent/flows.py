@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from hostmeter_agent import ebpf
-from hostmeter_agent.ebpf import EbpfRefused, Map
-from hostmeter_agent.ebpf_object import ObjectFile, parse_object
+from hostmeter_agent.ebpf import Map
+from hostmeter_agent.ebpf_object import MapDefinition, ObjectFile, parse_object
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
@@ -135,24 +135,15 @@ class HostFlows:
         with ExitStack() as stack:
             stack.callback(self.close)
             object_file = parse_object(data)
-            self.continued = self._open_maps(object_file)
+            self._open_maps(object_file)
             self._open_links(object_file, cgroup_root)
             self._retire()
             stack.pop_all()
 
-    def _open_maps(self, object_file: ObjectFile) -> bool:
-        """True where the counts are those of an earlier agent."""
+    def _open_maps(self, object_file: ObjectFile) -> None:
         self._maps: dict[str, Map] = {}
-        continued = False
         for definition in object_file.maps:
-            map_ = self._own_map(definition.name)
-            continued |= map_ is not None and definition.name == _COUNTED
-            for _, descriptor in () if map_ else self._pins.former(definition.name):
-                found = self._hold(descriptor)
-                continued |= definition.name == _COUNTED
-                if map_ is None and found.fits(definition):
-                    map_ = found
-                    self._pins.keep(definition.name, map_.descriptor)
+            map_ = self._own_map(definition.name) or self._former_map(definition)
             if map_ is None:
                 map_ = ebpf.create_map(definition)
                 self._open.append(map_.descriptor)
@@ -160,7 +151,15 @@ class HostFlows:
                     map_.update(_CGROUP.pack(NOWHERE), bytes(map_.slot_bytes))
                 self._pins.keep(definition.name, map_.descriptor)
             self._maps[definition.name] = map_
-        return continued
+
+    def _former_map(self, definition: MapDefinition) -> Map | None:
+        """Another version's map, where this one's programs can use it."""
+        for _, descriptor in self._pins.former(definition.name):
+            map_ = self._hold(descriptor)
+            if map_.fits(definition):
+                self._pins.keep(definition.name, map_.descriptor)
+                return map_
+        return None
 
     def _own_map(self, name: str) -> Map | None:
         descriptor = self._pins.own(name)
@@ -272,6 +271,3 @@ def _mount_bpffs(path: Path) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     done: int = libc.mount(b"bpf", os.fsencode(path), b"bpf", 0, b"mode=0700")
     return done == 0
-
-
-__all__ = ["EbpfRefused", "Flow", "Flows", "HostFlows", "NOWHERE", "pin_directory", "unpin"]
