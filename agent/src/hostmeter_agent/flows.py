@@ -131,6 +131,7 @@ class HostFlows:
         data = shipped_object() if data is None else data
         self._pins = Pins(pins, hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS])
         self._open: list[int] = []
+        self._links: dict[str, int] = {}
         self._retired: list[Map] = []
         with ExitStack() as stack:
             stack.callback(self.close)
@@ -171,21 +172,23 @@ class HostFlows:
 
     def _open_links(self, object_file: ObjectFile, cgroup_root: Path) -> None:
         """A link that is pinned beside this object's maps runs this object's program."""
-        links = {p.section: self._pins.own(_link_name(p.section)) for p in object_file.programs}
-        self._open += [link for link in links.values() if link is not None]
-        if None not in links.values():
+        for program in object_file.programs:
+            link = self._pins.own(_link_name(program.section))
+            if link is not None:
+                self._open.append(link)
+                self._links[program.section] = link
+        if len(self._links) == len(object_file.programs):
             return
         programs = ebpf.load_programs(object_file, self._maps)
         cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for section, program in programs.items():
-                if links[section] is None:
-                    self._link(section, program, cgroup)
+            for section in programs.keys() - self._links.keys():
+                self._links[section] = self._link(section, programs[section], cgroup)
         finally:
             for descriptor in (cgroup, *programs.values()):
                 os.close(descriptor)
 
-    def _link(self, section: str, program: int, cgroup: int) -> None:
+    def _link(self, section: str, program: int, cgroup: int) -> int:
         link = None
         for _, former in self._pins.former(_link_name(section)):
             self._open.append(former)
@@ -195,6 +198,12 @@ class HostFlows:
             link = ebpf.attach(section, program, cgroup)
             self._open.append(link)
         self._pins.keep(_link_name(section), link)
+        return link
+
+    def costs(self) -> dict[str, tuple[int, int]]:
+        """By section, the runs of its program and the nanoseconds they took; see
+        ebpf.run_statistics."""
+        return {section: ebpf.run_statistics(link) for section, link in self._links.items()}
 
     def _retire(self) -> None:
         spared = set()
