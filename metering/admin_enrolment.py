@@ -41,16 +41,13 @@ class EnrolmentPages(_Pages):
     def has_enrol_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("tenants.add_enrolmenttoken")
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
         """While there is no host, the list leads to the first one."""
-        context = dict(extra_context or {})
+        listed: Any = super().get_changelist_instance(request)
         if self.has_enrol_permission(request):
             url = reverse("admin:metering_host_enrol")
-            context["empty_action"] = {"url": url, "text": "Add a host"}
-        response: HttpResponse = super().changelist_view(request, context)
-        return response
+            listed.empty_action = {"url": url, "text": "Add a host"}
+        return listed
 
     @action(description="Add a host", icon="add", permissions=["enrol"], url_path="enrol")
     def enrol(self, request: HttpRequest) -> HttpResponseBase:
