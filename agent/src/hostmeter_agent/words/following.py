@@ -143,9 +143,9 @@ class Follower:
                 # A number of a rotated file may be another's now: one that was not there before.
 
     def _is_unknown(self, file: Followed) -> bool:
-        """Whether only its number tells a file: nothing was read of it, so that another one that
-        has the number by now looks the same. It is taken on like any other that is new."""
-        return not file.position.offset and file.identity not in self._held
+        """Whether only its number tells a file: nothing was in it, so that another one that has
+        the number by now looks the same. It is taken on like any other that is new."""
+        return not file.told_by and file.identity not in self._held
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size
