@@ -35,8 +35,8 @@ def silent_after(host: Host) -> timedelta:
 
 
 def host_status(host: Host, as_of: datetime) -> str:
-    """ "live", "silent", "retired", "generated", "no key" (it may not deliver) or "waiting": nothing
-    has come yet."""
+    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting
+    (nothing has come yet)."""
     if host.retired_at is not None:
         return "retired"
     if host.generated:
@@ -77,6 +77,11 @@ class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     inlines = (HostKeys, HostInstances)
     actions = ("retire", "bring_back", "revoke_keys")
     actions_list = ("enrol",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        is_retired = obj is not None and obj.retired_at is not None
+        return [field for field in fields if is_retired or field != "retired_at"]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Host]":
         return super().get_queryset(request).prefetch_related("keys")

@@ -125,8 +125,8 @@ class Uninstallation:
         identity = spool.identity()
         if identity is None:
             return
-        keyring = Keyring(spool, self._state, identity)
-        delivery = Delivery(Channel(parse_server(identity.server), keyring), delay_seconds=0)
+        channel = Channel(parse_server(identity.server), Keyring(spool, self._state, identity))
+        delivery = Delivery(channel, delay_seconds=0)
         until = time.monotonic() + _DELIVER_SECONDS_MAX
         while time.monotonic() < until and delivery.step(time.time()) == 0.0:
             pass
