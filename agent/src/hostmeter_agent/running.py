@@ -24,6 +24,7 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
 from hostmeter_agent.footprint import Libraries, return_large_blocks
 from hostmeter_agent.keyring import Keyring
+from hostmeter_agent.life import Mark, runtime_directory
 from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.naming import clean
@@ -108,8 +109,11 @@ def open_probing(config: Config) -> Probing:
 class Agent:
     """Measures every interval until it is told to stop."""
 
-    def __init__(self, spool: Spool, measuring: Measuring, config: Config) -> None:
+    def __init__(
+        self, spool: Spool, measuring: Measuring, config: Config, *, mark: Mark | None = None
+    ) -> None:
         self._spool = spool
+        self._mark = mark or Mark(None)
         self._measuring = measuring
         self._config = config
         self._stopping = threading.Event()
@@ -184,17 +188,18 @@ class Agent:
     def measure_once(self) -> None:
         """Scan and store; what cannot be stored now is part of the next window."""
         step = self._measuring.measure(system_clock)
+        baseline = self._encoder.encode(step.baseline)
         try:
             self._spool.record(
-                step.samples, self._encoder.encode(step.baseline), at=time.time(),
-                measurements=step.measurements,
-            )  # fmt: skip
+                step.samples, baseline, at=time.time(), measurements=step.measurements
+            )
         except SpoolUnusable as error:
             if str(error) != self._spool_failure:
                 log.error("not stored, will be tried with the next window: %s", error)
             self._spool_failure = str(error)
             return
         self._spool_failure = ""
+        self._mark.set(baseline)
         self._measuring.commit(step)
         if self.libraries is not None:
             self.libraries.give_back()
@@ -227,10 +232,12 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     except SpoolFull as error:
         log.error("the state of the spool is not noted: %s", error)
     wanted = effective(config, last_good(spool))
+    mark = Mark.of(identity.epoch, runtime_directory())
+    stored = mark.newer(spool.baseline())
     measuring = open_measuring(
-        wanted, instance=identity.name, stored=spool.baseline(), listener=open_listener()
+        wanted, instance=identity.name, stored=stored, listener=open_listener()
     )
-    agent = Agent(spool, measuring, wanted)
+    agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(state, identity, config, apply=agent.want, probe_states=agent.probe_states)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
