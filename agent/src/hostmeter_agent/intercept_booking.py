@@ -89,8 +89,7 @@ class Booking:
         self.book(name, page, known[0] if known is not None else self._heir(page))
 
     def book(self, name: str, page: Page, application: str) -> None:
-        network = page.rows["network"]
-        values = (*page.opened, network.read, network.written)
+        values = (*page.opened, page.received, page.sent)
         self.now.pages[name] = (application, values)
         if page.network_uncounted:
             self.now.uncounted.add(application)
