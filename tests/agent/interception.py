@@ -91,8 +91,12 @@ class Whole:
 
 def read_pages(directory: Path) -> list[Whole]:
     """The pages, in the order in which their processes began."""
-    names = sorted(intercept_pages.names(str(directory))[0], key=intercept_pages.process_of)
+    names = sorted(intercept_pages.names(str(directory))[0], key=_start)
     return [_whole(directory, name) for name in names]
+
+
+def _start(name: str) -> tuple[int, str]:
+    return int(name.partition("-")[2].partition(".")[0]), name
 
 
 def _whole(directory: Path, name: str) -> Whole:

@@ -83,12 +83,6 @@ def names(directory: str) -> tuple[list[str], bool]:
     return found, True
 
 
-def process_of(name: str) -> tuple[int, int]:
-    """The pid and the start time that a page's name tells."""
-    pid, start = name.split(".")[0].split("-")
-    return int(pid), int(start)
-
-
 def read(directory: str, name: str, *, whole: bool = False) -> Page:
     """Read a page, with its cgroup when it is read whole.
 
@@ -102,6 +96,6 @@ def read(directory: str, name: str, *, whole: bool = False) -> Page:
     finally:
         os.close(descriptor)
     page = parse(data, owner=status.st_uid)
-    if (page.pid, page.start) != process_of(name):
+    if f"{page.pid}-{page.start}" != name.partition(".")[0]:
         raise UnreadablePage("of another process than its name says")
     return page
