@@ -72,7 +72,7 @@ class Control:
     def step(self, now: float) -> None:
         """Fetch, apply, report and rotate the key, where that is due. What fails is tried again:
         delivering does not depend on it. Raises SpoolUnusable and StateUnusable."""
-        if 0 <= self.due_at - now <= 2 * FETCH_SECONDS:
+        if 0 < self.due_at - now <= 2 * FETCH_SECONDS:
             return
         # Spread at random, so that a fleet does not come all at once.
         self.due_at = now + FETCH_SECONDS * (0.8 + 0.4 * random.random())  # noqa: S311
@@ -155,7 +155,7 @@ class Control:
         begun = self.channel.spool.note("next-key") is not None
         if not begun and not rotation.is_due(self.channel, days=days, now=now):
             return
-        if 0 <= self._rotation_due_at - now <= ROTATION_RETRY_SECONDS:
+        if 0 < self._rotation_due_at - now <= ROTATION_RETRY_SECONDS:
             return
         self._rotation_due_at = now + ROTATION_RETRY_SECONDS
         try:

@@ -3,9 +3,14 @@
 import base64
 import json
 import logging
+from contextlib import closing
 
 from hostmeter_agent.channel import Channel
 from hostmeter_agent.errors import AgentError
+from hostmeter_agent.keyring import Keyring
+from hostmeter_agent.spool import Spool
+from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.transport import parse_server
 from hostmeter_agent.wire_control import KEY_ID, KEYS_PATH, proof_message
 
 log = logging.getLogger("hostmeter_agent")
@@ -42,3 +47,16 @@ def rotate(channel: Channel, *, now: float) -> str:
     if answer.fields().get("type") == "key-already-enrolled":
         keyring.give_up_next()
     raise RotationRefused(f"{channel.server.url} took no new key: {channel.reason(answer)}")
+
+
+def rotate_now(state: StateDirectory, *, server_url: str | None, now: float) -> str:
+    """Replace the key of an enrolled host, also while its agent runs, which then signs with the
+    new one; its id. Raises AgentError."""
+    if not state.spool.exists():
+        raise RotationRefused(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
+    with closing(Spool(state.spool)) as spool:
+        identity = spool.identity()
+        if identity is None:
+            raise RotationRefused(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
+        server = parse_server(server_url or identity.server)
+        return rotate(Channel(server, Keyring(spool, state, identity)), now=now)

@@ -31,10 +31,18 @@ from hostmeter_agent.probes import Probe
 from hostmeter_agent.probing import Probing
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner
-from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
+from hostmeter_agent.spool import (
+    Identity,
+    Spool,
+    SpoolFull,
+    SpoolUnusable,
+    batch_body,
+    encode_rows,
+)
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.status import further_status
 from hostmeter_agent.stretches import Moment
-from hostmeter_agent.talking import Talking, bounds_of
+from hostmeter_agent.talking import Talking, bounds_of, note_bounds
 from hostmeter_agent.transport import parse_server
 from hostmeter_agent.windows import next_boundary_ms, stamp
 
@@ -212,9 +220,12 @@ def run(state: StateDirectory, config: Config, *, server_url: str | None = None)
 def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config) -> None:
     return_large_blocks()
     backend()  # loaded once and for all, before it is counted among the libraries
-    keyring = Keyring(spool, state, identity)
-    keyring.sweep()
-    beware_of_copies(spool, this_machine(), now=time.time())
+    Keyring(spool, state, identity).sweep()
+    try:
+        note_bounds(spool, bounds_of(config))
+        beware_of_copies(spool, this_machine(), now=time.time())
+    except SpoolFull as error:
+        log.error("the state of the spool is not noted: %s", error)
     wanted = effective(config, last_good(spool))
     measuring = open_measuring(
         wanted, instance=identity.name, stored=spool.baseline(), listener=open_listener()
@@ -263,6 +274,7 @@ def status(state: StateDirectory) -> dict[str, object]:
         report["running"] = state.is_held()
         if identity is not None:
             report |= _identity_fields(identity) | {"epoch": spool.sealing_epoch()}
+            report |= further_status(spool, state, identity)
         return report | spool.report()
 
 

@@ -11,14 +11,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
+from hostmeter_agent.batches import (
+    SAMPLES_PER_BATCH,
+    Batch,
+    Piece,
+    Queued,
+    batch_body,
+    encode_rows,
+)
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.room import RESERVE_FILE, Bounds, Reserve
 from hostmeter_agent.spool_tables import LayoutUnknown, opened
-from hostmeter_agent.wire import SCHEMA
 
-SAMPLES_PER_BATCH: Final = 1_000
+__all__ = [
+    "SAMPLES_PER_BATCH",
+    "Batch",
+    "Identity",
+    "Piece",
+    "Queued",
+    "Spool",
+    "SpoolFull",
+    "SpoolUnusable",
+    "batch_body",
+    "encode_rows",
+]
 
 
 class SpoolUnusable(AgentError):
@@ -39,62 +57,6 @@ class Identity:
     name: str
     epoch: str
     enrolled_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A body that is ready to be sent, again and again, as it is."""
-
-    sequence: int
-    samples: int
-    encoding: str
-    body: bytes
-
-
-class Piece(NamedTuple):
-    """A part of a batch's array: samples as JSON without brackets, and the keys of the
-    measurements that they name, separated by blanks."""
-
-    samples: int
-    body: bytes
-    measured: str
-
-
-def encode_rows(samples: list[dict[str, object]]) -> list[Piece]:
-    """Samples as pieces that fit into a batch."""
-    rows = []
-    for first in range(0, len(samples), SAMPLES_PER_BATCH):
-        part = samples[first : first + SAMPLES_PER_BATCH]
-        text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
-        keys = sorted({str(sample["measured"]) for sample in part if "measured" in sample})
-        rows.append(Piece(len(part), text[1:-1].encode(), " ".join(keys)))
-    return rows
-
-
-def batch_body(
-    epoch: str, sequence: int, sent_at: str, pieces: list[bytes],
-    measurements: Mapping[str, str],
-) -> bytes:  # fmt: skip
-    """The JSON of one batch, from pieces that encode_rows made and the measurements, as JSON by
-    key, that these name."""
-    head = json.dumps(
-        {"schema": SCHEMA, "epoch": epoch, "sequence": sequence, "sent_at": sent_at},
-        separators=(",", ":"),
-    )
-    if measurements:
-        texts = ",".join(f'"{key}":{text}' for key, text in measurements.items())
-        head = f'{head[:-1]},"measurements":{{{texts}}}' + "}"
-    return head[:-1].encode() + b',"samples":[' + b",".join(pieces) + b"]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """What fits into the next batch; last_window: the id of the last window in it."""
-
-    last_window: int
-    samples: int
-    pieces: list[bytes]
-    measurements: dict[str, str]
 
 
 class Spool:
@@ -136,14 +98,18 @@ class Spool:
             try:
                 yield self._connection
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
             raise (SpoolFull if full else SpoolUnusable)(f"{self._path}: {error}") from error
+
+    def _roll_back(self) -> None:
+        # For want of room SQLite has done so itself.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
         """Rows, read outside a transaction. Raises SpoolUnusable."""

@@ -21,12 +21,20 @@ from hostmeter_agent.transport import parse_server
 
 log = logging.getLogger("hostmeter_agent")
 
+BOUNDS = "bounds"
 _IDLE_SECONDS = 1.0
 _TROUBLE_SECONDS = 5.0
 
 
 def bounds_of(config: Config) -> Bounds:
     return Bounds(config.spool_days_max, config.spool_megabytes_max)
+
+
+def note_bounds(spool: Spool, bounds: Bounds) -> None:
+    """For `status`, which knows no configuration. Raises SpoolUnusable."""
+    note = {"days_max": bounds.days_max, "megabytes_max": bounds.megabytes_max}
+    if spool.note(BOUNDS) != note:
+        spool.take_notes({BOUNDS: note})
 
 
 class Talking(threading.Thread):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from hostmeter_agent.config import RESERVED_NAMES
 from hostmeter_agent.wire import METER_NAME_PATTERN, NAME_LENGTH_MAX, kind_of
+from hostmeter_agent.wire_control import RESERVED_NAMES
 
 CONDITIONS_MAX: Final = 16
 TEXT_LENGTH_MAX: Final = 1_000
