@@ -115,14 +115,17 @@ class Scanner:
         parent and become another program at once."""
         new: dict[int, Reading] = {}
         fresh = [pid for pid in self._births.since_last() if pid not in self._settled]
+        young: list[int] = []
         for pid in dict.fromkeys([*self._young, *fresh]):
             stat = self._stat(pid)
-            if stat is not None:
+            if stat is not None and not stat.thread:
                 self._last_stats[pid] = stat
+                if pid not in self._young:
+                    young.append(pid)
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
                 # Nothing yet, not unreadable: the next difference has to hold its first bytes.
                 new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
-        self._young = fresh
+        self._young = young
         return new
 
     @property
