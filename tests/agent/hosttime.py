@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostmeter_agent.baseline import decode, encode
-from hostmeter_agent.cgroups import Mounts
+from hostmeter_agent.cgroup_files import Mounts
 from hostmeter_agent.config import parse_config
 from hostmeter_agent.exits import Exit
 from hostmeter_agent.measuring import Measuring

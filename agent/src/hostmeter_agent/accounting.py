@@ -48,7 +48,7 @@ def _book_survivors(before: Table, now: Table, usage: Usage) -> None:
         former = before.processes.get(pid)
         known = former.cpu_us if former is not None and former.start == reading.start else 0
         known = known or before.unread_us.get(pid, 0)
-        usage.add_cpu(reading.application, max(reading.cpu_us - known, 0))
+        usage.add_cpu(reading.pays, max(reading.cpu_us - known, 0))
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ def _book_exits(ended: _Ended, now: Table, exits: Sequence[Exit], usage: Usage) 
             orphans.append(record)
             continue
         finished.add(reading.key)
-        usage.add_cpu(reading.application, max(record.cpu_us - reading.cpu_us, 0))
+        usage.add_cpu(reading.pays, max(record.cpu_us - reading.cpu_us, 0))
         total = max(record.cpu_us, reading.cpu_us)
         if now.processes.get(reading.pid) is reading:
             now.processes[reading.pid] = replace(reading, cpu_us=total)
@@ -78,15 +78,18 @@ def _book_exits(ended: _Ended, now: Table, exits: Sequence[Exit], usage: Usage) 
             # Whoever was its parent at the end is the one that shows it.
             ended.processes[reading.pid] = replace(reading, cpu_us=total, ppid=record.ppid)
     for record in orphans:
-        application = _application_of_unseen(record, unseen, ended, now)
-        usage.add_cpu(application, record.cpu_us)
-        ended.unseen.append(_unseen_reading(record, application))
+        parent = _parent_of_unseen(record, unseen, ended, now)
+        usage.add_cpu(parent.pays if parent is not None else UNATTRIBUTED, record.cpu_us)
+        ended.unseen.append(_unseen_reading(record, parent))
 
 
-def _unseen_reading(record: Exit, application: str) -> Reading:
+def _unseen_reading(record: Exit, parent: Reading | None) -> Reading:
+    application, cgroup = UNATTRIBUTED, None
+    if parent is not None:
+        application, cgroup = parent.application, parent.cgroup
     return Reading(
         record.pid, -1, record.ppid, application, record.cpu_us,
-        children_cpu_us=0, faults=0, children_faults=0, threads=1, io=None,
+        children_cpu_us=0, faults=0, children_faults=0, threads=1, io=None, cgroup=cgroup,
     )  # fmt: skip
 
 
@@ -103,18 +106,19 @@ def _reading_of(
     return None
 
 
-def _application_of_unseen(
+def _parent_of_unseen(
     record: Exit, unseen: Mapping[int, Exit], ended: _Ended, now: Table
-) -> str:
-    """Born and ended between two readings: its parent's application, climbing over such parents."""
+) -> Reading | None:
+    """Born and ended between two readings: whose application it was of, climbing over such
+    parents."""
     ppid = record.ppid
     for _ in range(ANCESTORS_MAX):
         if ppid <= INIT:
             break
         parent = now.processes.get(ppid) or ended.processes.get(ppid)
         if parent is not None:
-            return parent.application
+            return parent
         if ppid not in unseen:
             break
         ppid = unseen[ppid].ppid
-    return UNATTRIBUTED
+    return None

@@ -58,7 +58,7 @@ class Known:
     comm: bytes
     image: bytes
     application: str
-    cgroup: str | None
+    cgroup: cgroups.Member | None
     until_s: float
 
 
@@ -111,8 +111,9 @@ class Discovery:
             if rule.user is not None and not _is_user(rule.user):
                 log.warning("rule %r: this host has no user %r (yet)", rule.name, rule.user)
 
-    def cgroup(self, pid: int) -> str | None:
-        """The cgroup of a process that is an application's, whether or not a rule took it out."""
+    def cgroup(self, pid: int) -> cgroups.Member | None:
+        """A process's place in a cgroup that is an application's, whether or not a rule took it
+        out."""
         return self._known[pid].cgroup
 
     def look_at(self, stats: Mapping[int, Stat], *, now_s: float) -> dict[int, str]:
@@ -145,9 +146,9 @@ class Discovery:
 
     def _find(
         self, stat: Stat, stats: Mapping[int, Stat], now_s: float, depth: int
-    ) -> tuple[str, str | None]:
+    ) -> tuple[str, cgroups.Member | None]:
         if stat.pid == self._own_pid or stat.ppid == self._own_pid:
-            return AGENT, None
+            return AGENT, self._cgroup(stat.pid)
         if stat.kernel or _KTHREADD in (stat.pid, stat.ppid):
             return KERNEL, None
         program = self._program(stat)
@@ -156,7 +157,7 @@ class Discovery:
             if matches(rule, program):
                 return rule.name, cgroup
         if cgroup is not None:
-            return naming.clean(cgroups.application_name(cgroup)), cgroup
+            return naming.clean(cgroups.application_name(cgroup.path)), cgroup
         parent = stats.get(stat.ppid)
         if parent is not None and stat.ppid > 1 and depth < _DEPTH_MAX:
             inherits = stat.zombie and not program.argv
@@ -174,9 +175,8 @@ class Discovery:
         comm = stat.comm.decode(errors="replace")
         return Program(naming.program_name(executable, argv, comm), executable, argv, uid)
 
-    def _cgroup(self, pid: int) -> str | None:
+    def _cgroup(self, pid: int) -> cgroups.Member | None:
         try:
-            path = cgroups.path_of_process(self._proc.cgroups(pid))
+            return cgroups.member(self._proc.cgroups(pid))
         except (OSError, ValueError):
             return None
-        return cgroups.application_cgroup(path)

@@ -57,8 +57,8 @@ class Family:
         self.growth_us = max(growth - used - fresh, 0)
         self.credit_us = old + max(fresh - (growth - used), 0)
 
-    def parent_application(self) -> str:
-        return UNATTRIBUTED if self.now.pid == INIT else self.now.application
+    def parent_pays(self) -> str:
+        return UNATTRIBUTED if self.now.pid == INIT else self.now.pays
 
     def explained(self) -> tuple[list[Reading], list[Reading]]:
         """(children whose end this process's totals hold, those they do not hold yet)."""
@@ -154,7 +154,7 @@ class Families:
                 continue
             threads: dict[str, int] = {}
             for reading in family.below():
-                threads[reading.application] = threads.get(reading.application, 0) + reading.threads
+                threads[reading.pays] = threads.get(reading.pays, 0) + reading.threads
             given = 0
             if threads and (recorded or len(threads) == 1):
                 parts = shares(family.growth_us, list(threads.values()))
@@ -162,7 +162,7 @@ class Families:
                     certain = min(part, count * elapsed_us)
                     usage.add_cpu(application, certain)
                     given += certain
-            usage.add_cpu(family.parent_application(), family.growth_us - given)
+            usage.add_cpu(family.parent_pays(), family.growth_us - given)
 
     def book_io(self, usage: Usage) -> None:
         """Each living process's growth, less what its ended children had shown by themselves."""

@@ -1,12 +1,13 @@
 """Turns scans into samples: what each application used in the window that has just ended."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hostmeter_agent.accounting import account
 from hostmeter_agent.baseline import Baseline
+from hostmeter_agent.cgroup_tree import Groups
+from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, settle
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
@@ -29,6 +30,7 @@ class Step:
     measurements: dict[str, str]
     baseline: Baseline
     held: Held
+    groups: Groups
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Measuring:
     probes: Sequence[Probe] = ()
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
+    _groups: Groups | None = None
     _overflow_said: bool = False
     _profiles: Profiles = field(default_factory=Profiles)
 
@@ -68,6 +71,8 @@ class Measuring:
         part of the next.
         """
         now = clock()
+        if self._held is None and self.baseline is not None:
+            self.scanner.tree.owners.update(self.baseline.cgroups.owners)
         scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
         self._drain()
         self._say_overflow(scan)
@@ -81,15 +86,22 @@ class Measuring:
         )  # fmt: skip
         readings = self._read_probes(scan, since.elapsed_ms)
         held = Held(scan.gauges, [reading.gauges for reading in readings])
-        samples, measurements = self._samples(scan, since, readings, held)
-        baseline = self._next_baseline(scan, now, end_ms, readings)
-        return Step(samples, measurements, baseline, held)
+        usage, settled = self._account(scan, since)
+        readings.insert(0, self._cgroup_readings(scan, settled))
+        samples, measurements = self._samples(usage, since, readings, held)
+        states = {
+            probe.name: part.state for probe, part in zip(self.probes, readings[1:], strict=True)
+        }
+        baseline = Baseline(
+            self.boot_id, now.boot_ms, end_ms, scan.table, settled.state, now.suspended_ms, states
+        )
+        return Step(samples, measurements, baseline, held, scan.groups)
 
     def commit(self, step: Step) -> None:
         """The step is stored: go on from it."""
         if self._held is not None:
             self._exits = []
-        self.baseline, self._held = step.baseline, step.held
+        self.baseline, self._held, self._groups = step.baseline, step.held, step.groups
         for probe in self.probes:
             probe.stored()
 
@@ -115,16 +127,33 @@ class Measuring:
             probe.read(scan, former.get(probe.name), elapsed_ms=elapsed_ms) for probe in self.probes
         ]
 
+    def _account(self, scan: Scan, since: Stretches) -> tuple[Usage, Settled]:
+        """What processes and cgroups used since the baseline; nothing when there is none."""
+        if self.baseline is None or since.measured is None:
+            return Usage(), Settled(first_state(scan.groups))
+        before, counted = self.baseline.table, self.baseline.cgroups
+        if not since.same_boot:
+            before, counted = Table(), CgroupState.at_boot()
+        exits = None if self._held is None or self.listener is None else self._exits
+        usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
+        return usage, settle(usage, scan.groups, counted, scan.outside)
+
+    def _cgroup_readings(self, scan: Scan, settled: Settled) -> Readings:
+        """What cgroups say better than processes."""
+        counters = {
+            name: {"disk.read": read, "disk.written": written}
+            for name, (read, written) in settled.disk_bytes.items()
+        }
+        maxima = {}
+        if self._groups is not None:
+            maxima = scan.groups.peaks(self._groups, scan.outside)
+        return Readings(counters=counters, maxima=maxima)
+
     def _samples(
-        self, scan: Scan, since: Stretches, readings: list[Readings], held: Held
+        self, usage: Usage, since: Stretches, readings: list[Readings], held: Held
     ) -> tuple[list[Sample], dict[str, str]]:
         if self.baseline is None or since.measured is None:
             return [], {}
-        before = self.baseline.table if since.same_boot else Table()
-        exits = None if self._held is None or self.listener is None else self._exits
-        usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
-        cgroups = self.baseline.cgroups if since.same_boot else {}
-        _prefer_cgroups(usage, scan, cgroups, since.elapsed_ms)
         source = Source(self.instance, self.config.environment)
         seen = Seen(usage, held, self._held or Held(), readings, how={})
         samples, measurements = build(seen, since.measured, source, self._profiles)
@@ -133,36 +162,3 @@ class Measuring:
             gaps, named = build_gap(list(names), since.down, source, self._profiles)
             samples, measurements = gaps + samples, measurements | named
         return samples, measurements
-
-    def _next_baseline(
-        self, scan: Scan, now: Moment, end_ms: int, readings: list[Readings]
-    ) -> Baseline:
-        cgroups = {
-            path: (counters.inode, counters.cpu_us)
-            for path, counters in scan.cgroups.items()
-            if counters.cpu_us is not None
-        }
-        states = {
-            probe.name: reading.state for probe, reading in zip(self.probes, readings, strict=True)
-        }
-        return Baseline(
-            self.boot_id, now.boot_ms, end_ms, scan.table, cgroups, now.suspended_ms, states
-        )
-
-
-def _prefer_cgroups(
-    usage: Usage, scan: Scan, before: dict[str, tuple[int, int]], elapsed_ms: int
-) -> None:
-    """Where cgroups are an application's and only its own, their count is the better one: it
-    holds the processes that no scan has seen."""
-    possible_us = elapsed_ms * 1_000 * (os.cpu_count() or 1)
-    for application, paths in scan.cgroups_of.items():
-        total = 0
-        for path in paths:
-            counters = scan.cgroups[path]
-            inode, former = before.get(path, (0, 0))
-            known = former if inode == counters.inode else 0
-            total += max((counters.cpu_us or 0) - known, 0)
-        # A cgroup that stood empty keeps its old count: more than the time allows is not new.
-        if total <= possible_us:
-            usage.cpu_us[application] = total

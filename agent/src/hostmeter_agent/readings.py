@@ -9,10 +9,22 @@ from hostmeter_agent.proc import Io
 UNATTRIBUTED: Final = "unattributed"
 NO_IO: Final[Io] = (0, 0, 0, 0)
 INIT: Final = 1
+_LABEL: Final = "\0"
+"""No application's name begins with it."""
 ANCESTORS_MAX: Final = 256
 
 ProcessKey = tuple[int, int]
 """pid and start time in clock ticks since boot."""
+
+
+def is_label(name: str) -> bool:
+    """Whether CPU time is booked under a cgroup's label, not an application's name."""
+    return name.startswith(_LABEL)
+
+
+def label_path(label: str) -> str:
+    """The cgroup that a label stands for."""
+    return label[len(_LABEL) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,13 @@ class Reading:
     children_faults: int
     threads: int
     io: Io | None
+    cgroup: str | None = None
+    """The path of the cgroup that counts it, where the application has one of its own."""
+
+    @property
+    def pays(self) -> str:
+        """Under what its CPU time is booked: its cgroup's label, or its application."""
+        return self.application if self.cgroup is None else _LABEL + self.cgroup
 
     @property
     def key(self) -> ProcessKey:

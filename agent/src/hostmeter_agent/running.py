@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
-from hostmeter_agent.cgroups import CgroupFs, parse_mounts
+from hostmeter_agent.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.delivery import DeliveryThread
 from hostmeter_agent.errors import AgentError

@@ -1,10 +1,11 @@
 """One look at every process of the host: counters and gauges by application."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hostmeter_agent.cgroups import CgroupFs, Counters
+from hostmeter_agent.cgroup_files import CgroupFs
+from hostmeter_agent.cgroup_tree import CgroupTree, Group, Groups
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
@@ -48,10 +49,9 @@ class Scan:
 
     table: Table = field(default_factory=Table)
     gauges: dict[str, Gauges] = field(default_factory=dict)
-    cgroups: dict[str, Counters] = field(default_factory=dict)
-    """By path: every cgroup that is an application's."""
-    cgroups_of: dict[str, list[str]] = field(default_factory=dict)
-    """By application, where its cgroups hold all of its processes and no others."""
+    groups: Groups = field(default_factory=Groups)
+    outside: set[str] = field(default_factory=set)
+    """Applications of which some process is in no cgroup that is theirs alone."""
     overflowed: int = 0
 
 
@@ -72,7 +72,7 @@ class Scanner:
 
     def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
         self._proc = proc
-        self._cgroup_fs = cgroup_fs
+        self.tree = CgroupTree(cgroup_fs)
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
         self._details: dict[int, _Details] = {}
@@ -93,8 +93,15 @@ class Scanner:
                 self._last_stats[pid] = stat
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
                 # Nothing yet, not unreadable: the next difference has to hold its first bytes.
-                new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
+                new[pid] = self._placed(newborn(_reading(stat, self._admit(name), NO_IO)))
         return new
+
+    def _placed(self, reading: Reading) -> Reading:
+        """With its cgroup, where that is its application's alone as far as is known."""
+        place = self._discovery.cgroup(reading.pid)
+        if place is None or not self.tree.meet(place.path, reading.application):
+            return reading
+        return replace(reading, cgroup=place.path)
 
     def scan(self, *, now_s: float) -> Scan:
         """Read everything. now_s: seconds on a clock that never goes back."""
@@ -209,29 +216,27 @@ class Scanner:
             return None
 
     def _read_cgroups(self, scan: Scan) -> None:
-        """Cgroup counters stand for an application only where both hold the same processes."""
-        cgroups_of: dict[str, set[str | None]] = {}
-        applications_in: dict[str, set[str]] = {}
+        """Cgroup counters stand for an application where they hold no other's processes."""
+        found: dict[str, Group] = {}
+        members: list[tuple[Reading, str]] = []
         for pid, reading in scan.table.processes.items():
-            cgroup = self._discovery.cgroup(pid)
-            cgroups_of.setdefault(reading.application, set()).add(cgroup)
-            if cgroup is not None:
-                applications_in.setdefault(cgroup, set()).add(reading.application)
-        for path in applications_in:
-            counters = self._cgroup_fs.counters(path)
-            if counters is not None:
-                scan.cgroups[path] = counters
-        for application, paths in cgroups_of.items():
-            if all(path and applications_in[path] == {application} for path in paths):
-                self._use_cgroups(scan, application, [path for path in paths if path])
-
-    def _use_cgroups(self, scan: Scan, application: str, paths: list[str]) -> None:
-        counters = [scan.cgroups.get(path) for path in paths]
-        if all(c is not None and c.cpu_us is not None for c in counters):
-            scan.cgroups_of[application] = paths
-        used = [c.memory_bytes if c is not None else None for c in counters]
-        if all(value is not None for value in used):
-            scan.gauges[application].cgroup_bytes = sum(value or 0 for value in used)
+            place = self._discovery.cgroup(pid)
+            if place is None:
+                scan.outside.add(reading.application)
+                continue
+            group = found.setdefault(place.path, Group())
+            group.applications.add(reading.application)
+            group.hierarchies &= place.hierarchies
+            members.append((reading, place.path))
+        scan.groups = self.tree.read(found)
+        for reading, path in members:
+            if scan.groups.owners.get(path) == reading.application:
+                scan.table.processes[reading.pid] = replace(reading, cgroup=path)
+            else:
+                scan.outside.add(reading.application)
+        for application, used in scan.groups.memory_bytes(scan.outside).items():
+            if application in scan.gauges:
+                scan.gauges[application].cgroup_bytes = used
 
 
 def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
