@@ -1,14 +1,17 @@
 """Measuring a host on paper at chosen seconds after noon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hostmeter_agent.baseline import decode, encode
+from hostmeter_agent.budget import Budget
 from hostmeter_agent.cgroup_files import Mounts
 from hostmeter_agent.config import parse_config
 from hostmeter_agent.exits import Exit
 from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.probes import Probe
+from hostmeter_agent.probing import Probing
 from hostmeter_agent.samples import Sample
 from hostmeter_agent.stretches import Moment
 
@@ -57,9 +60,13 @@ class Timeline:
         return start(self.host, baseline=encode(baseline), boot_id=boot_id, text=text)
 
 
+def probing(probes: Sequence[Probe], *, cpu_us_max: int = 10_000_000) -> Probing:
+    return Probing(probes, Budget([probe.name for probe in probes], cpu_us_max=cpu_us_max))
+
+
 def start(
     host: FakeHost, *, records: bool = False, text: str = "", mounts: Mounts | None = None,
-    baseline: bytes | None = None, boot_id: str = "boot-1",
+    baseline: bytes | None = None, boot_id: str = "boot-1", probes: Sequence[Probe] = (),
 ) -> Timeline:  # fmt: skip
     config = parse_config(Path("agent.toml"), text)
     exits = Records()
@@ -67,6 +74,7 @@ def start(
         host.scanner(config, mounts), config, boot_id=boot_id, instance="host-1",
         baseline=decode(baseline) if baseline else None,
         listener=exits if records else None,  # type: ignore[arg-type]
+        probing=probing(probes),
     )  # fmt: skip
     return Timeline(host, measuring, exits)
 

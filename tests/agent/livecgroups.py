@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hostmeter_agent.cgroup_files import CgroupFs, Mounts, parse_mounts
-from hostmeter_agent.measuring import Measuring, Sample
+from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.running import system_clock
+from hostmeter_agent.samples import Sample
 
 
 def this_machines() -> Mounts:

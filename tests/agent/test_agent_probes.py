@@ -10,7 +10,7 @@ from hostmeter_agent.scan import Scan
 from hostmeter_agent.spool import Spool, batch_body
 
 from tests.agent.fakehost import FakeHost
-from tests.agent.hosttime import Timeline, program, start, usage
+from tests.agent.hosttime import Timeline, probing, program, start, usage
 
 EXACT = Measured("exact", "paper/1")
 
@@ -27,10 +27,14 @@ class PaperProbe(Probe):
     marks: set[str] = field(default_factory=set)
     formers: list[object] = field(default_factory=list)
     stored_steps: int = 0
+    spin: bool = False
+    """Be dear."""
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         assert "app" in scan.gauges
         self.formers.append(former)
+        if self.spin:
+            sum(range(100_000))
         known = former if isinstance(former, int) else 0
         return Readings(
             counters={"app": {"transactions": self.total - known}},
@@ -54,8 +58,7 @@ def fake_host(tmp_path: object) -> FakeHost:
 
 
 def started(host: FakeHost, *probes: Probe) -> Timeline:
-    timeline = start(host)
-    timeline.measuring.probes = probes
+    timeline = start(host, probes=probes)
     timeline.at(0)
     return timeline
 
@@ -94,7 +97,7 @@ class TestQuantities:
         timeline = started(host, probe)
         again = timeline.restart()
         later = PaperProbe(total=10)
-        again.measuring.probes = [later]
+        again.measuring.probing = probing([later])
         assert usage(again.at(20), "app")["transactions"] == 3
         assert later.formers == [7]
 
@@ -131,6 +134,35 @@ class TestQualities:
         step = timeline.measuring.measure(timeline.clock(10))
         texts = [json.loads(text).get("marks") for text in step.measurements.values()]
         assert ["counter-reset"] in texts
+
+
+class TestOwnLimits:
+    """The agent's own limit on CPU time is so low here that any probe breaks it."""
+
+    def shed(self, host: FakeHost) -> tuple[Timeline, PaperProbe]:
+        probe = PaperProbe(spin=True)
+        timeline = started(host, probe)
+        timeline.measuring.probing = probing([probe], cpu_us_max=1)
+        for second in (10, 20):
+            timeline.at(second)
+        return timeline, probe
+
+    def test_a_probe_that_costs_too_much_is_left_out_and_that_is_said(self, host: FakeHost) -> None:
+        timeline, probe = self.shed(host)
+        reads = len(probe.formers)
+        step = timeline.measuring.measure(timeline.clock(30))
+        assert len(probe.formers) == reads
+        told = [json.loads(text) for text in step.measurements.values()]
+        assert all(t["marks"] == ["probe-shed"] for t in told)
+        assert how(timeline, 30)["transactions"] == ["unavailable", "paper/1"]
+        assert "transactions" not in usage(step.samples, "app")
+
+    def test_what_was_counted_meanwhile_arrives_when_it_is_back(self, host: FakeHost) -> None:
+        timeline, probe = self.shed(host)
+        probe.total = 70
+        timeline.at(30)
+        timeline.measuring.probing = probing([probe])
+        assert usage(timeline.at(40), "app")["transactions"] == 70
 
 
 def test_a_batch_holds_the_measurements_that_its_samples_name(tmp_path: object) -> None:

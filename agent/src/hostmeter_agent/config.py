@@ -43,6 +43,8 @@ class Config:
     push_delay_seconds: int = 10
     births_seconds: int = 1
     applications_max: int = 500
+    cpu_permille_max: int = 10
+    memory_megabytes_max: int = 100
     environment: str | None = None
     instance: str | None = None
     aliases: dict[str, str] = field(default_factory=dict)
@@ -109,6 +111,8 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "push_delay_seconds": _whole(0, 30),
     "births_seconds": _whole(0, 10),
     "applications_max": _whole(10, 5_000),
+    "cpu_permille_max": _whole(1, 1_000),
+    "memory_megabytes_max": _whole(20, 10_000),
     "environment": _text,
     "instance": _text,
     "aliases": _aliases,

@@ -116,6 +116,11 @@ class Discovery:
         out."""
         return self._known[pid].cgroup
 
+    def application(self, pid: int) -> str | None:
+        """A process's application as it was last seen; None when it never was."""
+        known = self._known.get(pid)
+        return known.application if known is not None else None
+
     def look_at(self, stats: Mapping[int, Stat], *, now_s: float) -> dict[int, str]:
         """The application of every process in `stats`, and forget all others.
 

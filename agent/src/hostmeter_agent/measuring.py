@@ -1,8 +1,8 @@
 """Turns scans into samples: what each application used in the window that has just ended."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from hostmeter_agent.accounting import account
 from hostmeter_agent.baseline import Baseline
@@ -11,7 +11,8 @@ from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, sett
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
-from hostmeter_agent.probes import Probe, Readings
+from hostmeter_agent.probes import Readings
+from hostmeter_agent.probing import SCAN, Probed, Probing
 from hostmeter_agent.readings import Table, Usage
 from hostmeter_agent.samples import Held, Sample, Seen, Source, build, build_gap
 from hostmeter_agent.scan import Scan, Scanner
@@ -43,7 +44,7 @@ class Measuring:
     instance: str
     baseline: Baseline | None
     listener: ExitListener | None
-    probes: Sequence[Probe] = ()
+    probing: Probing
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
     _groups: Groups | None = None
@@ -61,8 +62,7 @@ class Measuring:
             if former is None or former.start == reading.start:
                 processes[pid] = reading
         self._drain()
-        for probe in self.probes:
-            probe.watch()
+        self.probing.watch()
 
     def measure(self, clock: Callable[[], Moment]) -> Step:
         """Scan now and account for the time since the baseline.
@@ -70,11 +70,13 @@ class Measuring:
         Nothing is moved until commit(): a step that could not be stored is measured again, as
         part of the next.
         """
+        self.probing.begin()
         now = clock()
         if self._held is None and self.baseline is not None:
             self.scanner.tree.owners.update(self.baseline.cgroups.owners)
-        scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
-        self._drain()
+        with self.probing.budget.timed(SCAN):
+            scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
+            self._drain()
         self._say_overflow(scan)
         if self._held is None:
             # The time before this run is told by parents; records of it would count it again.
@@ -84,17 +86,18 @@ class Measuring:
             self.baseline, now, end_ms, boot_id=self.boot_id, running=self._held is not None,
             interval_ms=self.config.interval_seconds * 1_000,
         )  # fmt: skip
-        readings = self._read_probes(scan, since.elapsed_ms)
-        held = Held(scan.gauges, [reading.gauges for reading in readings])
+        former = self.baseline.probes if self.baseline is not None else {}
+        probed = self.probing.read(scan, former, elapsed_ms=since.elapsed_ms)
+        held = Held(scan.gauges, [reading.gauges for reading in probed.readings])
         usage, settled = self._account(scan, since)
-        readings.insert(0, self._cgroup_readings(scan, settled))
-        samples, measurements = self._samples(usage, since, readings, held)
-        states = {
-            probe.name: part.state for probe, part in zip(self.probes, readings[1:], strict=True)
-        }
-        baseline = Baseline(
-            self.boot_id, now.boot_ms, end_ms, scan.table, settled.state, now.suspended_ms, states
+        readings = [self._cgroup_readings(scan, settled), *probed.readings]
+        samples, measurements = self._samples(
+            usage, since, replace(probed, readings=readings), held
         )
+        baseline = Baseline(
+            self.boot_id, now.boot_ms, end_ms, scan.table, settled.state, now.suspended_ms,
+            probed.states,
+        )  # fmt: skip
         return Step(samples, measurements, baseline, held, scan.groups)
 
     def commit(self, step: Step) -> None:
@@ -102,8 +105,7 @@ class Measuring:
         if self._held is not None:
             self._exits = []
         self.baseline, self._held, self._groups = step.baseline, step.held, step.groups
-        for probe in self.probes:
-            probe.stored()
+        self.probing.stored()
 
     def _drain(self) -> None:
         if self.listener is None:
@@ -120,12 +122,6 @@ class Measuring:
                 self.config.applications_max - 1, scan.overflowed,
             )  # fmt: skip
         self._overflow_said = bool(scan.overflowed)
-
-    def _read_probes(self, scan: Scan, elapsed_ms: int) -> list[Readings]:
-        former = self.baseline.probes if self.baseline is not None else {}
-        return [
-            probe.read(scan, former.get(probe.name), elapsed_ms=elapsed_ms) for probe in self.probes
-        ]
 
     def _account(self, scan: Scan, since: Stretches) -> tuple[Usage, Settled]:
         """What processes and cgroups used since the baseline; nothing when there is none."""
@@ -150,13 +146,14 @@ class Measuring:
         return Readings(counters=counters, maxima=maxima)
 
     def _samples(
-        self, usage: Usage, since: Stretches, readings: list[Readings], held: Held
+        self, usage: Usage, since: Stretches, probed: Probed, held: Held
     ) -> tuple[list[Sample], dict[str, str]]:
         if self.baseline is None or since.measured is None:
             return [], {}
         source = Source(self.instance, self.config.environment)
-        seen = Seen(usage, held, self._held or Held(), readings, how={})
-        samples, measurements = build(seen, since.measured, source, self._profiles)
+        seen = Seen(usage, held, self._held or Held(), probed.readings, how={})
+        measured = replace(since.measured, marks=since.measured.marks | probed.marks)
+        samples, measurements = build(seen, measured, source, self._profiles)
         if since.down is not None:
             names = dict.fromkeys(r.application for r in self.baseline.table.processes.values())
             gaps, named = build_gap(list(names), since.down, source, self._profiles)

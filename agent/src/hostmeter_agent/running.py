@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
+from hostmeter_agent.budget import Budget, scrape_budget_us
 from hostmeter_agent.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.delivery import DeliveryThread
@@ -21,6 +22,8 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
 from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.naming import clean
+from hostmeter_agent.probes import Probe
+from hostmeter_agent.probing import Probing
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner
 from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
@@ -73,7 +76,19 @@ def open_measuring(
         instance=clean(config.instance or instance),
         baseline=baselines.decode(stored) if stored else None,
         listener=listener,
+        probing=open_probing(config),
     )
+
+
+def open_probing(config: Config) -> Probing:
+    """The probes that the configuration asks for, within the agent's own limits."""
+    probes: list[Probe] = []
+    budget = Budget(
+        [probe.name for probe in probes],
+        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
+        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
+    )
+    return Probing(probes, budget)
 
 
 class Agent:

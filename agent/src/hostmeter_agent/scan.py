@@ -96,6 +96,11 @@ class Scanner:
                 new[pid] = self._placed(newborn(_reading(stat, self._admit(name), NO_IO)))
         return new
 
+    def application_of(self, pid: int) -> str | None:
+        """Of a process that the last scan or a look since has seen; else None."""
+        name = self._discovery.application(pid)
+        return self._admit(name) if name is not None else None
+
     def _placed(self, reading: Reading) -> Reading:
         """With its cgroup, where that is its application's alone as far as is known."""
         place = self._discovery.cgroup(reading.pid)
