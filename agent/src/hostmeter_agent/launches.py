@@ -190,6 +190,10 @@ class LaunchesProbe(Probe):
         self._last: dict[int, str] = {}
         self._lost = True
 
+    def application_of(self, pid: int) -> str | None:
+        """Of a process that began since the last stored step or was in the last scan."""
+        return self._begun.get(pid) or self._last.get(pid)
+
     def watch(self) -> None:
         self._take_in()
         for pid in self._begun:
