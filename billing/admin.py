@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from billing import admin_plans  # noqa: F401 registers its pages
 from billing.amounts import written_amount
+from billing.billable import billable_periods
 from billing.core.periods import Period, bucket_start
 from billing.models import (
     Invoice,
@@ -29,7 +30,7 @@ from billing.operations import (
     finalize_invoice,
     recompute_draft,
 )
-from billing.queries import billable_periods, changes_since_finalized
+from billing.queries import changes_since_finalized
 from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,

@@ -20,6 +20,7 @@ from tenants.scope import tenant_scope
 KEPT_SECONDS: Final = 60
 _HOSTS_MAX: Final = 10_000
 _INSTANCES_PER_HOST_MAX: Final = 20_000
+_MEASUREMENTS_PER_HOST_MAX: Final = 20_000
 
 _KEY_ID = re.compile(r"([0-9a-f]{32})\.[A-Za-z0-9_-]{22}")
 
@@ -36,15 +37,25 @@ class KnownHost:
     expires_at: datetime
     instances: dict[InstanceName, InstanceIds] = field(default_factory=dict)
     epochs: set[UUID] = field(default_factory=set)
+    # By their digest: the content is the tenant's, whatever key a batch gives it.
+    measurements: dict[bytes, UUID] = field(default_factory=dict)
 
-    def remember(self, epoch: UUID, instances: dict[InstanceName, InstanceIds]) -> None:
+    def remember(
+        self,
+        epoch: UUID,
+        instances: dict[InstanceName, InstanceIds],
+        measurements: dict[bytes, UUID],
+    ) -> None:
         """Keep what a transaction registered. Call it only after that has committed."""
         if len(self.epochs) > _INSTANCES_PER_HOST_MAX:
             self.epochs.clear()
         if len(self.instances) + len(instances) > _INSTANCES_PER_HOST_MAX:
             self.instances.clear()
+        if len(self.measurements) + len(measurements) > _MEASUREMENTS_PER_HOST_MAX:
+            self.measurements.clear()
         self.epochs.add(epoch)
         self.instances.update(instances)
+        self.measurements.update(measurements)
 
 
 class KnownHosts:

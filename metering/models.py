@@ -2,7 +2,9 @@
 
 from datetime import datetime, timedelta
 from typing import ClassVar
+from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -10,6 +12,10 @@ from django.utils import timezone
 from hostmeter_agent.wire import METERS
 
 from tenants.models import Customer, EnrolmentToken, Environment, Tenant, TenantOwned
+
+# An application of this name holds what an agent could attribute to no program: it is shown, and
+# billed to nobody.
+UNATTRIBUTED = "unattributed"
 
 _PRINTABLE = RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")
 
@@ -210,6 +216,28 @@ class SampleBatch(TenantOwned):
         return f"{self.epoch} #{self.sequence}"
 
 
+class Measurement(TenantOwned):
+    """How samples were measured: a profile that many share. Content is kept once a tenant."""
+
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the content.")
+    body = models.JSONField(
+        help_text='{"meters": {meter: [quality, method]}, "gap": cause, "marks": [mark]}.'
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="measurement_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.digest.hex()[:12]
+
+
+def not_stated() -> list[UUID | None]:
+    """The profiles of a rollup whose samples name none."""
+    return [None]
+
+
 class Sample(models.Model):
     """One instance's usage over one window, a column per built-in meter (added below).
 
@@ -227,6 +255,9 @@ class Sample(models.Model):
     window_start = models.DateTimeField()
     window_end = models.DateTimeField()
     coverage_ppm = models.IntegerField(help_text="Measured part of the window, in millionths.")
+    measurement = models.ForeignKey(
+        Measurement, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     more = models.JSONField(null=True)
 
     class Meta:
@@ -246,6 +277,11 @@ class Rollup(models.Model):
     samples = models.IntegerField()
     window_us = models.BigIntegerField(help_text="The samples' windows added up.")
     covered_us = models.BigIntegerField(help_text="The measured part of those windows.")
+    measurements = ArrayField(
+        models.UUIDField(null=True),
+        default=not_stated,
+        help_text="The profiles of its samples; NULL among them for samples without one.",
+    )
     more = models.JSONField(null=True)
 
     class Meta:
@@ -262,6 +298,11 @@ class HourRollup(models.Model):
     application = models.ForeignKey(Application, on_delete=models.PROTECT)
     bucket_start = models.DateTimeField(help_text="The start of the hour.")
     role = models.TextField(choices=Role.choices)
+    measurements = ArrayField(
+        models.UUIDField(null=True),
+        default=not_stated,
+        help_text="Those of its rollups.",
+    )
     more = models.JSONField(null=True)
 
     class Meta:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from hostmeter_agent.wire import (
+    MEASUREMENT_KEY_PATTERN,
     METER_NAME_PATTERN,
     VALUE_MAX,
     WINDOW_AGE_DAYS_MAX,
@@ -27,6 +28,7 @@ Sequence = Annotated[int, Meta(ge=1, le=SEQUENCE_MAX)]
 
 is_name: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,200}\Z").match
 is_meter: Final = re.compile(METER_NAME_PATTERN.removesuffix("$") + r"\Z").match
+is_measurement_key: Final = re.compile(MEASUREMENT_KEY_PATTERN.removesuffix("$") + r"\Z").match
 
 
 @dataclass(frozen=True, slots=True)

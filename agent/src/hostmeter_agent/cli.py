@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, quarantine, running
+from hostmeter_agent import __version__, commands_install, quarantine, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.tokens import read_token
 from hostmeter_agent.windows import stamp
 
 _DRY_RUN_SECONDS = 2.0
-_TOKEN_BYTES_MAX = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,24 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    commands_install.add_to(commands)
     return parser
-
-
-class TokenUnreadable(AgentError):
-    """The file that should hold the enrolment token does not."""
-
-
-def _read_token(file: str) -> str:
-    """The token in a file of one line. Raises TokenUnreadable."""
-    try:
-        with sys.stdin if file == "-" else open(file, encoding="utf-8") as opened:
-            token = opened.read(_TOKEN_BYTES_MAX).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise TokenUnreadable(f"{file}: {reason}") from error
-    if not token or len(token.split()) > 1:
-        raise TokenUnreadable(f"{file}: must hold one token and nothing else")
-    return token
 
 
 def _print_status(report: dict[str, object]) -> None:
@@ -93,7 +77,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             identity = enrol(
                 StateDirectory(arguments.state),
                 server_url=arguments.server,
-                token=arguments.token or _read_token(arguments.token_file),
+                token=arguments.token or read_token(arguments.token_file),
                 name=arguments.name,
                 force=arguments.force,
                 now=datetime.now(UTC),
@@ -126,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     try:
+        if arguments.command in commands_install.NAMES:
+            return commands_install.execute(arguments)
         _execute(arguments)
     except AgentError as error:
         print(f"hostmeter-agent: {error}", file=sys.stderr)

@@ -6,7 +6,7 @@ cgroup that is an application's; the parent's application for a mere helper; the
 
 import logging
 import pwd
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -121,13 +121,21 @@ class Discovery:
         known = self._known.get(pid)
         return known.application if known is not None else None
 
-    def look_at(self, stats: Mapping[int, Stat], *, now_s: float) -> dict[int, str]:
-        """The application of every process in `stats`, and forget all others.
+    def look_at(
+        self, stats: Mapping[int, Stat], still: Container[int] = (), *, now_s: float
+    ) -> dict[int, str]:
+        """The application of every process in `stats` but those that stood still since the last
+        look, and forget those that are not in it.
 
         now_s: seconds on a clock that never goes back.
         """
-        found = {pid: self._application(stat, stats, now_s, 0) for pid, stat in stats.items()}
-        self._known = {pid: self._known[pid] for pid in stats}
+        found = {
+            pid: self._application(stat, stats, now_s, 0)
+            for pid, stat in stats.items()
+            if pid not in still
+        }
+        for pid in [pid for pid in self._known if pid not in stats]:
+            del self._known[pid]
         return found
 
     def glance_at(self, stat: Stat, stats: Mapping[int, Stat], *, now_s: float) -> str:

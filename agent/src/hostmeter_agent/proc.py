@@ -94,6 +94,13 @@ class ProcFs:
         # Since 4.14.
         self.has_rollup = os.path.exists(f"{root}/self/smaps_rollup")
 
+        # Since 2.6, where the kernel keeps statistics of its scheduler.
+        self.tells_running = self._tells_running()
+
+    def open(self, path: str) -> int:
+        """A descriptor of a file below the root, to be read again and again."""
+        return os.open(f"{self.root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
+
     def read(self, path: str, size: int = _READ_BYTES) -> bytes:
         """Up to `size` bytes of a file below the root; /proc answers in one read."""
         descriptor = os.open(f"{self.root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
@@ -170,6 +177,12 @@ class ProcFs:
             except (FileNotFoundError, ProcessLookupError):
                 continue  # closed since the listing
         return tuple(counts)
+
+    def _tells_running(self) -> bool:
+        try:
+            return any(int(word) for word in self.read("self/schedstat").split())
+        except (OSError, ValueError):
+            return False
 
     def _descriptors_have_size(self) -> bool:
         path = f"{self.root}/self/fd"

@@ -2,21 +2,22 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from operator import add
 from typing import Final
 
 from hostmeter_agent.cgroup_files import CgroupFs
 from hostmeter_agent.cgroup_tree import CgroupTree, Group, Groups
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
-from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
-from hostmeter_agent.proportional import ProportionalMemory
+from hostmeter_agent.holdings import GONE, NO_KINDS, Holding, Holdings
+from hostmeter_agent.motion import Motion
+from hostmeter_agent.proc import Io, ProcFs, Stat, UnreadableStat
 from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
 
-_CLASSIFY_SECONDS: Final = 60
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_STILL_SECONDS: Final = 300
+"""A process that does not run is read anew after this time at the latest: its memory may have been
+taken back, and it may have been moved to another cgroup."""
 _TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
-_NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
-_GONE: Final = (FileNotFoundError, ProcessLookupError)
 
 
 @dataclass(slots=True)
@@ -33,8 +34,24 @@ class Gauges:
     private_bytes: int | None = 0
     shared_bytes: int = 0
     descriptors: int | None = 0
-    kinds: tuple[int, ...] | None = _NO_KINDS
+    kinds: tuple[int, ...] | None = NO_KINDS
     cgroup_bytes: int | None = None
+
+    def add(self, holding: Holding) -> None:
+        """One more process."""
+        self.processes += 1
+        self.threads += holding.threads
+        if self.private_bytes is not None:
+            private = holding.private_bytes
+            self.private_bytes = None if private is None else self.private_bytes + private
+        if holding.shared_bytes > self.shared_bytes:
+            self.shared_bytes = holding.shared_bytes
+        if self.descriptors is not None:
+            held = holding.descriptors
+            self.descriptors = None if held is None else self.descriptors + held
+        if self.kinds is not None:
+            kinds = holding.kinds
+            self.kinds = None if kinds is None else tuple(map(add, self.kinds, kinds))
 
     @property
     def memory_bytes(self) -> int | None:
@@ -56,15 +73,14 @@ class Scan:
 
 
 @dataclass(slots=True)
-class _Details:
-    """What is dear to read, kept while cheaper signs say that it has not changed."""
+class _Seen:
+    """What was read of a process, and how long that may stand if it does not run."""
 
-    start: int
-    rss_pages: int = -1
-    shared_pages: int = 0
-    descriptors: int = -1
-    kinds: tuple[int, ...] | None = None
-    classify_at_s: float = 0.0
+    stat: Stat
+    reading: Reading
+    holding: Holding
+    overflowed: bool
+    until_s: float
 
 
 class Scanner:
@@ -75,8 +91,9 @@ class Scanner:
         self.tree = CgroupTree(cgroup_fs)
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
-        self._details: dict[int, _Details] = {}
-        self._proportional = ProportionalMemory(proc)
+        self._holdings = Holdings(proc)
+        self._motion = Motion(proc)
+        self._seen: dict[int, _Seen] = {}
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
@@ -110,27 +127,78 @@ class Scanner:
 
     def scan(self, *, now_s: float) -> Scan:
         """Read everything. now_s: seconds on a clock that never goes back."""
-        stats = {pid: stat for pid in self._proc.pids() if (stat := self._stat(pid)) is not None}
-        applications = self._discovery.look_at(stats, now_s=now_s)
+        stats, still = self._stats(now_s)
+        applications = self._discovery.look_at(stats, still, now_s=now_s)
         self._last_stats, self._settled = stats, frozenset(stats)
-        self._proportional.begin(stats)
-        scan = Scan()
+        self._holdings.begin(stats)
+        scan, seen = Scan(), self._seen
+        self._seen = {}
         for pid, stat in stats.items():
-            try:
-                io = self._io(stat)
-            except _GONE:
-                continue  # ended since its stat was read: not one whose bytes may not be read
-            name = self._admit(applications[pid])
-            scan.overflowed += name != applications[pid]
-            scan.table.processes[pid] = _reading(stat, name, io)
-            gauges = scan.gauges.setdefault(name, Gauges())
-            gauges.processes += 1
-            gauges.threads += stat.threads
-            self._measure(stat, gauges, now_s)
-        self._details = {pid: self._details[pid] for pid in stats if pid in self._details}
+            if pid in still:
+                found = seen[pid]
+            else:
+                try:
+                    found = self._read(stat, applications[pid], now_s)
+                except GONE:
+                    continue  # ended since its stat was read: not one whose bytes may not be read
+            self._seen[pid] = found
+            name = found.reading.application
+            scan.overflowed += found.overflowed
+            scan.table.processes[pid] = found.reading
+            gauges = scan.gauges.get(name)
+            if gauges is None:
+                gauges = scan.gauges[name] = Gauges()
+            gauges.add(found.holding)
         self._read_cgroups(scan)
         self._admitted = dict.fromkeys(scan.gauges)
         return scan
+
+    def _stats(self, now_s: float) -> tuple[dict[int, Stat], set[int]]:
+        """(the stat of every process, those that have not run since they were last read)."""
+        stats: dict[int, Stat] = {}
+        still: set[int] = set()
+        orphaned: set[int] = set()
+        pids = self._proc.pids()
+        self._motion.keep_only(frozenset(pids))
+        for pid in pids:
+            seen = self._seen.get(pid)
+            if seen is not None and not self._motion.may_have_run(pid) and now_s < seen.until_s:
+                stats[pid] = seen.stat
+                still.add(pid)
+                continue
+            if seen is not None and seen.stat.threads == 1:
+                self._motion.follow(pid)
+            stat = self._stat(pid)
+            if stat is None:
+                continue
+            stats[pid] = stat
+            if stat.threads != 1:
+                self._motion.forget(pid)
+            if stat.zombie:
+                orphaned.add(pid)
+        orphaned.update(pid for pid in self._seen if pid not in stats)
+        self._read_orphans(stats, still, orphaned)
+        return stats, still
+
+    def _read_orphans(self, stats: dict[int, Stat], still: set[int], ended: set[int]) -> None:
+        """Whose parent has ended has another one now, without having run."""
+        for pid in [pid for pid in still if stats[pid].ppid in ended]:
+            still.discard(pid)
+            stat = self._stat(pid)
+            if stat is None:
+                del stats[pid]
+            else:
+                stats[pid] = stat
+
+    def _read(self, stat: Stat, application: str, now_s: float) -> _Seen:
+        io = self._io(stat)
+        name = self._admit(application)
+        # Spread over the numbers, so that not all come due in one scan.
+        until_s = now_s + _STILL_SECONDS - stat.pid % (_STILL_SECONDS // 2)
+        return _Seen(
+            stat, _reading(stat, name, io), self._holdings.read(stat, now_s),
+            name != application, until_s,
+        )  # fmt: skip
 
     def _admit(self, name: str) -> str:
         """The name, or the common overflow when the host has too many applications."""
@@ -144,7 +212,7 @@ class Scanner:
     def _stat(self, pid: int) -> Stat | None:
         try:
             return self._proc.stat(pid)
-        except (*_GONE, UnreadableStat):
+        except (*GONE, UnreadableStat):
             return None
 
     def _io(self, stat: Stat) -> Io | None:
@@ -152,93 +220,32 @@ class Scanner:
             return None
         try:
             return self._proc.io(stat.pid)
-        except _GONE:
+        except GONE:
             raise
         except (OSError, ValueError, IndexError):
-            return None
-
-    def _measure(self, stat: Stat, gauges: Gauges, now_s: float) -> None:
-        if stat.kernel:
-            gauges.private_bytes = gauges.descriptors = gauges.kinds = None
-            return
-        if stat.zombie:
-            return
-        details = self._details.get(stat.pid)
-        if details is None or details.start != stat.start:
-            details = self._details[stat.pid] = _Details(stat.start)
-        self._measure_memory(stat, gauges, details, now_s)
-        self._measure_descriptors(stat.pid, gauges, details, now_s)
-
-    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details, now_s: float) -> None:
-        try:
-            pss_bytes = self._proportional.pss_bytes(stat, now_s=now_s)
-        except _GONE:
-            return
-        if pss_bytes is None:
-            self._estimate_memory(stat, gauges, details)
-        elif gauges.private_bytes is not None:
-            gauges.private_bytes += pss_bytes
-
-    def _estimate_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
-        if details.rss_pages != stat.rss_pages:
-            try:
-                details.shared_pages = min(self._proc.shared_pages(stat.pid), stat.rss_pages)
-            except _GONE:
-                return
-            except (OSError, IndexError, ValueError):
-                gauges.private_bytes = None
-                return
-            details.rss_pages = stat.rss_pages
-        if gauges.private_bytes is not None:
-            gauges.private_bytes += (stat.rss_pages - details.shared_pages) * _PAGE_BYTES
-        gauges.shared_bytes = max(gauges.shared_bytes, details.shared_pages * _PAGE_BYTES)
-
-    def _measure_descriptors(
-        self, pid: int, gauges: Gauges, details: _Details, now_s: float
-    ) -> None:
-        try:
-            count = self._proc.descriptor_count(pid)
-            if count != details.descriptors or now_s >= details.classify_at_s:
-                details.kinds = self._kinds(pid)
-                details.descriptors = count
-                details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
-        except _GONE:
-            return
-        except OSError:
-            gauges.descriptors = gauges.kinds = None
-            return
-        if gauges.descriptors is not None:
-            gauges.descriptors += count
-        if details.kinds is None or gauges.kinds is None:
-            gauges.kinds = None
-        else:
-            gauges.kinds = tuple(a + b for a, b in zip(gauges.kinds, details.kinds, strict=True))
-
-    def _kinds(self, pid: int) -> tuple[int, ...] | None:
-        try:
-            return self._proc.descriptor_kinds(pid)
-        except PermissionError:
             return None
 
     def _read_cgroups(self, scan: Scan) -> None:
         """Cgroup counters stand for an application where they hold no other's processes."""
         found: dict[str, Group] = {}
-        members: list[tuple[Reading, str]] = []
+        places: dict[int, str] = {}
         for pid, reading in scan.table.processes.items():
             place = self._discovery.cgroup(pid)
             if place is None:
-                scan.outside.add(reading.application)
                 continue
             group = found.setdefault(place.path, Group())
             group.applications.add(reading.application)
             group.hierarchies &= place.hierarchies
-            members.append((reading, place.path))
+            places[pid] = place.path
         scan.groups = self.tree.read(found)
-        for reading, path in members:
-            if scan.groups.owners.get(path) == reading.application:
-                scan.table.processes[reading.pid] = replace(reading, cgroup=path)
-            else:
+        for pid, reading in scan.table.processes.items():
+            path = places.get(pid)
+            if path is None or scan.groups.owners.get(path) != reading.application:
+                path = None
                 scan.outside.add(reading.application)
+            if reading.cgroup != path:
+                placed = self._seen[pid].reading = replace(reading, cgroup=path)
+                scan.table.processes[pid] = placed
         for application, used in scan.groups.memory_bytes(scan.outside).items():
             if application in scan.gauges:
                 scan.gauges[application].cgroup_bytes = used
