@@ -182,3 +182,9 @@ def test_an_object_that_is_no_program_is_told_apart(tmp_path: Path) -> None:
     broken.write_bytes(b"\x7fELF" + bytes(100))
     with pytest.raises(OpensUnavailable, match="eBPF object"):
         OpenCounter(broken)
+
+
+def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) -> None:
+    made = tmp_path / "opens.bpf.o"
+    subprocess.run(["sh", SOURCE.parent / "bpf" / "build", made, "opens"], check=True)
+    assert made.read_bytes() == (SOURCE / "hostmeter_agent" / "bpf" / "opens.bpf.o").read_bytes()
