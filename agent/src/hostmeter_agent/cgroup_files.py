@@ -40,6 +40,8 @@ class Counters:
     tasks: int | None = None
     tasks_peak: int | None = None
     disk_bytes: tuple[int, int] | None = None
+    version: int = 2
+    """Of the hierarchy that counts its CPU time."""
 
 
 def parse_mounts(text: str) -> Mounts:
@@ -147,7 +149,7 @@ class CgroupFs:
                 cpu_ns = _number(f"{folder}/cpuacct.usage")
                 cpu_us = cpu_ns // 1_000 if cpu_ns is not None else None
             if cpu_us is not None:
-                return Counters(inode, cpu_us)
+                return Counters(inode, cpu_us, version=2 if name == UNIFIED else 1)
         return None
 
     def counters(
@@ -162,7 +164,9 @@ class CgroupFs:
         tasks, tasks_peak = self._tasks(path, unified, hierarchies)
         has_io = unified and "io" in self._unified_controllers
         disk = self._disk(f"{unified}/io.stat") if has_io else None
-        return Counters(cpu.inode, cpu.cpu_us, used, peak, inactive, tasks, tasks_peak, disk)
+        return Counters(
+            cpu.inode, cpu.cpu_us, used, peak, inactive, tasks, tasks_peak, disk, cpu.version
+        )
 
     def _memory(
         self, path: str, unified: str | None, hierarchies: Collection[str]

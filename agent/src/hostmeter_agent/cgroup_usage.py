@@ -61,11 +61,17 @@ class CgroupState:
 
 @dataclass(slots=True)
 class Settled:
-    """The outcome of one step. disk_bytes: by application, (read, written), where all that it
-    has is in cgroups that count it."""
+    """The outcome of one step.
+
+    disk_bytes: by application, (read, written), where all that it has is in cgroups that count it;
+    exact: the applications whose CPU time is all a cgroup's count, and the version of that; cut:
+    those that lack what one of their cgroups counted last.
+    """
 
     state: CgroupState
     disk_bytes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    exact: dict[str, int] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
 
 
 def first_state(groups: Groups) -> CgroupState:
@@ -87,7 +93,10 @@ def settle(usage: Usage, groups: Groups, former: CgroupState, outside: Iterable[
     for path, around in groups.around.items():
         settled.state.held_us[path] = step.book_gone(path, around)
     step.book_labels()
-    settled.disk_bytes = step.disk_bytes(set(outside))
+    elsewhere = {*outside, *step.by_process, *step.cut}
+    settled.disk_bytes = step.disk_bytes(elsewhere)
+    settled.exact = {n: version for n, version in step.exact.items() if n not in elsewhere}
+    settled.cut = step.cut
     return settled
 
 
@@ -115,6 +124,10 @@ class _Step:
     former: CgroupState
     counted: set[str] = field(default_factory=set)
     """Paths whose usage is booked, so that their labels are dropped."""
+    exact: dict[str, int] = field(default_factory=dict)
+    by_process: set[str] = field(default_factory=set)
+    """Applications some of whose CPU time /proc told."""
+    cut: set[str] = field(default_factory=set)
 
     def growth_us(self, path: str) -> int | None:
         """What a cgroup counted since the former state; None where nothing tells since when."""
@@ -144,6 +157,7 @@ class _Step:
         below = (self.growth_us(other) or 0 for other in self.groups.nearest_below(path))
         self.usage.add_cpu(application, max(growth - sum(below), 0))
         self.counted.add(path)
+        self.exact[application] = self.groups.counters[path].version
 
     def book_gone(self, path: str, around: Around) -> int | None:
         """What children counted that have gone: the cgroup's growth less its children's. Returns
@@ -158,14 +172,23 @@ class _Step:
         shown_us = held_us + sum(self.former.booked[child].cpu_us for child in gone)
         rest_us = max(now_us - shown_us, 0)
         if owned:
-            alone = len(gone) == len(owned) == 1
-            self.usage.add_cpu(self.former.owners[owned[0]] if alone else UNATTRIBUTED, rest_us)
-            self.counted.update(owned)
+            self._book_rest(gone, owned, rest_us, self.groups.counters[path].version)
         elif not gone and rest_us > around.spread_us + _SPREAD_US_MIN:
             self._book_unseen(rest_us)
         elif not gone:
             return held_us  # two readings are never of one moment: what is left over stays
         return shown_us + rest_us
+
+    def _book_rest(self, gone: list[str], owned: list[str], rest_us: int, version: int) -> None:
+        """Of one cgroup that has gone, to its application; of several, nobody knows whose it is."""
+        self.counted.update(owned)
+        if len(gone) == len(owned) == 1:
+            application = self.former.owners[owned[0]]
+            self.usage.add_cpu(application, rest_us)
+            self.exact.setdefault(application, version)
+            return
+        self.usage.add_cpu(UNATTRIBUTED, rest_us)
+        self.cut.update(self.former.owners[path] for path in owned)
 
     def _gone_children(self, path: str, around: Around) -> list[str]:
         gone = []
@@ -190,6 +213,7 @@ class _Step:
             if not inside:
                 owner = self.groups.owners.get(path) or self.former.owners.get(path)
                 self.usage.add_cpu(owner or UNATTRIBUTED, cpu_us)
+                self.by_process.add(owner or UNATTRIBUTED)
 
     def disk_bytes(self, outside: set[str]) -> dict[str, tuple[int, int]]:
         totals: dict[str, tuple[int, int]] = {}

@@ -274,4 +274,4 @@ def _mount_bpffs(path: Path) -> bool:
     return done == 0
 
 
-__all__ = ["EbpfRefused", "Flow", "Flows", "HostFlows", "NOWHERE", "pin_directory", "unpin"]
+__all__ = ["NOWHERE", "EbpfRefused", "Flow", "Flows", "HostFlows", "pin_directory", "unpin"]

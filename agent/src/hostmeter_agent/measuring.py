@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hostmeter_agent.accounting import account
+from hostmeter_agent.base_quality import How, base_quality
 from hostmeter_agent.baseline import Baseline
 from hostmeter_agent.cgroup_tree import Groups
 from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, settle
@@ -12,7 +13,7 @@ from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
 from hostmeter_agent.probes import Readings
-from hostmeter_agent.probing import SCAN, Probed, Probing
+from hostmeter_agent.probing import SCAN, Probing
 from hostmeter_agent.readings import Table, Usage
 from hostmeter_agent.samples import Held, Sample, Seen, Source, build, build_gap
 from hostmeter_agent.scan import Scan, Scanner
@@ -48,6 +49,7 @@ class Measuring:
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
     _groups: Groups | None = None
+    _exits_lost: bool = False
     _overflow_said: bool = False
     _profiles: Profiles = field(default_factory=Profiles)
 
@@ -89,10 +91,10 @@ class Measuring:
         former = self.baseline.probes if self.baseline is not None else {}
         probed = self.probing.read(scan, former, elapsed_ms=since.elapsed_ms)
         held = Held(scan.gauges, [reading.gauges for reading in probed.readings])
-        usage, settled = self._account(scan, since)
+        usage, settled, how = self._account(scan, since)
         readings = [self._cgroup_readings(scan, settled), *probed.readings]
         samples, measurements = self._samples(
-            usage, since, replace(probed, readings=readings), held
+            Seen(usage, held, self._held or Held(), readings, how), since, probed.marks
         )
         baseline = Baseline(
             self.boot_id, now.boot_ms, end_ms, scan.table, settled.state, now.suspended_ms,
@@ -103,7 +105,7 @@ class Measuring:
     def commit(self, step: Step) -> None:
         """The step is stored: go on from it."""
         if self._held is not None:
-            self._exits = []
+            self._exits, self._exits_lost = [], False
         self.baseline, self._held, self._groups = step.baseline, step.held, step.groups
         self.probing.stored()
 
@@ -113,6 +115,7 @@ class Measuring:
         exits, lost = self.listener.drain()
         self._exits.extend(exits)
         if lost:
+            self._exits_lost = True
             log.warning("the kernel dropped exit records: CPU time of ended processes is missing")
 
     def _say_overflow(self, scan: Scan) -> None:
@@ -123,16 +126,19 @@ class Measuring:
             )  # fmt: skip
         self._overflow_said = bool(scan.overflowed)
 
-    def _account(self, scan: Scan, since: Stretches) -> tuple[Usage, Settled]:
-        """What processes and cgroups used since the baseline; nothing when there is none."""
+    def _account(self, scan: Scan, since: Stretches) -> tuple[Usage, Settled, dict[str, How]]:
+        """What processes and cgroups used since the baseline, and how well that is known; nothing
+        when there is none."""
         if self.baseline is None or since.measured is None:
-            return Usage(), Settled(first_state(scan.groups))
+            return Usage(), Settled(first_state(scan.groups)), {}
         before, counted = self.baseline.table, self.baseline.cgroups
         if not since.same_boot:
             before, counted = Table(), CgroupState.at_boot()
         exits = None if self._held is None or self.listener is None else self._exits
         usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
-        return usage, settle(usage, scan.groups, counted, scan.outside)
+        settled = settle(usage, scan.groups, counted, scan.outside)
+        recorded = exits is not None and not self._exits_lost
+        return usage, settled, base_quality(scan, usage, settled, before, recorded=recorded)
 
     def _cgroup_readings(self, scan: Scan, settled: Settled) -> Readings:
         """What cgroups say better than processes."""
@@ -146,13 +152,12 @@ class Measuring:
         return Readings(counters=counters, maxima=maxima)
 
     def _samples(
-        self, usage: Usage, since: Stretches, probed: Probed, held: Held
+        self, seen: Seen, since: Stretches, marks: frozenset[str]
     ) -> tuple[list[Sample], dict[str, str]]:
         if self.baseline is None or since.measured is None:
             return [], {}
         source = Source(self.instance, self.config.environment)
-        seen = Seen(usage, held, self._held or Held(), probed.readings, how={})
-        measured = replace(since.measured, marks=since.measured.marks | probed.marks)
+        measured = replace(since.measured, marks=since.measured.marks | marks)
         samples, measurements = build(seen, measured, source, self._profiles)
         if since.down is not None:
             names = dict.fromkeys(r.application for r in self.baseline.table.processes.values())

@@ -1,5 +1,6 @@
 """Probes: what measures beside /proc and the cgroup files, one interface for all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hostmeter_agent.measured import Measured
@@ -52,7 +53,7 @@ class Probe:
 
 
 def merged_how(
-    base: dict[str, Measured], readings: list[Readings], application: str
+    base: Mapping[str, Measured], readings: list[Readings], application: str
 ) -> dict[str, Measured]:
     """How an application's meters were measured: `base`, then probes, of which the later win; but
     none makes unavailable what another could measure."""
