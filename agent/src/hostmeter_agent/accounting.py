@@ -15,6 +15,7 @@ from hostmeter_agent.readings import (
     ANCESTORS_MAX,
     INIT,
     UNATTRIBUTED,
+    Moved,
     ProcessKey,
     Reading,
     Table,
@@ -30,10 +31,10 @@ def account(before: Table, now: Table, *, exits: Sequence[Exit] | None, elapsed_
     """
     usage = Usage()
     _book_survivors(before, now, usage)
-    ended = _Ended(dict(before.processes))
+    ended = _Ended(dict(before.processes), moved=before.moved)
     if exits is not None:
         _book_exits(ended, now, exits, usage)
-    booked = Table(ended.processes, before.departed, before.credit_us)
+    booked = Table(ended.processes, before.departed, before.credit_us, moved=before.moved)
     families = Families.between(booked, now, ended.unseen)
     families.book_cpu(usage, elapsed_us, recorded=exits is not None)
     families.book_io(usage)
@@ -57,17 +58,18 @@ class _Ended:
 
     processes: dict[int, Reading]
     unseen: list[Reading] = field(default_factory=list)
+    moved: Mapping[int, Moved] = field(default_factory=dict)
 
 
 def _book_exits(ended: _Ended, now: Table, exits: Sequence[Exit], usage: Usage) -> None:
     finished: set[ProcessKey] = set()
     unseen: dict[int, Exit] = {}
-    orphans: list[Exit] = []
-    for record in exits:
+    orphans: list[tuple[int, Exit]] = []
+    for number, record in enumerate(exits):
         reading = _reading_of(record, ended, now, finished)
         if reading is None:
             unseen[record.pid] = record
-            orphans.append(record)
+            orphans.append((number, record))
             continue
         finished.add(reading.key)
         usage.add_cpu(reading.pays, max(record.cpu_us - reading.cpu_us, 0))
@@ -77,8 +79,11 @@ def _book_exits(ended: _Ended, now: Table, exits: Sequence[Exit], usage: Usage) 
         else:
             # Whoever was its parent at the end is the one that shows it.
             ended.processes[reading.pid] = replace(reading, cpu_us=total, ppid=record.ppid)
-    for record in orphans:
+    for number, record in orphans:
         parent = _parent_of_unseen(record, unseen, ended, now)
+        moved = ended.moved.get(parent.pid) if parent is not None else None
+        if parent is not None and moved is not None and number < moved.exits:
+            parent = replace(parent, cgroup=None)  # it ended before its parent was moved
         usage.add_cpu(parent.pays if parent is not None else UNATTRIBUTED, record.cpu_us)
         ended.unseen.append(_unseen_reading(record, parent))
 

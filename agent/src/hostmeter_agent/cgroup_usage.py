@@ -33,12 +33,13 @@ class CgroupState:
 
     owners: by path, the application; held_us: by cgroup around others, what it counted beyond its
     present children, of cgroups that had gone, as far as that is booked; None for one that counts
-    processes of its own, and for the root.
+    processes of its own, and for the root; moved: moves into the agent's cgroups that are booked.
     """
 
     booked: dict[str, Booked] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     held_us: dict[str, int | None] = field(default_factory=dict)
+    moved: list[str] = field(default_factory=list)
 
     @classmethod
     def at_boot(cls) -> "CgroupState":
@@ -48,7 +49,9 @@ class CgroupState:
     def encoded(self) -> dict[str, Any]:
         """As JSON holds it."""
         booked = {path: [b.inode, b.cpu_us, b.disk_bytes] for path, b in self.booked.items()}
-        return {"booked": booked, "owners": self.owners, "held_us": self.held_us}
+        return {
+            "booked": booked, "owners": self.owners, "held_us": self.held_us, "moved": self.moved,
+        }  # fmt: skip
 
     @classmethod
     def decoded(cls, content: dict[str, Any]) -> "CgroupState":
@@ -56,7 +59,7 @@ class CgroupState:
             path: Booked(inode, cpu_us, (disk[0], disk[1]) if disk else None)
             for path, (inode, cpu_us, disk) in content["booked"].items()
         }
-        return cls(booked, content["owners"], content["held_us"])
+        return cls(booked, content["owners"], content["held_us"], content["moved"])
 
 
 @dataclass(slots=True)

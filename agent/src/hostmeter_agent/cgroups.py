@@ -51,6 +51,12 @@ def is_ours(path: str) -> bool:
     return path.startswith(OURS + "/")
 
 
+def is_session(path: str) -> bool:
+    """Whether this is the scope of a login session itself."""
+    leaf = path.rpartition("/")[2]
+    return leaf.startswith("session-") and leaf.endswith(".scope")
+
+
 def _telling_path(paths: dict[str, str]) -> str:
     """The path that tells the application, "/" for none.
 

@@ -43,6 +43,7 @@ class Config:
     push_delay_seconds: int = 10
     births_seconds: int = 1
     applications_max: int = 500
+    own_cgroups: bool = False
     cpu_permille_max: int = 10
     memory_megabytes_max: int = 100
     environment: str | None = None
@@ -70,6 +71,12 @@ def _interval(value: Any) -> int:
     if BUCKET_SECONDS % seconds:
         raise _Invalid(f"must divide {BUCKET_SECONDS} seconds")
     return seconds
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Invalid("must be true or false")
+    return value
 
 
 def _text(value: Any) -> str:
@@ -111,6 +118,7 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "push_delay_seconds": _whole(0, 30),
     "births_seconds": _whole(0, 10),
     "applications_max": _whole(10, 5_000),
+    "own_cgroups": _flag,
     "cpu_permille_max": _whole(1, 1_000),
     "memory_megabytes_max": _whole(20, 10_000),
     "environment": _text,

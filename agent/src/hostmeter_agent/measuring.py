@@ -12,6 +12,7 @@ from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, sett
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
+from hostmeter_agent.own_cgroups import Moving
 from hostmeter_agent.probes import Readings
 from hostmeter_agent.probing import SCAN, Probing
 from hostmeter_agent.readings import Table, Usage
@@ -46,6 +47,7 @@ class Measuring:
     baseline: Baseline | None
     listener: ExitListener | None
     probing: Probing
+    moving: Moving | None = None
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
     _groups: Groups | None = None
@@ -64,6 +66,10 @@ class Measuring:
             if former is None or former.start == reading.start:
                 processes[pid] = reading
         self._drain()
+        if self.moving is not None:
+            self.moving.take_in(
+                self.baseline.table, now_s=now.boot_ms / 1_000, exits=len(self._exits)
+            )
         self.probing.watch()
 
     def measure(self, clock: Callable[[], Moment]) -> Step:
@@ -76,6 +82,8 @@ class Measuring:
         now = clock()
         if self._held is None and self.baseline is not None:
             self.scanner.tree.owners.update(self.baseline.cgroups.owners)
+            if self.moving is not None:
+                self.moving.recall(self.baseline.table)
         with self.probing.budget.timed(SCAN):
             scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
             self._drain()
@@ -108,6 +116,11 @@ class Measuring:
             self._exits, self._exits_lost = [], False
         self.baseline, self._held, self._groups = step.baseline, step.held, step.groups
         self.probing.stored()
+        if self.moving is not None:
+            self.moving.stored(step.baseline.cgroups)
+            self.moving.take_in(
+                step.baseline.table, now_s=step.baseline.at_boot_ms / 1_000, exits=len(self._exits)
+            )
 
     def _drain(self) -> None:
         if self.listener is None:
@@ -136,7 +149,11 @@ class Measuring:
             before, counted = Table(), CgroupState.at_boot()
         exits = None if self._held is None or self.listener is None else self._exits
         usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
+        moved: list[str] = []
+        if self.moving is not None:
+            moved = self.moving.book(usage, before, counted.moved)
         settled = settle(usage, scan.groups, counted, scan.outside)
+        settled.state.moved = moved
         recorded = exits is not None and not self._exits_lost
         return usage, settled, base_quality(scan, usage, settled, before, recorded=recorded)
 

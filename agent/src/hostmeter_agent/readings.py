@@ -81,6 +81,16 @@ class Usage:
             )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A process that was moved into a cgroup that counts it: what it showed of its children then,
+    and how many exit records had come. What came later, the cgroup has counted."""
+
+    start: int
+    children_cpu_us: int
+    exits: int
+
+
 @dataclass(slots=True)
 class Table:
     """The processes of the host at one moment, and those whose end no parent has shown yet.
@@ -88,12 +98,14 @@ class Table:
     credit_us: by living process, CPU time that was booked for children of its that have ended and
     that its own children_cpu_us does not hold yet. unread_us: by number, what exit records told of
     processes that are in no table; one that began after the numbers were listed may be in the next.
+    moved: by number, since the table was read.
     """
 
     processes: dict[int, Reading] = field(default_factory=dict)
     departed: dict[ProcessKey, Reading] = field(default_factory=dict)
     credit_us: dict[ProcessKey, int] = field(default_factory=dict)
     unread_us: dict[int, int] = field(default_factory=dict)
+    moved: dict[int, Moved] = field(default_factory=dict)
 
 
 def is_in(reading: Reading, table: Table) -> bool:

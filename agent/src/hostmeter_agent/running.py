@@ -22,6 +22,7 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
 from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.naming import clean
+from hostmeter_agent.own_cgroups import open_moving
 from hostmeter_agent.probes import Probe
 from hostmeter_agent.probing import Probing
 from hostmeter_agent.proc import ProcFs
@@ -77,6 +78,7 @@ def open_measuring(
         baseline=baselines.decode(stored) if stored else None,
         listener=listener,
         probing=open_probing(config),
+        moving=open_moving(proc, scanner.tree.files, scanner) if config.own_cgroups else None,
     )
 
 

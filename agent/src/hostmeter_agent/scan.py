@@ -12,12 +12,12 @@ from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.holdings import GONE, NO_KINDS, Holding, Holdings
 from hostmeter_agent.motion import Motion
 from hostmeter_agent.proc import Io, ProcFs, Stat, UnreadableStat
-from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
+from hostmeter_agent.readings import INIT, NO_IO, Reading, Table, newborn
 
 _STILL_SECONDS: Final = 300
 """A process that does not run is read anew after this time at the latest: its memory may have been
 taken back, and it may have been moved to another cgroup."""
-_TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
+TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -117,6 +117,29 @@ class Scanner:
         """Of a process that the last scan or a look since has seen; else None."""
         name = self._discovery.application(pid)
         return self._admit(name) if name is not None else None
+
+    def adopt(self, owners: dict[str, str]) -> None:
+        """owners: by path, the applications of cgroups that the agent makes, kept up to date."""
+        self._discovery.owners = owners
+
+    def homeless(self) -> list[tuple[Stat, str]]:
+        """The processes that are in no cgroup of their application's, and that application, as
+        the last scan and looks since have seen it; those that count as others are left out."""
+        return [
+            (stat, name)
+            for pid, stat in self._last_stats.items()
+            if pid != INIT and (name := self._discovery.homeless(pid)) is not None
+            if self._admit(name) == name
+        ]
+
+    def moved(self, pid: int, *, now_s: float) -> None:
+        """A process has been moved to another cgroup."""
+        self._discovery.forget(pid)
+        stat = self._last_stats[pid]
+        name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
+        seen = self._seen.get(pid)
+        if seen is not None:
+            seen.reading = replace(seen.reading, application=self._admit(name))
 
     def _placed(self, reading: Reading) -> Reading:
         """With its cgroup, where that is its application's alone as far as is known."""
@@ -257,8 +280,8 @@ def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
         stat.start,
         stat.ppid,
         application,
-        stat.cpu_ticks * _TICK_US,
-        stat.children_cpu_ticks * _TICK_US,
+        stat.cpu_ticks * TICK_US,
+        stat.children_cpu_ticks * TICK_US,
         stat.faults,
         stat.children_faults,
         stat.threads,
