@@ -3,6 +3,7 @@
 _OPERATES = frozenset(
     {
         "metering.host",
+        "metering.agentsettings",
         "metering.application",
         "metering.assignment",
         "tenants.environment",

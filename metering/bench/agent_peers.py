@@ -67,7 +67,7 @@ def _no_service_starts() -> Iterator[None]:
 
 def _apt_get(arguments: list[str]) -> None:
     done = subprocess.run(
-        ["apt-get", *arguments],
+        ["/usr/bin/apt-get", *arguments],
         env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         capture_output=True,
         text=True,

@@ -19,7 +19,8 @@ from hostmeter_agent.own_cgroups import (
     open_moving,
 )
 from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.running import open_measuring, open_scanner, system_clock
+from hostmeter_agent.running import open_measuring, system_clock
+from hostmeter_agent.scan import Scanner
 
 from tests.agent.livecgroups import cgroups, commit, run_in, this_machines, total
 
@@ -107,7 +108,6 @@ def own() -> Iterator[None]:
 def metering(stored: bytes | None = None) -> Measuring:
     config = parse_config(Path("agent.toml"), RULES)
     measuring = open_measuring(config, instance="here", stored=stored, listener=None)
-    assert measuring.moving is not None
     return only_those_of_the_test(measuring)
 
 
@@ -213,8 +213,9 @@ class TestWhereItMayNot:
     def test_without_cgroup2_the_agent_says_so_and_goes_on(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        scanner, proc = open_scanner(Config())
-        assert open_moving(proc, CgroupFs(Mounts(None, None, None)), scanner) is None
+        proc = ProcFs(Path("/proc"))
+        files = CgroupFs(Mounts(None, None, None))
+        assert open_moving(Scanner(proc, files, Config(), os.getpid())) is None
         assert "no own cgroups (no cgroup2 hierarchy is mounted)" in caplog.text
 
     def test_where_the_hierarchy_cannot_be_written_the_agent_says_so_and_goes_on(self) -> None:

@@ -46,6 +46,12 @@ def paths_by_hierarchy(data: bytes) -> dict[str, str]:
     return paths
 
 
+def path_of_process(data: bytes) -> str:
+    """The cgroup that tells a process's application, from /proc/PID/cgroup; "/" for none. Raises
+    ValueError when it is cut short."""
+    return _telling_path(paths_by_hierarchy(data))
+
+
 def is_ours(path: str) -> bool:
     """Whether the agent made this cgroup."""
     return path.startswith(OURS + "/")

@@ -12,7 +12,7 @@ from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, sett
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
-from hostmeter_agent.own_cgroups import Moving
+from hostmeter_agent.own_cgroups import Moving, open_moving
 from hostmeter_agent.probes import Readings
 from hostmeter_agent.probing import SCAN, Probing
 from hostmeter_agent.readings import Table, Usage
@@ -51,6 +51,7 @@ class Measuring:
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
     _groups: Groups | None = None
+    _immovable: bool = False
     _exits_lost: bool = False
     _overflow_said: bool = False
     _profiles: Profiles = field(default_factory=Profiles)
@@ -66,10 +67,7 @@ class Measuring:
             if former is None or former.start == reading.start:
                 processes[pid] = reading
         self._drain()
-        if self.moving is not None:
-            self.moving.take_in(
-                self.baseline.table, now_s=now.boot_ms / 1_000, exits=len(self._exits)
-            )
+        self._move(self.baseline.table, now.boot_ms)
         self.probing.watch()
 
     def measure(self, clock: Callable[[], Moment]) -> Step:
@@ -80,10 +78,9 @@ class Measuring:
         """
         self.probing.begin()
         now = clock()
+        self._open_moving()
         if self._held is None and self.baseline is not None:
             self.scanner.tree.owners.update(self.baseline.cgroups.owners)
-            if self.moving is not None:
-                self.moving.recall(self.baseline.table)
         with self.probing.budget.timed(SCAN):
             scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
             self._drain()
@@ -118,9 +115,20 @@ class Measuring:
         self.probing.stored()
         if self.moving is not None:
             self.moving.stored(step.baseline.cgroups)
-            self.moving.take_in(
-                step.baseline.table, now_s=step.baseline.at_boot_ms / 1_000, exits=len(self._exits)
-            )
+            self._move(step.baseline.table, step.baseline.at_boot_ms)
+
+    def _open_moving(self) -> None:
+        """The configuration may ask for it at any time; it is found out once whether it can be."""
+        if not self.config.own_cgroups or self.moving is not None or self._immovable:
+            return
+        self.moving = open_moving(self.scanner)
+        self._immovable = self.moving is None
+        if self.moving is not None and self.baseline is not None:
+            self.moving.recall(self.baseline.table)
+
+    def _move(self, table: Table, boot_ms: int) -> None:
+        if self.moving is not None and self.config.own_cgroups:
+            self.moving.take_in(table, now_s=boot_ms / 1_000, exits=len(self._exits))
 
     def _drain(self) -> None:
         if self.listener is None:

@@ -298,11 +298,11 @@ class Moving:
         self.own.stored(state.moved, counted_us)
 
 
-def open_moving(proc: ProcFs, files: CgroupFs, scanner: Scanner) -> Moving | None:
+def open_moving(scanner: Scanner) -> Moving | None:
     """Where the agent may make cgroups; else the log says why not, and /proc tells of what has
     none."""
     try:
-        return Moving(OwnCgroups(proc, files), scanner)
+        return Moving(OwnCgroups(scanner.proc, scanner.tree.files), scanner)
     except OwnCgroupsUnavailable as error:
         log.warning("no own cgroups (%s): applications without one go by /proc", error)
         return None
