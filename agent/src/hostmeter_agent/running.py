@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
 from hostmeter_agent.budget import DETAILS, Budget, scrape_budget_us
-from hostmeter_agent.cgroups import CgroupFs, parse_mounts
+from hostmeter_agent.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.control import last_good
 from hostmeter_agent.desired import effective
