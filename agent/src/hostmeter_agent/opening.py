@@ -60,12 +60,13 @@ def open_measuring(
 
 
 def open_probes(config: Config, scanner: Scanner, state: Path) -> list[Probe]:
-    """All of this host, those that the application itself speaks to last, for these win."""
+    """All of this host. Later ones win: the kernel over the intercepting library, and over both
+    what applications themselves say."""
     return [
         open_launches(scanner.application_of),
+        InterceptProbe(scanner.proc),
         open_opens(scanner.application_of),
         NetworkProbe(state, scanner.tree.files.mounts, proxies=config.proxies),
-        InterceptProbe(scanner.proc),
         *open_words(config, state),
     ]
 
