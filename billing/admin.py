@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from billing import admin_plans  # noqa: F401 registers its pages
 from billing.amounts import written_amount
+from billing.billable import billable_periods
 from billing.core.periods import Period, bucket_start
 from billing.models import (
     Invoice,
@@ -29,7 +30,8 @@ from billing.operations import (
     finalize_invoice,
     recompute_draft,
 )
-from billing.queries import billable_periods, changes_since_finalized
+from billing.queries import changes_since_finalized
+from metering.core.quality import written
 from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -144,6 +146,7 @@ class LineInline(ReadOnlyInline):
         "environment_name",
         "label",
         "shown_quantity",
+        "measured_how",
         "shown_amount",
         "explanation",
     )
@@ -157,6 +160,10 @@ class LineInline(ReadOnlyInline):
     @display(description="Quantity")
     def shown_quantity(self, line: InvoiceLine) -> str:
         return f"{line.quantity:,.4f} {line.unit}"
+
+    @display(description="Measured")
+    def measured_how(self, line: InvoiceLine) -> str:
+        return written(line.provenance.measured)
 
     @display(description="Amount")
     def shown_amount(self, line: InvoiceLine) -> str:

@@ -2,11 +2,14 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Deferrable, F, Q
 from django.utils import timezone
 
+from billing.core.provenance import Provenance
+from metering.core.quality import ACCEPTED_BY_DEFAULT, Measured
 from metering.models import Application
 from tenants.models import Customer, TenantOwned
 
@@ -60,6 +63,10 @@ class PlanVersion(TenantOwned):
         return f"{self.plan} v{self.number}"
 
 
+def accepted_by_default() -> list[str]:
+    return sorted(ACCEPTED_BY_DEFAULT)
+
+
 class Price(TenantOwned):
     """What one meter costs in a plan version; billing.core says how it is computed."""
 
@@ -71,6 +78,12 @@ class Price(TenantOwned):
     class Kind(models.TextChoices):
         PER_UNIT = "per_unit", "per unit"
         GRADUATED = "graduated", "graduated"
+
+    class Quality(models.TextChoices):
+        EXACT = "exact", "exact"
+        SAMPLED = "sampled", "sampled"
+        LOWER_BOUND = "lower_bound", "lower bound"
+        ESTIMATED = "estimated", "estimated"
 
     plan_version = models.ForeignKey(
         PlanVersion, on_delete=models.CASCADE, db_constraint=False, related_name="prices"
@@ -102,6 +115,12 @@ class Price(TenantOwned):
         help_text='Graduated only: [{"up_to": "100", "unit_price": "0.05", "flat_fee": "0"}, …, '
         '{"up_to": null, "unit_price": "0.04", "flat_fee": "0"}].',
     )
+    accepted_qualities = ArrayField(
+        models.CharField(max_length=12, choices=Quality.choices),
+        default=accepted_by_default,
+        help_text="Usage measured in another way is shown on the invoice and not billed. Usage of "
+        "agents that do not say how they measured is always billed.",
+    )
 
     class Meta:
         ordering = ["plan_version", "position"]
@@ -117,6 +136,18 @@ class Price(TenantOwned):
                 condition=Q(kind="per_unit", unit_price__isnull=False)
                 | Q(kind="graduated", unit_price__isnull=True),
                 name="price_has_its_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    accepted_qualities__contained_by=[
+                        "exact",
+                        "sampled",
+                        "lower_bound",
+                        "estimated",
+                    ],
+                    accepted_qualities__len__gt=0,
+                ),
+                name="price_accepts_some_quality",
             ),
         ]
 
@@ -236,6 +267,17 @@ class InvoiceLine(TenantOwned):
     unrounded = models.DecimalField(max_digits=80, decimal_places=30)
     amount = models.DecimalField(max_digits=_AMOUNT_DIGITS, decimal_places=_AMOUNT_DECIMALS)
     steps = models.JSONField()
+    refused_quantity = models.DecimalField(
+        max_digits=40,
+        decimal_places=0,
+        default=0,
+        help_text="Not billed: measured in a quality that the price does not accept. In the "
+        "meter's small unit, exact.",
+    )
+    refused_for = models.JSONField(default=list, help_text="Those qualities.")
+    measured = models.JSONField(
+        default=list, help_text="How the usage was measured: [[quality, method], …]."
+    )
 
     class Meta:
         ordering = ["invoice", "position"]
@@ -247,6 +289,15 @@ class InvoiceLine(TenantOwned):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def provenance(self) -> Provenance:
+        """How its usage was measured, and what of it is not billed."""
+        return Provenance(
+            int(self.refused_quantity),
+            tuple(self.refused_for),
+            tuple(Measured(quality, method) for quality, method in self.measured),
+        )
 
 
 class InvoiceNumbering(TenantOwned):

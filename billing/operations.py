@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
+from billing.billable import billable_periods
 from billing.core.currencies import currency_of
 from billing.core.periods import Period, bucket_start
 from billing.core.rating import RatedInvoice, RatedLine
@@ -24,7 +25,6 @@ from billing.models import (
 )
 from billing.prices import price_spec
 from billing.queries import (
-    billable_periods,
     current_period,
     due_periods,
     plan_version_for,
@@ -292,6 +292,9 @@ def _stored_figures(line: RatedLine) -> dict[str, Any]:
         "unrounded": line.unrounded,
         "amount": line.amount,
         "steps": [step.to_json() for step in line.steps],
+        "refused_quantity": line.provenance.refused,
+        "refused_for": list(line.provenance.refused_for),
+        "measured": line.provenance.to_json(),
     }
 
 

@@ -37,6 +37,7 @@ def price_spec(price: Price) -> PriceSpec:
         # The field's default is an int until the row has been read back.
         allowance=Decimal(price.allowance) if price.allowance == 0 else price.allowance,
         label=price.label,
+        accepts=frozenset(price.accepted_qualities),
     )
 
 

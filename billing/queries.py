@@ -6,7 +6,7 @@ Decimals in the plan's currency.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,9 +15,10 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from billing.billable import billable_periods, billable_usage, billable_usage_by_day
 from billing.core.charges import rate_usage
 from billing.core.currencies import Currency
-from billing.core.daily import charge_days, combined
+from billing.core.daily import charge_days
 from billing.core.money import sum_amounts
 from billing.core.periods import (
     Anchoring,
@@ -25,15 +26,11 @@ from billing.core.periods import (
     Period,
     billing_period_containing,
 )
-from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantity
+from billing.core.rating import RatedInvoice, RatedLine
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.prices import price_specs
-from metering.models import Application, Assignment
 from metering.queries import completeness
-from metering.usage import UsagePeriod, usage_by_application, usage_by_day
 from tenants.models import Customer
-
-UsageByDay = Mapping[date, Sequence[UsageQuantity]]
 
 
 class PlanHasNoVersion(Exception):
@@ -202,26 +199,11 @@ def plan_version_for(plan: Plan, period_start: datetime) -> PlanVersion:
     return version
 
 
-def billable_periods(customer: Customer, period: Period) -> list[UsagePeriod]:
-    """Which applications' usage the customer pays for in the period, and from when to when."""
-    overlapping = Q(starts_at__lt=period.end) & (
-        Q(ends_at__isnull=True) | Q(ends_at__gt=period.start)
-    )
-    return [
-        UsagePeriod(
-            assignment.application_id,
-            max(assignment.starts_at, period.start),
-            min(assignment.ends_at or period.end, period.end),
-        )
-        for assignment in Assignment.objects.filter(overlapping, customer=customer)
-    ]
-
-
 def rated_period(customer: Customer, plan_version: PlanVersion, period: Period) -> RatedInvoice:
     """The customer's usage of the period under the version's prices."""
     prices = price_specs(plan_version)
-    used = usage_by_application(billable_periods(customer, period), _meters_of(prices))
-    return rate_usage(prices, _quantities(used, _names_of(used)), plan_version.plan.currency)
+    usage = billable_usage(customer, prices, period)
+    return rate_usage(prices, usage, plan_version.plan.currency)
 
 
 def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice | None:
@@ -237,8 +219,8 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
         return None
     prices = price_specs(basis.plan_version)
     currency = basis.plan_version.plan.currency
-    by_day = _quantities_by_day(customer, basis.period, prices)
-    upcoming = _upcoming(basis, rate_usage(prices, _whole(by_day.values()), currency), as_of)
+    by_day, whole = billable_usage_by_day(customer, prices, basis.period)
+    upcoming = _upcoming(basis, rate_usage(prices, whole, currency), as_of)
     names = {line.application_id: line.application_name for line in upcoming.lines}
     days = tuple(
         DailyCharge(
@@ -279,10 +261,15 @@ def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
         return None
     period = Period(invoice.period_start, invoice.period_end)
     rated = rated_period(invoice.customer, invoice.plan_version, period)
+    # Lines of nothing but usage that is not billed cost nothing, then and now.
     now = {
-        (UUID(line.price_id), UUID(line.application_id), line.raw_quantity) for line in rated.lines
+        (UUID(line.price_id), UUID(line.application_id), line.raw_quantity)
+        for line in rated.lines
+        if line.raw_quantity
     }
-    stored = invoice.lines.values_list("price_id", "application_id", "raw_quantity")
+    stored = invoice.lines.exclude(raw_quantity=0).values_list(
+        "price_id", "application_id", "raw_quantity"
+    )
     billed = {(price, application, int(quantity)) for price, application, quantity in stored}
     changed = {(price, application) for price, application, _ in now ^ billed}
     if not changed:
@@ -340,48 +327,3 @@ def _upcoming(basis: _Basis, rated: RatedInvoice, as_of: datetime) -> UpcomingIn
         complete_to=completeness(as_of, own).complete_to,
         rated=rated,
     )
-
-
-def _meters_of(prices: Iterable[PriceSpec]) -> list[str]:
-    return sorted({price.meter for price in prices})
-
-
-def _names_of(application_ids: Iterable[UUID]) -> dict[UUID, str]:
-    known = Application.objects.filter(pk__in=list(application_ids))
-    return dict(known.values_list("pk", "name"))
-
-
-def _quantities(
-    used: Mapping[UUID, Mapping[str, int]], names: Mapping[UUID, str]
-) -> list[UsageQuantity]:
-    # A meter that stood still all period makes no line: 0 of it costs nothing.
-    return [
-        UsageQuantity(text, names[application_id], meter, quantity)
-        for application_id, by_meter in used.items()
-        for text in (str(application_id),)
-        for meter, quantity in by_meter.items()
-        if quantity
-    ]
-
-
-def _quantities_by_day(
-    customer: Customer, period: Period, prices: Sequence[PriceSpec]
-) -> UsageByDay:
-    periods = billable_periods(customer, period)
-    names = _names_of({usage.application_id for usage in periods})
-    days = usage_by_day(periods, _meters_of(prices), customer.time_zone)
-    return {day: _quantities(used, names) for day, used in days.items()}
-
-
-def _whole(days: Iterable[Sequence[UsageQuantity]]) -> list[UsageQuantity]:
-    """The days' usage as the period's."""
-    names: dict[str, str] = {}
-    whole: dict[tuple[str, str], int] = {}
-    for used in (each for day in days for each in day):
-        key = (used.application_id, used.meter)
-        names[used.application_id] = used.application_name
-        whole[key] = combined(used.meter, whole.get(key, 0), used.quantity)
-    return [
-        UsageQuantity(application_id, names[application_id], meter, quantity)
-        for (application_id, meter), quantity in whole.items()
-    ]

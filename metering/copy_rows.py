@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from struct import Struct, pack
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -45,6 +46,7 @@ _KEY_COLUMNS: Final = (
 _pack_start: Final = Struct(">h i16s i16s").pack
 _pack_ids: Final = Struct(">i16s i16s").pack
 _pack_window: Final = Struct(">iq iq").pack
+_pack_id: Final = Struct(">i16s").pack
 _PACKED_ROLES: Final = {role: pack(">i", len(role)) + role.encode() for role in ROLES}
 _INDEXES: Final = [pack(">ih", 2, index) for index in range(SAMPLES_PER_BATCH_MAX)]
 
@@ -74,14 +76,24 @@ class CopyStream:
 
 
 def copy_stream(
-    batch: Batch, *, tenant_id: UUID, batch_id: UUID, ids: Mapping[InstanceName, InstanceIds]
+    batch: Batch,
+    *,
+    tenant_id: UUID,
+    batch_id: UUID,
+    ids: Mapping[InstanceName, InstanceIds],
+    measurements: Mapping[str, UUID] = MappingProxyType({}),
 ) -> CopyStream:
-    """The batch's samples as rows. Columns that no sample fills are left out."""
+    """The batch's samples as rows. Columns that no sample fills are left out. `measurements` has
+    the stored profile for each key that samples name."""
     quantities = batch.quantities
-    columns = (*_KEY_COLUMNS, *(METERS_BY_NAME[meter].column for meter in quantities.meters))
+    columns = _KEY_COLUMNS + (("measurement_id",) if batch.measured else ())
+    columns += tuple(METERS_BY_NAME[meter].column for meter in quantities.meters)
     columns += ("more",) if quantities.more is not None else ()
     start = _pack_start(len(columns), 16, tenant_id.bytes, 16, batch_id.bytes)
-    rows = zip(*_row_heads(batch, start, ids), *_row_tails(quantities), strict=True)
+    heads = _row_heads(batch, start, ids)
+    if batch.measured:
+        heads = (*heads, _packed_measurements(batch.measured, measurements))
+    rows = zip(*heads, *_row_tails(quantities), strict=True)
     return CopyStream(columns, b"".join((SIGNATURE, *chain.from_iterable(rows), TRAILER)))
 
 
@@ -103,6 +115,16 @@ def _row_heads(
         _INDEXES[: batch.samples],
         [coverages[coverage] for coverage in batch.coverages],
     )
+
+
+def _packed_measurements(
+    measured: list[str | None], measurements: Mapping[str, UUID]
+) -> list[bytes]:
+    packed: dict[str | None, bytes] = {
+        key: _pack_id(16, measurement_id.bytes) for key, measurement_id in measurements.items()
+    }
+    packed[None] = _NULL
+    return [packed[key] for key in measured]
 
 
 def _packed_window(window: Window) -> bytes:

@@ -2,9 +2,10 @@
 in one transaction. The answer goes out after the commit.
 
 Rows are locked in one order everywhere, so that ingests never deadlock: the batch, its epoch,
-applications and instances by name, the host.
+applications and instances by name, profiles by digest, the host.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +17,16 @@ import psycopg
 from django.db import connection
 
 from metering.assignments import assign_new_applications
+from metering.conflicts import delivered_before
 from metering.copy_rows import InstanceIds, copy_stream
 from metering.known_hosts import KnownHost
-from metering.models import Application, Host, HostEpoch, Instance, SampleBatch
+from metering.models import Application, Host, HostEpoch, Instance, Measurement, SampleBatch
 from metering.problems import Problem
 from metering.signatures import Proof
 from metering.sql import statement
 from metering.wire_body import Batch, InstanceName
 from metering.wire_errors import UNKNOWN_ENVIRONMENT, FieldError, OutOfContract
+from metering.wire_measurements import digest_of, stored_body
 from tenants.scope import tenant_scope
 
 # Where samples may be copied into; they are read through metering_sample.
@@ -80,10 +83,11 @@ def store_batch(
             return _receipt_of_stored(delivery)
         _claim_epoch(delivery)
         registered = _register_instances(delivery)
-        _copy_samples(delivery, registered)
+        profiles = _register_measurements(delivery)
+        _copy_samples(delivery, registered, profiles)
         _note_arrival(delivery, registered)
     # Only now is it certain that others see these rows.
-    host.remember(batch.epoch, registered)
+    host.remember(batch.epoch, registered, {each.digest: each.id for each in profiles.values()})
     return Receipt(batch.samples, duplicate=False, sequence=batch.sequence)
 
 
@@ -131,6 +135,7 @@ def _receipt_of_stored(delivery: _Delivery) -> Receipt:
             f"Sequence {batch.sequence} of this epoch was delivered before, with other bytes.",
             kind="sequence-in-use",
             title="Sequence already used",
+            stored=delivered_before(delivery.host, batch),
         )
     return Receipt(stored.samples, duplicate=True, sequence=batch.sequence)
 
@@ -221,12 +226,44 @@ def _instance_ids(
     return {(application_id, name): pk for application_id, name, pk in rows}
 
 
-def _copy_samples(delivery: _Delivery, registered: dict[InstanceName, InstanceIds]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """A stored profile."""
+
+    digest: bytes
+    id: UUID
+
+
+def _register_measurements(delivery: _Delivery) -> dict[str, _Profile]:
+    """The stored profile for each key of the batch; content seen for the first time is stored."""
+    bodies = {key: stored_body(each) for key, each in delivery.batch.measurements.items()}
+    digests = {key: digest_of(body) for key, body in bodies.items()}
+    known = delivery.host.measurements
+    unseen = {digests[key]: body for key, body in bodies.items() if digests[key] not in known}
+    ids = known | _measurement_ids(unseen) if unseen else known
+    return {key: _Profile(digest, ids[digest]) for key, digest in digests.items()}
+
+
+def _measurement_ids(bodies: dict[bytes, bytes]) -> dict[bytes, UUID]:
+    Measurement.objects.bulk_create(
+        [Measurement(digest=digest, body=json.loads(bodies[digest])) for digest in sorted(bodies)],
+        ignore_conflicts=True,
+    )
+    rows = Measurement.objects.filter(digest__in=list(bodies)).values_list("digest", "id")
+    return {bytes(digest): pk for digest, pk in rows}
+
+
+def _copy_samples(
+    delivery: _Delivery,
+    registered: dict[InstanceName, InstanceIds],
+    profiles: dict[str, _Profile],
+) -> None:
     stream = copy_stream(
         delivery.batch,
         tenant_id=delivery.host.tenant_id,
         batch_id=delivery.batch_id,
         ids=registered,
+        measurements={key: profile.id for key, profile in profiles.items()},
     )
     with connection.cursor() as cursor, cursor.copy(stream.statement(_TABLE)) as copy:
         copy.write(stream.data)
@@ -245,6 +282,7 @@ def _note_arrival(delivery: _Delivery, registered: dict[InstanceName, InstanceId
             "buckets": _array(bucket.isoformat() for _, bucket in marks),
             "received_at": delivery.received_at,
             "window_end": max(window.end for window in batch.windows.values()),
+            "clock_skew_ms": delivery.proof.skew_ms(delivery.received_at),
         },
     )
 

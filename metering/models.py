@@ -2,7 +2,9 @@
 
 from datetime import datetime, timedelta
 from typing import ClassVar
+from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -10,6 +12,10 @@ from django.utils import timezone
 from hostmeter_agent.wire import METERS
 
 from tenants.models import Customer, EnrolmentToken, Environment, Tenant, TenantOwned
+
+# An application of this name holds what an agent could attribute to no program: it is shown, and
+# billed to nobody.
+UNATTRIBUTED = "unattributed"
 
 _PRINTABLE = RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")
 
@@ -37,8 +43,18 @@ class Host(TenantOwned):
     last_window_end = models.DateTimeField(
         null=True, editable=False, help_text="Its usage is known up to here."
     )
+    clock_skew_ms = models.IntegerField(
+        null=True,
+        editable=False,
+        help_text="How far its clock was ahead of ours at its last push (behind: negative).",
+    )
     generated = models.BooleanField(
         default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
+    )
+    retired_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Out of service since then: its keys are revoked, and nobody waits for it.",
     )
 
     class Meta:
@@ -72,7 +88,11 @@ class HostEnvironment(TenantOwned):
 
 
 class HostKey(TenantOwned):
-    """An Ed25519 public key with which a host signs. The private one never leaves the host."""
+    """An Ed25519 public key with which a host signs. The private one never leaves the host.
+
+    A key that replaces another is valid at once, and both are until it is first used; from then
+    on the former one has a day left (docs/decisions/0010-key-rotation.md).
+    """
 
     host = models.ForeignKey(
         Host, on_delete=models.CASCADE, db_constraint=False, related_name="keys"
@@ -80,6 +100,13 @@ class HostKey(TenantOwned):
     key_id = models.CharField(max_length=100, editable=False)
     public_key = models.BinaryField(max_length=32, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    replaces = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, editable=False, db_constraint=False
+    )
+    confirmed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a key that replaces another was first used."
+    )
+    expires_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -90,6 +117,13 @@ class HostKey(TenantOwned):
 
     def __str__(self) -> str:
         return self.key_id
+
+    def is_valid(self, as_of: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or as_of < self.expires_at)
+
+    @property
+    def awaits_use(self) -> bool:
+        return self.replaces_id is not None and self.confirmed_at is None
 
 
 class HostEpoch(TenantOwned):
@@ -210,6 +244,28 @@ class SampleBatch(TenantOwned):
         return f"{self.epoch} #{self.sequence}"
 
 
+class Measurement(TenantOwned):
+    """How samples were measured: a profile that many share. Content is kept once a tenant."""
+
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the content.")
+    body = models.JSONField(
+        help_text='{"meters": {meter: [quality, method]}, "gap": cause, "marks": [mark]}.'
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="measurement_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.digest.hex()[:12]
+
+
+def not_stated() -> list[UUID | None]:
+    """The profiles of a rollup whose samples name none."""
+    return [None]
+
+
 class Sample(models.Model):
     """One instance's usage over one window, a column per built-in meter (added below).
 
@@ -227,6 +283,9 @@ class Sample(models.Model):
     window_start = models.DateTimeField()
     window_end = models.DateTimeField()
     coverage_ppm = models.IntegerField(help_text="Measured part of the window, in millionths.")
+    measurement = models.ForeignKey(
+        Measurement, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     more = models.JSONField(null=True)
 
     class Meta:
@@ -246,6 +305,11 @@ class Rollup(models.Model):
     samples = models.IntegerField()
     window_us = models.BigIntegerField(help_text="The samples' windows added up.")
     covered_us = models.BigIntegerField(help_text="The measured part of those windows.")
+    measurements = ArrayField(
+        models.UUIDField(null=True),
+        default=not_stated,
+        help_text="The profiles of its samples; NULL among them for samples without one.",
+    )
     more = models.JSONField(null=True)
 
     class Meta:
@@ -262,6 +326,11 @@ class HourRollup(models.Model):
     application = models.ForeignKey(Application, on_delete=models.PROTECT)
     bucket_start = models.DateTimeField(help_text="The start of the hour.")
     role = models.TextField(choices=Role.choices)
+    measurements = ArrayField(
+        models.UUIDField(null=True),
+        default=not_stated,
+        help_text="Those of its rollups.",
+    )
     more = models.JSONField(null=True)
 
     class Meta:
@@ -290,3 +359,6 @@ for _meter in METERS:
         _rollup.add_to_class(
             _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
         )
+
+# Registered with the app's other models; they refer to hosts by name.
+from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401

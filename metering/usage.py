@@ -4,9 +4,12 @@ scope.
 Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire). Figures
 come from rollups: a period holds the buckets that start in [start, end). A meter that was not
 measured at all in a period is left out of the answer; it is not 0.
+
+Some usage may be left out by how it was measured: rollups (one instance's 5 minutes) that have one
+of the profiles `without`. Hours that have none are still taken whole.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,6 +26,7 @@ from django.db.models import (
     F,
     Func,
     Max,
+    Q,
     QuerySet,
     Sum,
     Value,
@@ -97,18 +101,42 @@ def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySe
     return chosen.filter(_in_any_period(periods))
 
 
+def _in_hours_with(profiles: Collection[UUID]) -> RawSQL:
+    """A condition on rollups: that their hour has one of the profiles."""
+    return RawSQL(statement("in_hour_with"), [list(profiles)], BooleanField())  # noqa: S611  bound
+
+
+def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "QuerySet[Rollup]":
+    """The rollups, in no order, that have one of the profiles; hours that have none are passed
+    over. Neither may be empty."""
+    rows = Rollup.objects.order_by().filter(
+        Q(_in_hours_with(profiles)), measurements__overlap=list(profiles)
+    )
+    return _within(rows, periods)
+
+
 def _rows_of(
-    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None
+    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, without: Collection[UUID]
 ) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
-    """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour."""
+    """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour, or where
+    an hour has one of the profiles `without`."""
+    if not periods:
+        return
     bounds = {bound for period in periods for bound in (period.start, period.end)}
-    if bounds and days_of is not None:
+    if days_of is not None:
         bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
     split = split_hours(bounds)
-    if periods:
-        yield _within(HourRollup.objects.exclude(bucket_start__in=split), periods)
-    if split:
-        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
+    hours, buckets = HourRollup.objects.exclude(bucket_start__in=split), Rollup.objects.all()
+    in_split = Q(bucket_start__in=buckets_in(split))
+    if without:
+        hours = hours.exclude(measurements__overlap=list(without))
+        buckets = buckets.filter(in_split | Q(_in_hours_with(without)))
+        buckets = buckets.exclude(measurements__overlap=list(without))
+    else:
+        buckets = buckets.filter(in_split)
+    yield _within(hours, periods)
+    if split or without:
+        yield _within(buckets, periods)
 
 
 def _grouped(
@@ -116,6 +144,7 @@ def _grouped(
     meters: Sequence[str],
     *keys: str,
     days_of: ZoneInfo | None = None,
+    without: Collection[UUID] = (),
 ) -> Iterator[dict[str, Any]]:
     """Quantities as meter_0, meter_1, ... by the keys, among them `local_day` if `days_of` is
     given. A combination of keys can come more than once."""
@@ -123,7 +152,7 @@ def _grouped(
     expressions = (
         {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
     )
-    for rows in _rows_of(periods, days_of):
+    for rows in _rows_of(periods, days_of, without):
         grouped = rows.order_by().annotate(**expressions).values(*keys)
         yield from grouped.annotate(**aggregates)
 
@@ -138,23 +167,54 @@ def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str
 
 
 def usage_by_application(
-    periods: Sequence[UsagePeriod], meters: Sequence[str]
+    periods: Sequence[UsagePeriod], meters: Sequence[str], *, without: Collection[UUID] = ()
 ) -> dict[UUID, dict[str, int]]:
     """Each application's total over its periods, by meter: the sum, or the maximum of `.max`
     meters, over all instances and roles. Periods of one application must not overlap."""
     totals: dict[UUID, dict[str, int]] = {}
-    for row in _grouped(periods, meters, "application_id"):
+    for row in _grouped(periods, meters, "application_id", without=without):
         _add_to(totals.setdefault(row["application_id"], {}), row, meters)
     return totals
 
 
+def usage_with(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], profiles: Collection[UUID]
+) -> dict[UUID, dict[str, int]]:
+    """As usage_by_application, of nothing but the rollups that have one of the profiles."""
+    if not periods or not profiles:
+        return {}
+    totals: dict[UUID, dict[str, int]] = {}
+    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    for row in rows_with(periods, profiles).values("application_id").annotate(**aggregates):
+        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return totals
+
+
+def quantity_with_by_day(
+    periods: Sequence[UsagePeriod], meter: str, profiles: Collection[UUID], time_zone: str
+) -> dict[date, int]:
+    """As usage_with, of one meter of all applications, by the days of `time_zone`."""
+    if not periods or not profiles:
+        return {}
+    days = rows_with(periods, profiles).annotate(
+        local_day=TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
+    )
+    rows = days.values_list("local_day").annotate(quantity=_combined(meter))
+    return {day: int(quantity) for day, quantity in rows if quantity is not None}
+
+
 def usage_by_day(
-    periods: Sequence[UsagePeriod], meters: Sequence[str], time_zone: str
+    periods: Sequence[UsagePeriod],
+    meters: Sequence[str],
+    time_zone: str,
+    *,
+    without: Collection[UUID] = (),
 ) -> dict[date, dict[UUID, dict[str, int]]]:
     """As usage_by_application, apart for each day of `time_zone` in which a bucket starts."""
     zone = ZoneInfo(time_zone)
     days: dict[date, dict[UUID, dict[str, int]]] = {}
-    for row in _grouped(periods, meters, "application_id", "local_day", days_of=zone):
+    keys = ("application_id", "local_day")
+    for row in _grouped(periods, meters, *keys, days_of=zone, without=without):
         totals = days.setdefault(row["local_day"], {})
         _add_to(totals.setdefault(row["application_id"], {}), row, meters)
     return days
@@ -167,14 +227,18 @@ def usage_series(
     end: datetime,
     step: Literal["hour", "day"],
     time_zone: str,
+    *,
+    without: Collection[UUID] = (),
 ) -> list[UsagePoint]:
     """One meter over [start, end) in hours, or in days of `time_zone`, in order of time. Steps in
     which nothing was measured are left out."""
+    chosen = Rollup.objects.filter(
+        application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
+    )
+    if without:
+        chosen = chosen.exclude(measurements__overlap=list(without))
     rows = (
-        Rollup.objects.filter(
-            application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
-        )
-        .order_by()
+        chosen.order_by()
         .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
         .values("step", "application_id")
         .annotate(quantity=_combined(meter))
@@ -185,3 +249,15 @@ def usage_series(
         for row in rows
         if row["quantity"] is not None
     ]
+
+
+def profiles_behind(periods: Sequence[UsagePeriod]) -> dict[UUID, frozenset[UUID | None]]:
+    """The profiles of each application's rollups in its periods; None among them stands for usage
+    without one."""
+    behind: dict[UUID, frozenset[UUID | None]] = {}
+    for rows in _rows_of(periods, None, ()):
+        named = rows.order_by().annotate(profile=Func(F("measurements"), function="unnest"))
+        for application_id, profile in named.values_list("application_id", "profile").distinct():
+            before = behind.get(application_id, frozenset())
+            behind[application_id] = before | {profile}
+    return behind

@@ -2,7 +2,7 @@
 it does not, so that the answer can list all that is wrong."""
 
 from codecs import getincrementaldecoder
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,6 +28,7 @@ from metering.wire_errors import (
     loosely_decoded,
     malformed,
 )
+from metering.wire_measurements import Measurement, Measurements, named, unavailable_among
 from metering.wire_values import (
     Coverage,
     Instant,
@@ -70,6 +71,7 @@ class _Sample(msgspec.Struct, Generic[_Usage], gc=False):
     coverage: Coverage
     usage: _Usage
     environment: str | None = None
+    measured: str | None = None
 
 
 class _Envelope(msgspec.Struct, Generic[_Usage]):
@@ -78,6 +80,7 @@ class _Envelope(msgspec.Struct, Generic[_Usage]):
     sequence: Sequence
     sent_at: Instant
     samples: list[_Sample[_Usage]]
+    measurements: Measurements = {}
 
 
 # Usage of built-in meters alone, as nearly all is: half the price of a dictionary.
@@ -118,7 +121,9 @@ class Batch:
     """A batch that keeps the contract, but for environments, which only the host's records know.
 
     `sources[i]`, `spans[i]`, `coverages[i]` and `quantities.rows[i]` are sample i's; `windows` has
-    each window that samples name.
+    each window that samples name. `measured[i]` is the key, in `measurements`, of sample i's
+    profile; it is empty where no sample names one, and `measurements` has only those that are
+    named.
     """
 
     epoch: UUID
@@ -130,6 +135,8 @@ class Batch:
     coverages: list[float]
     windows: dict[Span, Window]
     quantities: Quantities
+    measured: list[str | None]
+    measurements: dict[str, Measurement]
 
     @property
     def samples(self) -> int:
@@ -191,6 +198,10 @@ def _checked(
     distinct_sources = frozenset(sources)
     _check_names(distinct_sources)
     spans = [sample.window for sample in samples]
+    quantities = quantities_of([sample.usage for sample in samples])
+    measured = [sample.measured for sample in samples]
+    measurements = named(measured, envelope.measurements)
+    _check_measured(measured, measurements, quantities)
     return Batch(
         epoch=envelope.epoch,
         sequence=envelope.sequence,
@@ -200,7 +211,9 @@ def _checked(
         spans=spans,
         coverages=[sample.coverage for sample in samples],
         windows={span: window_of(*span, as_of=as_of) for span in set(spans)},
-        quantities=quantities_of([sample.usage for sample in samples]),
+        quantities=quantities,
+        measured=measured if measurements else [],
+        measurements=measurements,
     )
 
 
@@ -208,6 +221,25 @@ def _check_names(sources: frozenset[Source]) -> None:
     names = {source[1] for source in sources}.union(source[2] for source in sources)
     if not all(map(is_name, names)):
         raise msgspec.ValidationError("application or instance")
+
+
+def _check_measured(
+    measured: list[str | None], measurements: Mapping[str, Measurement], quantities: Quantities
+) -> None:
+    """No sample has a quantity of what its profile says could not be measured."""
+    for key, measurement in measurements.items():
+        meters = unavailable_among(measurement, quantities.meters)
+        places = [quantities.meters.index(meter) for meter in meters]
+        if quantities.more is None and not places:
+            continue
+        for index, named_by in enumerate(measured):
+            if named_by != key:
+                continue
+            more = quantities.more[index] if quantities.more else {}
+            if unavailable_among(measurement, more) or any(
+                quantities.rows[index][place] is not UNSET for place in places
+            ):
+                raise msgspec.ValidationError("usage of what is unavailable")
 
 
 def _quantities_of_built_in(usages: list[msgspec.Struct]) -> Quantities:

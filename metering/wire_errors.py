@@ -11,9 +11,18 @@ from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
-from hostmeter_agent.wire import METERS_PER_SAMPLE_MAX, SAMPLES_PER_BATCH_MAX, SCHEMA, VALUE_MAX
+from hostmeter_agent.wire import (
+    MARKS_PER_MEASUREMENT_MAX,
+    MEASUREMENTS_PER_BATCH_MAX,
+    METERS_PER_SAMPLE_MAX,
+    QUALITIES,
+    SAMPLES_PER_BATCH_MAX,
+    SCHEMA,
+    VALUE_MAX,
+)
 
 from metering.problems import Problem
+from metering.wire_measurements import Cause, How, Measurement
 from metering.wire_values import (
     Coverage,
     Instant,
@@ -22,6 +31,7 @@ from metering.wire_values import (
     Role,
     Sequence,
     WindowOutOfBounds,
+    is_measurement_key,
     is_meter,
     utc_of,
     window_of,
@@ -30,6 +40,7 @@ from metering.wire_values import (
 ERRORS_MAX: Final = 100
 UNKNOWN_ENVIRONMENT: Final = "is unknown, or not this host's to use"
 _DIGITS_MAX: Final = 20
+_FIELD_LENGTH_MAX: Final = 160
 
 Environments = Callable[[], Collection[str]] | None
 
@@ -115,14 +126,19 @@ def _envelope_errors(
     for name, kind in _ENVELOPE_KINDS.items():
         for reason in reasons(document, name, kind):
             yield FieldError(None, name, reason)
+    for field, reason in _measurement_errors(document):
+        yield FieldError(None, field[:_FIELD_LENGTH_MAX], reason)
     samples = document.get("samples")
     if not isinstance(samples, list):
         yield FieldError(None, "samples", _unless_missing(document, "samples", "array"))
         return
     if not 1 <= len(samples) <= SAMPLES_PER_BATCH_MAX:
         yield FieldError(None, "samples", f"has to hold 1 to {SAMPLES_PER_BATCH_MAX} samples")
+    profiles = document.get("measurements")
     for index, sample in enumerate(samples[:SAMPLES_PER_BATCH_MAX]):
         for field, reason in _sample_errors(sample, as_of, environments):
+            yield FieldError(index, field, reason)
+        for field, reason in _measured_errors(sample, profiles):
             yield FieldError(index, field, reason)
 
 
@@ -214,3 +230,69 @@ def _usage_errors(usage: dict[str, object]) -> Iterator[tuple[str, str]]:
             yield field[:80], "is no meter's name: 1 to 64 of a-z 0-9 . _"
         elif type(value) is not int or not 0 <= value <= VALUE_MAX:
             yield field, "has to be an integer from 0 to 2^63 - 1"
+
+
+def _measurement_errors(document: dict[str, object]) -> Iterator[tuple[str, str]]:
+    profiles = document.get("measurements", {})
+    if not isinstance(profiles, dict):
+        yield "measurements", "has to be a JSON object"
+        return
+    if len(profiles) > MEASUREMENTS_PER_BATCH_MAX:
+        yield "measurements", f"has over {MEASUREMENTS_PER_BATCH_MAX} members"
+    for key, profile in list(profiles.items())[:MEASUREMENTS_PER_BATCH_MAX]:
+        field = f"measurements.{key}"
+        if not is_measurement_key(key):
+            yield field, "is no key: 1 to 16 of a-z 0-9"
+        elif not isinstance(profile, dict):
+            yield field, "has to be a JSON object"
+        else:
+            for member, reason in _profile_errors(profile):
+                yield f"{field}.{member}", reason
+
+
+def _profile_errors(profile: dict[str, object]) -> Iterator[tuple[str, str]]:
+    if _reason(profile.get("gap"), Cause | None):
+        yield "gap", "is no cause: 1 to 64 of a-z 0-9 -"
+    marks = profile.get("marks", [])
+    if not isinstance(marks, list) or len(marks) > MARKS_PER_MEASUREMENT_MAX:
+        yield "marks", f"has to be a JSON array of up to {MARKS_PER_MEASUREMENT_MAX} marks"
+    elif any(_reason(mark, Cause) for mark in marks):
+        yield "marks", "holds what is no mark: 1 to 64 of a-z 0-9 -"
+    meters = profile.get("meters", {})
+    if not isinstance(meters, dict):
+        yield "meters", "has to be a JSON object"
+        return
+    if len(meters) > METERS_PER_SAMPLE_MAX:
+        yield "meters", f"has over {METERS_PER_SAMPLE_MAX} meters"
+    for meter, how in list(meters.items())[: METERS_PER_SAMPLE_MAX + 1]:
+        if not is_meter(meter):
+            yield f"meters.{meter}", "is no meter's name: 1 to 64 of a-z 0-9 . _"
+        elif _reason(how, How):
+            yield f"meters.{meter}", _HOW
+
+
+_HOW: Final = (
+    f"has to be [quality, method]: one of {', '.join(QUALITIES)}, and 1 to 64 of a-z 0-9 . _ / -"
+)
+
+
+def _measured_errors(sample: object, profiles: object) -> Iterator[tuple[str, str]]:
+    """What does not fit between a sample and the profile that it names."""
+    key = sample.get("measured") if isinstance(sample, dict) else None
+    if key is None or not isinstance(sample, dict):
+        return
+    if not isinstance(key, str):
+        yield "measured", "has to be a string or null"
+    elif not isinstance(profiles, dict) or key not in profiles:
+        yield "measured", "is none of the batch's measurements"
+    elif isinstance(usage := sample.get("usage"), dict):
+        for meter in _unavailable_in(usage, profiles[key]):
+            yield f"usage.{meter}", "is unavailable by what the sample is measured with"
+
+
+def _unavailable_in(usage: dict[str, object], profile: object) -> list[str]:
+    try:
+        measurement = msgspec.convert(profile, Measurement)
+    except msgspec.ValidationError:
+        return []  # Named with the profile already.
+    return [meter for meter in usage if measurement.is_unavailable(meter)]

@@ -1,5 +1,7 @@
 """The values that the wire contract is made of, each with its bounds."""
 
+import base64
+import binascii
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from hostmeter_agent.wire import (
+    MEASUREMENT_KEY_PATTERN,
     METER_NAME_PATTERN,
     VALUE_MAX,
     WINDOW_AGE_DAYS_MAX,
@@ -27,6 +30,7 @@ Sequence = Annotated[int, Meta(ge=1, le=SEQUENCE_MAX)]
 
 is_name: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,200}\Z").match
 is_meter: Final = re.compile(METER_NAME_PATTERN.removesuffix("$") + r"\Z").match
+is_measurement_key: Final = re.compile(MEASUREMENT_KEY_PATTERN.removesuffix("$") + r"\Z").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,11 @@ def utc_of(instant: datetime) -> datetime:
 
 def _utc(instant: str) -> datetime:
     return utc_of(msgspec.convert(instant, Instant))
+
+
+def base64_bytes(value: object) -> bytes | None:
+    """What a value says in base64; None where it says nothing."""
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except (binascii.Error, ValueError):
+        return None

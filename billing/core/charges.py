@@ -14,6 +14,9 @@ from billing.core.rating import (
     rate_line,
 )
 
+# Usage of a meter, as far as it was measured in the qualities.
+_Kind = tuple[str, frozenset[str]]
+
 
 class DuplicateUsage(ValueError):
     """One application's quantity of one meter was given twice."""
@@ -28,6 +31,7 @@ def rate_usage(
 ) -> RatedInvoice:
     """Charge a period's usage: one line per price and application that has usage of its meter.
 
+    Usage that the price does not accept is not charged; with nothing else a line comes to 0.
     Lines stand in the order of the prices, then of the applications' names and ids; the order
     of `usage` means nothing. Allowance and tiers of a price are the customer's, once a period:
     each line goes on where the line before left them. Usage without a price costs nothing and
@@ -35,10 +39,11 @@ def rate_usage(
     """
     paid_in = currency_of(currency)
     _require_distinct(prices)
-    usage_by_meter = _usage_by_meter(usage)
+    usage_by_kind = _usage_by_kind(usage)
     lines: list[UnroundedLine] = []
     for price in prices:
-        lines += _lines_of_price(price, usage_by_meter.get(price.meter, ()), paid_in)
+        accepted = usage_by_kind.get((price.meter, price.accepts), ())
+        lines += _lines_of_price(price, accepted, paid_in)
     return rate_invoice(lines, currency)
 
 
@@ -53,18 +58,18 @@ def _lines_of_price(
     return lines
 
 
-def _usage_by_meter(usage: Iterable[UsageQuantity]) -> Mapping[str, Sequence[UsageQuantity]]:
-    by_meter: defaultdict[str, list[UsageQuantity]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
+def _usage_by_kind(usage: Iterable[UsageQuantity]) -> Mapping[_Kind, Sequence[UsageQuantity]]:
+    by_kind: defaultdict[_Kind, list[UsageQuantity]] = defaultdict(list)
+    seen: set[tuple[str, _Kind]] = set()
     for used in usage:
-        key = (used.application_id, used.meter)
-        if key in seen:
+        kind = (used.meter, used.accepts)
+        if (used.application_id, kind) in seen:
             raise DuplicateUsage(f"{used.meter} of application {used.application_id} stands twice")
-        seen.add(key)
-        by_meter[used.meter].append(used)
-    for quantities in by_meter.values():
+        seen.add((used.application_id, kind))
+        by_kind[kind].append(used)
+    for quantities in by_kind.values():
         quantities.sort(key=lambda used: (used.application_name, used.application_id))
-    return by_meter
+    return by_kind
 
 
 def _require_distinct(prices: Sequence[PriceSpec]) -> None:

@@ -61,14 +61,14 @@ class _RunningCharge:
     """The charge for everything added so far, in whole minor units."""
 
     def __init__(self, prices: Sequence[PriceSpec], currency: Currency) -> None:
-        self._curves = [(price.meter, charge_curve_of(price)) for price in prices]
+        self._curves = [((price.meter, price.accepts), charge_curve_of(price)) for price in prices]
         self._currency = currency
         self._names: dict[str, str] = {}
-        self._used: dict[tuple[str, str], int] = {}
+        self._used: dict[tuple[tuple[str, frozenset[str]], str], int] = {}
 
     def add(self, usage: Sequence[UsageQuantity]) -> None:
         for used in usage:
-            key = (used.meter, used.application_id)
+            key = ((used.meter, used.accepts), used.application_id)
             self._names[used.application_id] = used.application_name
             self._used[key] = combined(used.meter, self._used.get(key, 0), used.quantity)
 
@@ -82,10 +82,10 @@ class _RunningCharge:
 
     def _lines(self) -> Iterator[tuple[str, int]]:
         in_order = sorted(self._names, key=lambda each: (self._names[each], each))
-        for meter, curve in self._curves:
+        for kind, curve in self._curves:
             raw = charged = 0
             for application_id in in_order:
-                used = self._used.get((meter, application_id), 0)
+                used = self._used.get((kind, application_id), 0)
                 if used:
                     raw += used
                     before, charged = charged, curve.charge_up_to(raw)

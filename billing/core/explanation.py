@@ -5,17 +5,27 @@ digit and are enough to redo the computation. Both are plain text, so that a sto
 changes with the code that explains it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypedDict
 
 from billing.core.exact import plain, shortened
 from billing.core.pricing import RatedAmount, TierSlice
+from billing.core.provenance import Provenance
 from billing.core.quantity import Unit, in_unit
+from metering.core.quality import MEASURED_QUALITIES, in_words
 
 StepKind = Literal[
-    "measured", "converted", "earlier", "included", "unit_price", "tier", "unrounded", "rounded"
+    "measured",
+    "converted",
+    "refused",
+    "earlier",
+    "included",
+    "unit_price",
+    "tier",
+    "unrounded",
+    "rounded",
 ]
 
 
@@ -84,6 +94,19 @@ def earlier(used_before: int, unit: Unit) -> Step:
     quantity = in_unit(used_before, unit)
     words = f"Other applications before this one on the invoice used {_in_words(quantity, unit)}"
     return step("earlier", words, {"raw": used_before, "quantity": quantity})
+
+
+def refused(provenance: Provenance, accepts: Collection[str], aggregation: str, unit: Unit) -> Step:
+    """What was measured too badly for the price, and is not in the quantity above."""
+    quantity = in_unit(provenance.refused, unit)
+    what = "a largest value of " if aggregation == "maximum" else ""
+    found = " or ".join(map(in_words, provenance.refused_for))
+    taken = " or ".join(in_words(each) for each in MEASURED_QUALITIES if each in accepts)
+    words = (
+        f"Not billed: {what}{_in_words(quantity, unit)}, measured as {found}; "
+        f"this price takes {taken}"
+    )
+    return step("refused", words, {"raw": provenance.refused, "quantity": quantity})
 
 
 def included(allowance: Decimal, amount: RatedAmount, unit: Unit) -> Step:

@@ -17,6 +17,7 @@ from billing.core.pricing import (
     rate_part,
     require_quantity_in_unit,
 )
+from billing.core.provenance import Provenance, require_qualities
 from billing.core.quantity import (
     Aggregation,
     Unit,
@@ -25,6 +26,7 @@ from billing.core.quantity import (
     require_raw_quantity,
     unit_for,
 )
+from metering.core.quality import ACCEPTED_BY_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class PriceSpec:
 
     `unit` names what the model's prices and bounds and the `allowance` per period are stated
     in. Raises UnknownUnit, UnitDoesNotFit or AggregationDoesNotFit if the meter cannot be
-    billed like this, and NumberOutOfBounds for an allowance that no period can have.
+    billed like this, NumberOutOfBounds for an allowance that no period can have, and
+    QualitiesNotUsable. Usage that was measured in another quality than `accepts` is not billed.
     """
 
     id: str
@@ -43,8 +46,10 @@ class PriceSpec:
     model: PriceModel
     allowance: Decimal = ZERO
     label: str = ""
+    accepts: frozenset[str] = ACCEPTED_BY_DEFAULT
 
     def __post_init__(self) -> None:
+        require_qualities(self.accepts)
         unit_for(self.meter, self.unit)
         require_aggregation(self.meter, self.aggregation)
         require_quantity_in_unit(self.allowance, "an allowance")
@@ -52,12 +57,15 @@ class PriceSpec:
 
 @dataclass(frozen=True, slots=True)
 class UsageQuantity:
-    """What one application used of one meter in the period, in the meter's raw unit."""
+    """What one application used of one meter in the period, in the meter's raw unit, as far as it
+    was measured in a quality of `accepts` (or in none that is stated)."""
 
     application_id: str
     application_name: str
     meter: str
     quantity: int
+    accepts: frozenset[str] = ACCEPTED_BY_DEFAULT
+    provenance: Provenance = Provenance()  # noqa: RUF009  frozen
 
     def __post_init__(self) -> None:
         require_raw_quantity(self.quantity)
@@ -80,6 +88,8 @@ class RatingInput:
         require_raw_quantity(self.used_before)
         if self.price.meter != self.usage.meter:
             raise ValueError(f"{self.usage.meter} has no charge under {self.price.meter}")
+        if self.price.accepts != self.usage.accepts:
+            raise ValueError("the usage is not what the price accepts")
 
 
 class LineJson(TypedDict):
@@ -97,6 +107,9 @@ class LineJson(TypedDict):
     amount: str
     currency: str
     steps: list[StepJson]
+    refused_raw_quantity: int
+    refused_for: list[str]
+    measured: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ class UnroundedLine:
     unrounded: Decimal
     currency: Currency
     steps: tuple[Step, ...]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,7 @@ class RatedLine:
     currency: Currency
     steps: tuple[Step, ...]
     amount: Decimal
+    provenance: Provenance = Provenance()  # noqa: RUF009  frozen
 
     def to_json(self) -> LineJson:
         """The line with its explanation as JSON values."""
@@ -151,6 +166,9 @@ class RatedLine:
             "amount": str(self.amount),
             "currency": self.currency.code,
             "steps": [step.to_json() for step in self.steps],
+            "refused_raw_quantity": self.provenance.refused,
+            "refused_for": list(self.provenance.refused_for),
+            "measured": self.provenance.to_json(),
         }
 
 
@@ -187,6 +205,7 @@ def rate_line(line: RatingInput) -> UnroundedLine:
         unrounded=amount.unrounded,
         currency=line.currency,
         steps=_steps(line, unit, amount),
+        provenance=line.usage.provenance,
     )
 
 
@@ -196,6 +215,9 @@ def _steps(line: RatingInput, unit: Unit, amount: RatedAmount) -> tuple[Step, ..
         explanation.measured(price.meter, price.aggregation, raw, unit),
         explanation.converted(raw, unit),
     ]
+    provenance = line.usage.provenance
+    if provenance.refused:
+        steps.append(explanation.refused(provenance, price.accepts, price.aggregation, unit))
     if line.used_before:
         steps.append(explanation.earlier(line.used_before, unit))
     if price.allowance:
@@ -248,4 +270,5 @@ def _rounded_line(
         currency=line.currency,
         steps=(*line.steps, explanation.rounded_line(rounding, line.currency.code)),
         amount=amount,
+        provenance=line.provenance,
     )

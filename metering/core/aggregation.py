@@ -28,6 +28,7 @@ class MeasuredWindow:
     end: datetime
     coverage_ppm: int
     usage: Mapping[str, int]
+    measurement: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,12 +42,14 @@ class RollupKey:
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """`covered_us` of `window_us` microseconds were measured (rounded down). A meter is in `usage`
-    when at least one sample has it: what was not measured is absent, never 0."""
+    when at least one sample has it: what was not measured is absent, never 0. `measurements` are
+    the samples' profiles, None among them for samples that name none."""
 
     samples: int
     window_us: int
     covered_us: int
     usage: Mapping[str, int]
+    measurements: frozenset[UUID | None] = frozenset({None})
 
 
 def aggregates(windows: Iterable[MeasuredWindow]) -> dict[RollupKey, Aggregate]:
@@ -77,6 +80,7 @@ def _aggregate(windows: list[MeasuredWindow]) -> Aggregate:
             )
             for meter in meters
         },
+        measurements=frozenset(window.measurement for window in windows),
     )
 
 

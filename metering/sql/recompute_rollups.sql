@@ -57,7 +57,9 @@ combined AS (
         sum(transactions) AS transactions,
         sum(users_concurrent) AS users_concurrent,
         max(users_concurrent_max) AS users_concurrent_max,
-        jsonb_agg(more) FILTER (WHERE more IS NOT NULL) AS every_more
+        jsonb_agg(more) FILTER (WHERE more IS NOT NULL) AS every_more,
+        -- Made distinct below, where there are few rows: here it would have them all sorted.
+        array_agg(measurement_id) AS every_measurement
     FROM window_of
     JOIN dirty USING (application_id, bucket_start)
     GROUP BY tenant_id, application_id, bucket_start, instance_id, role
@@ -70,7 +72,8 @@ INSERT INTO metering_rollup (
     resources_open_device, resources_open_other, resources_opened, resources_opened_file,
     resources_opened_socket, resources_opened_pipe, resources_opened_device,
     resources_opened_other, launches, file_read, file_written, disk_read, disk_written,
-    network_received, network_sent, transactions, users_concurrent, users_concurrent_max, more
+    network_received, network_sent, transactions, users_concurrent, users_concurrent_max, more,
+    measurements
 )
 SELECT
     tenant_id, application_id, bucket_start, instance_id, role,
@@ -93,7 +96,8 @@ SELECT
                 LATERAL (SELECT entry.number::numeric AS quantity) AS exact
             GROUP BY meter
         ) AS meters
-    ) AS more
+    ) AS more,
+    (SELECT array_agg(DISTINCT id) FROM unnest(every_measurement) AS id) AS measurements
 FROM combined
 ON CONFLICT (tenant_id, application_id, bucket_start, instance_id, role) DO UPDATE SET
     samples = excluded.samples,
@@ -131,4 +135,5 @@ ON CONFLICT (tenant_id, application_id, bucket_start, instance_id, role) DO UPDA
     transactions = excluded.transactions,
     users_concurrent = excluded.users_concurrent,
     users_concurrent_max = excluded.users_concurrent_max,
-    more = excluded.more
+    more = excluded.more,
+    measurements = excluded.measurements

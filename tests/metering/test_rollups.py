@@ -17,7 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from metering.core.aggregation import Aggregate, MeasuredWindow, RollupKey, aggregates
-from metering.models import DirtyBucket, Instance, Rollup, Sample
+from metering.core.hours import hour_of
+from metering.models import DirtyBucket, HourRollup, Instance, Rollup, Sample
 from metering.queries import rollups_of
 from metering.rollups import roll_up
 from metering.tasks import keep_partitions, roll_up_all
@@ -40,6 +41,7 @@ def measured(tenant: Tenant) -> list[MeasuredWindow]:
                 end=row.window_end,
                 coverage_ppm=row.coverage_ppm,
                 usage=usage_of(row),
+                measurement=row.measurement_id,
             )
             for row in Sample.objects.all()
         ]
@@ -54,10 +56,33 @@ def stored(tenant: Tenant) -> dict[RollupKey, Aggregate]:
     with tenant_scope(tenant.pk):
         return {
             RollupKey(row.application_id, row.bucket_start, row.instance_id, row.role): Aggregate(
-                row.samples, row.window_us, row.covered_us, usage_of(row)
+                row.samples,
+                row.window_us,
+                row.covered_us,
+                usage_of(row),
+                frozenset(row.measurements),
             )
             for row in Rollup.objects.all()
         }
+
+
+def hours(tenant: Tenant) -> dict[tuple[UUID, datetime, str], frozenset[UUID | None]]:
+    """The profiles of the stored hours."""
+    with tenant_scope(tenant.pk):
+        return {
+            (row.application_id, row.bucket_start, row.role): frozenset(row.measurements)
+            for row in HourRollup.objects.all()
+        }
+
+
+def hours_of(
+    rollups: dict[RollupKey, Aggregate],
+) -> dict[tuple[UUID, datetime, str], frozenset[UUID | None]]:
+    gathered: dict[tuple[UUID, datetime, str], frozenset[UUID | None]] = {}
+    for key, rollup in rollups.items():
+        hour = (key.application_id, hour_of(key.bucket_start), key.role)
+        gathered[hour] = gathered.get(hour, frozenset()) | rollup.measurements
+    return gathered
 
 
 quantities = st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 1_000))
@@ -77,7 +102,15 @@ def samples(draw: st.DrawFn) -> dict[str, Any]:
         window=[start.isoformat(), end.isoformat()],
         coverage=draw(st.floats(0, 1)),
         usage=draw(st.dictionaries(st.sampled_from(METER_NAMES), quantities, max_size=64)),
+        measured=draw(st.sampled_from([None, "a", "b", "c"])),
     )
+
+
+MEASUREMENTS = {
+    "a": {"meters": {"cpu.time": ["exact", "cgroup/2"]}},
+    "b": {"meters": {"cpu.time": ["estimated", "ticks/1"]}, "marks": ["clock-step"]},
+    "c": {"gap": "agent-stopped"},
+}
 
 
 class TestRollups:
@@ -91,9 +124,11 @@ class TestRollups:
         self, agent: Agent, batches: list[list[dict[str, Any]]]
     ) -> None:
         for each in batches:
-            assert agent.deliver(batch(*each)).status_code == 200
+            document = batch(*each, measurements=MEASUREMENTS)
+            assert agent.deliver(document).status_code == 200
             roll_up(agent.tenant.pk)
         assert stored(agent.tenant) == aggregates(measured(agent.tenant))
+        assert hours(agent.tenant) == hours_of(stored(agent.tenant))
 
     def test_follow_late_usage(self, agent: Agent) -> None:
         agent.deliver(batch(sample(usage={"cpu.time": 5, "memory.used.max": 3})))

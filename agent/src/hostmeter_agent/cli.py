@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, quarantine, running
+from hostmeter_agent import __version__, commands_install, quarantine, rotation, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.tokens import read_token
 from hostmeter_agent.windows import stamp
 
 _DRY_RUN_SECONDS = 2.0
-_TOKEN_BYTES_MAX = 10_000
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,32 +44,20 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show identity, spool and quarantine")
     status.add_argument("--json", action="store_true", help="one JSON object")
     requeue = commands.add_parser("requeue", help="send again what is in quarantine")
+    rotating = commands.add_parser("rotate-key", help="sign with a new key from now on")
+    rotating.add_argument(
+        "--server", metavar="URL", help="where the server is now, if it has moved"
+    )
     once = commands.add_parser("once", help="measure one short window")
     once.add_argument(
         "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
     )
-    for command in (enrolling, run, status, requeue):
+    for command in (enrolling, run, status, requeue, rotating):
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
+    commands_install.add_to(commands)
     return parser
-
-
-class TokenUnreadable(AgentError):
-    """The file that should hold the enrolment token does not."""
-
-
-def _read_token(file: str) -> str:
-    """The token in a file of one line. Raises TokenUnreadable."""
-    try:
-        with sys.stdin if file == "-" else open(file, encoding="utf-8") as opened:
-            token = opened.read(_TOKEN_BYTES_MAX).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise TokenUnreadable(f"{file}: {reason}") from error
-    if not token or len(token.split()) > 1:
-        raise TokenUnreadable(f"{file}: must hold one token and nothing else")
-    return token
 
 
 def _print_status(report: dict[str, object]) -> None:
@@ -93,7 +81,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             identity = enrol(
                 StateDirectory(arguments.state),
                 server_url=arguments.server,
-                token=arguments.token or _read_token(arguments.token_file),
+                token=arguments.token or read_token(arguments.token_file),
                 name=arguments.name,
                 force=arguments.force,
                 now=datetime.now(UTC),
@@ -115,6 +103,11 @@ def _execute(arguments: argparse.Namespace) -> None:
             queued, staying = quarantine.requeue(StateDirectory(arguments.state), now=time.time())
             stay = f"; {staying} of former identities stay" if staying else ""
             print(f"{queued} samples are queued again{stay}")
+        case "rotate-key":
+            key_id = rotation.rotate_now(
+                StateDirectory(arguments.state), server_url=arguments.server, now=time.time()
+            )
+            print(f"signing with key {key_id}; the former one expires in a day")
         case "once":
             print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
 
@@ -126,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     try:
+        if arguments.command in commands_install.NAMES:
+            return commands_install.execute(arguments)
         _execute(arguments)
     except AgentError as error:
         print(f"hostmeter-agent: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Final
 
 from hostmeter_agent.budget import Budget
 from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Probe, Readings
+from hostmeter_agent.probes import Probe, Readings, withdraw
 from hostmeter_agent.scan import Scan
 
 PROBE_SHED: Final = "probe-shed"
@@ -43,6 +43,12 @@ class Probing:
         self._shed = frozenset(self.budget.plan())
         return self._shed
 
+    def note_details(self, details_us: Mapping[str, int]) -> None:
+        """What details of the scan took stands in the scan's time, too: move it to their names."""
+        for name, us in details_us.items():
+            self.budget.note(name, us)
+            self.budget.note(SCAN, -us)
+
     def watch(self) -> None:
         for probe in self.probes:
             if probe.name not in self._shed:
@@ -60,6 +66,7 @@ class Probing:
                 with self.budget.timed(probe.name):
                     readings = probe.read(scan, state, elapsed_ms=elapsed_ms)
                 self._meters[probe.name] = _unavailable(readings)
+            withdraw(probed.readings, probe)
             probed.readings.append(readings)
             probed.states[probe.name] = readings.state
         return probed

@@ -31,6 +31,9 @@ class Stat(NamedTuple):
     threads: int
     start: int
     rss_pages: int
+    thread: bool
+    """Not a process but one of its further threads, which the kernel shows under its number, too,
+    but does not list: at its end it signals nobody (exit_signal)."""
     image: bytes
     """Changes when the process executes another program or moves its argument list."""
 
@@ -62,6 +65,7 @@ def parse_stat(data: bytes) -> Stat:
         int(fields[17]),
         int(fields[19]),
         int(fields[21]),
+        len(fields) > 35 and fields[35] == b"-1",
         image,
     )
 
@@ -93,6 +97,13 @@ class ProcFs:
         self.sized_descriptors = self._descriptors_have_size()
         # Since 4.14.
         self.has_rollup = os.path.exists(f"{root}/self/smaps_rollup")
+
+        # Since 2.6, where the kernel keeps statistics of its scheduler.
+        self.tells_running = self._tells_running()
+
+    def open(self, path: str) -> int:
+        """A descriptor of a file below the root, to be read again and again."""
+        return os.open(f"{self.root}/{path}", os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self, path: str, size: int = _READ_BYTES) -> bytes:
         """Up to `size` bytes of a file below the root; /proc answers in one read."""
@@ -163,13 +174,22 @@ class ProcFs:
     def descriptor_kinds(self, pid: int) -> tuple[int, ...]:
         """The number of open descriptors by RESOURCE_KINDS."""
         counts = [0] * len(RESOURCE_KINDS)
-        directory = f"{self.root}/{pid}/fd"
-        for name in os.listdir(directory)[:_DESCRIPTORS_MAX]:
-            try:
-                counts[kind_of_target(os.readlink(f"{directory}/{name}"))] += 1
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # closed since the listing
+        directory = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(directory)[:_DESCRIPTORS_MAX]:
+                try:
+                    counts[kind_of_target(os.readlink(name, dir_fd=directory))] += 1
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # closed since the listing
+        finally:
+            os.close(directory)
         return tuple(counts)
+
+    def _tells_running(self) -> bool:
+        try:
+            return any(int(word) for word in self.read("self/schedstat").split())
+        except (OSError, ValueError):
+            return False
 
     def _descriptors_have_size(self) -> bool:
         path = f"{self.root}/self/fd"

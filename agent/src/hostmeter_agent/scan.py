@@ -1,21 +1,24 @@
 """One look at every process of the host: counters and gauges by application."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import add
 from typing import Final
 
-from hostmeter_agent.cgroups import CgroupFs, Counters
+from hostmeter_agent.births import Births
+from hostmeter_agent.cgroup_files import CgroupFs
+from hostmeter_agent.cgroup_tree import CgroupTree, Group, Groups
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
-from hostmeter_agent.proc import RESOURCE_KINDS, Io, ProcFs, Stat, UnreadableStat
-from hostmeter_agent.proportional import ProportionalMemory
-from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
+from hostmeter_agent.holdings import GONE, NO_KINDS, Holding, Holdings
+from hostmeter_agent.motion import Motion
+from hostmeter_agent.proc import Io, ProcFs, Stat, UnreadableStat
+from hostmeter_agent.readings import INIT, NO_IO, Reading, Table, newborn
 
-_CLASSIFY_SECONDS: Final = 60
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-_TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
-_NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
-_GONE: Final = (FileNotFoundError, ProcessLookupError)
+_STILL_SECONDS: Final = 300
+"""A process that does not run is read anew after this time at the latest: its memory may have been
+taken back, and it may have been moved to another cgroup."""
+TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -32,8 +35,24 @@ class Gauges:
     private_bytes: int | None = 0
     shared_bytes: int = 0
     descriptors: int | None = 0
-    kinds: tuple[int, ...] | None = _NO_KINDS
+    kinds: tuple[int, ...] | None = NO_KINDS
     cgroup_bytes: int | None = None
+
+    def add(self, holding: Holding) -> None:
+        """One more process."""
+        self.processes += 1
+        self.threads += holding.threads
+        if self.private_bytes is not None:
+            private = holding.private_bytes
+            self.private_bytes = None if private is None else self.private_bytes + private
+        if holding.shared_bytes > self.shared_bytes:
+            self.shared_bytes = holding.shared_bytes
+        if self.descriptors is not None:
+            held = holding.descriptors
+            self.descriptors = None if held is None else self.descriptors + held
+        if self.kinds is not None:
+            kinds = holding.kinds
+            self.kinds = None if kinds is None else tuple(map(add, self.kinds, kinds))
 
     @property
     def memory_bytes(self) -> int | None:
@@ -48,77 +67,186 @@ class Scan:
 
     table: Table = field(default_factory=Table)
     gauges: dict[str, Gauges] = field(default_factory=dict)
-    cgroups: dict[str, Counters] = field(default_factory=dict)
-    """By path: every cgroup that is an application's."""
-    cgroups_of: dict[str, list[str]] = field(default_factory=dict)
-    """By application, where its cgroups hold all of its processes and no others."""
+    groups: Groups = field(default_factory=Groups)
+    outside: set[str] = field(default_factory=set)
+    """Applications of which some process is in no cgroup that is theirs alone."""
     overflowed: int = 0
 
 
 @dataclass(slots=True)
-class _Details:
-    """What is dear to read, kept while cheaper signs say that it has not changed."""
+class _Seen:
+    """What was read of a process, and how long that may stand if it does not run."""
 
-    start: int
-    rss_pages: int = -1
-    shared_pages: int = 0
-    descriptors: int = -1
-    kinds: tuple[int, ...] | None = None
-    classify_at_s: float = 0.0
+    stat: Stat
+    reading: Reading
+    holding: Holding
+    overflowed: bool
+    until_s: float
 
 
 class Scanner:
     """Scans the host again and again, reading no more than has changed."""
 
     def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
-        self._proc = proc
-        self._cgroup_fs = cgroup_fs
+        self.proc = proc
+        self.tree = CgroupTree(cgroup_fs)
+        self._own_pid = own_pid
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
-        self._details: dict[int, _Details] = {}
-        self._proportional = ProportionalMemory(proc)
+        self._holdings = Holdings(proc)
+        self._motion = Motion(proc)
+        self._births = Births(proc)
+        self._young: list[int] = []
+        self._seen: dict[int, _Seen] = {}
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
 
+    def reconfigure(self, config: Config) -> None:
+        """Look at every process anew: which application it belongs to may have changed."""
+        owners = self._discovery.owners
+        self._discovery = Discovery(self.proc, config, self._own_pid)
+        self._discovery.owners = owners
+        self._applications_max = config.applications_max
+        self._admitted = {}
+        self._seen = {}
+
     def births(self, *, now_s: float) -> dict[int, Reading]:
         """Processes that began since the last scan, with their application found out while they
-        live, and nothing yet booked. Cheap: one directory listing, and a look at each new one."""
+        live, and nothing yet booked. Each is looked at twice: many are born as a copy of their
+        parent and become another program at once."""
         new: dict[int, Reading] = {}
-        for pid in self._proc.pids():
-            if pid in self._settled:
-                continue
+        fresh = [pid for pid in self._births.since_last() if pid not in self._settled]
+        young: list[int] = []
+        for pid in dict.fromkeys([*self._young, *fresh]):
             stat = self._stat(pid)
-            if stat is not None:
+            if stat is not None and not stat.thread:
                 self._last_stats[pid] = stat
+                if pid not in self._young:
+                    young.append(pid)
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
                 # Nothing yet, not unreadable: the next difference has to hold its first bytes.
-                new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
+                new[pid] = self._placed(newborn(_reading(stat, self._admit(name), NO_IO)))
+        self._young = young
         return new
 
-    def scan(self, *, now_s: float) -> Scan:
-        """Read everything. now_s: seconds on a clock that never goes back."""
-        stats = {pid: stat for pid in self._proc.pids() if (stat := self._stat(pid)) is not None}
-        applications = self._discovery.look_at(stats, now_s=now_s)
+    def application_of(self, pid: int) -> str | None:
+        """Of a process that the last scan or a look since has seen; else None."""
+        name = self._discovery.application(pid)
+        return self._admit(name) if name is not None else None
+
+    def adopt(self, owners: dict[str, str]) -> None:
+        """owners: by path, the applications of cgroups that the agent makes, kept up to date."""
+        self._discovery.owners = owners
+
+    def homeless(self) -> list[tuple[Stat, str]]:
+        """The processes that are in no cgroup of their application's, and that application, as
+        the last scan and looks since have seen it; those that count as others are left out."""
+        return [
+            (stat, name)
+            for pid, stat in self._last_stats.items()
+            if pid != INIT and (name := self._discovery.homeless(pid)) is not None
+            if self._admit(name) == name
+        ]
+
+    def moved(self, pid: int, *, now_s: float) -> None:
+        """A process has been moved to another cgroup."""
+        self._discovery.forget(pid)
+        stat = self._last_stats[pid]
+        name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
+        seen = self._seen.get(pid)
+        if seen is not None:
+            seen.reading = replace(seen.reading, application=self._admit(name))
+
+    def _placed(self, reading: Reading) -> Reading:
+        """With its cgroup, where that is its application's alone as far as is known."""
+        place = self._discovery.cgroup(reading.pid)
+        if place is None or not self.tree.meet(place.path, reading.application):
+            return reading
+        return replace(reading, cgroup=place.path)
+
+    @property
+    def details_us(self) -> dict[str, int]:
+        """What the dear details of the last scan took, in CPU time."""
+        return {name: ns // 1_000 for name, ns in self._holdings.spent_ns.items()}
+
+    def scan(self, *, now_s: float, left_out: frozenset[str] = frozenset()) -> Scan:
+        """Read everything but the details that are `left_out` (budget.DETAILS). now_s: seconds on
+        a clock that never goes back."""
+        self._holdings.left_out = left_out
+        stats, still = self._stats(now_s)
+        applications = self._discovery.look_at(stats, still, now_s=now_s)
         self._last_stats, self._settled = stats, frozenset(stats)
-        self._proportional.begin(stats)
-        scan = Scan()
+        self._holdings.begin(stats)
+        scan, seen = Scan(), self._seen
+        self._seen = {}
         for pid, stat in stats.items():
-            try:
-                io = self._io(stat)
-            except _GONE:
-                continue  # ended since its stat was read: not one whose bytes may not be read
-            name = self._admit(applications[pid])
-            scan.overflowed += name != applications[pid]
-            scan.table.processes[pid] = _reading(stat, name, io)
-            gauges = scan.gauges.setdefault(name, Gauges())
-            gauges.processes += 1
-            gauges.threads += stat.threads
-            self._measure(stat, gauges, now_s)
-        self._details = {pid: self._details[pid] for pid in stats if pid in self._details}
+            if pid in still:
+                found = seen[pid]
+            else:
+                try:
+                    found = self._read(stat, applications[pid], now_s)
+                except GONE:
+                    continue  # ended since its stat was read: not one whose bytes may not be read
+            self._seen[pid] = found
+            name = found.reading.application
+            scan.overflowed += found.overflowed
+            scan.table.processes[pid] = found.reading
+            gauges = scan.gauges.get(name)
+            if gauges is None:
+                gauges = scan.gauges[name] = Gauges()
+            gauges.add(found.holding)
         self._read_cgroups(scan)
         self._admitted = dict.fromkeys(scan.gauges)
         return scan
+
+    def _stats(self, now_s: float) -> tuple[dict[int, Stat], set[int]]:
+        """(the stat of every process, those that have not run since they were last read)."""
+        stats: dict[int, Stat] = {}
+        still: set[int] = set()
+        orphaned: set[int] = set()
+        self._young = []
+        pids = self._births.everyone()
+        self._motion.keep_only(frozenset(pids))
+        for pid in pids:
+            seen = self._seen.get(pid)
+            if seen is not None and not self._motion.may_have_run(pid) and now_s < seen.until_s:
+                stats[pid] = seen.stat
+                still.add(pid)
+                continue
+            if seen is not None and seen.stat.threads == 1:
+                self._motion.follow(pid)
+            stat = self._stat(pid)
+            if stat is None:
+                continue
+            stats[pid] = stat
+            if stat.threads != 1:
+                self._motion.forget(pid)
+            if stat.zombie:
+                orphaned.add(pid)
+        orphaned.update(pid for pid in self._seen if pid not in stats)
+        self._read_orphans(stats, still, orphaned)
+        return stats, still
+
+    def _read_orphans(self, stats: dict[int, Stat], still: set[int], ended: set[int]) -> None:
+        """Whose parent has ended has another one now, without having run."""
+        for pid in [pid for pid in still if stats[pid].ppid in ended]:
+            still.discard(pid)
+            stat = self._stat(pid)
+            if stat is None:
+                del stats[pid]
+            else:
+                stats[pid] = stat
+
+    def _read(self, stat: Stat, application: str, now_s: float) -> _Seen:
+        io = self._io(stat)
+        name = self._admit(application)
+        # Spread over the numbers, so that not all come due in one scan.
+        until_s = now_s + _STILL_SECONDS - stat.pid % (_STILL_SECONDS // 2)
+        return _Seen(
+            stat, _reading(stat, name, io), self._holdings.read(stat, now_s),
+            name != application, until_s,
+        )  # fmt: skip
 
     def _admit(self, name: str) -> str:
         """The name, or the common overflow when the host has too many applications."""
@@ -131,107 +259,44 @@ class Scanner:
 
     def _stat(self, pid: int) -> Stat | None:
         try:
-            return self._proc.stat(pid)
-        except (*_GONE, UnreadableStat):
+            return self.proc.stat(pid)
+        except (*GONE, UnreadableStat):
             return None
 
     def _io(self, stat: Stat) -> Io | None:
         if stat.kernel:
             return None
         try:
-            return self._proc.io(stat.pid)
-        except _GONE:
+            return self.proc.io(stat.pid)
+        except GONE:
             raise
         except (OSError, ValueError, IndexError):
             return None
 
-    def _measure(self, stat: Stat, gauges: Gauges, now_s: float) -> None:
-        if stat.kernel:
-            gauges.private_bytes = gauges.descriptors = gauges.kinds = None
-            return
-        if stat.zombie:
-            return
-        details = self._details.get(stat.pid)
-        if details is None or details.start != stat.start:
-            details = self._details[stat.pid] = _Details(stat.start)
-        self._measure_memory(stat, gauges, details, now_s)
-        self._measure_descriptors(stat.pid, gauges, details, now_s)
-
-    def _measure_memory(self, stat: Stat, gauges: Gauges, details: _Details, now_s: float) -> None:
-        try:
-            pss_bytes = self._proportional.pss_bytes(stat, now_s=now_s)
-        except _GONE:
-            return
-        if pss_bytes is None:
-            self._estimate_memory(stat, gauges, details)
-        elif gauges.private_bytes is not None:
-            gauges.private_bytes += pss_bytes
-
-    def _estimate_memory(self, stat: Stat, gauges: Gauges, details: _Details) -> None:
-        if details.rss_pages != stat.rss_pages:
-            try:
-                details.shared_pages = min(self._proc.shared_pages(stat.pid), stat.rss_pages)
-            except _GONE:
-                return
-            except (OSError, IndexError, ValueError):
-                gauges.private_bytes = None
-                return
-            details.rss_pages = stat.rss_pages
-        if gauges.private_bytes is not None:
-            gauges.private_bytes += (stat.rss_pages - details.shared_pages) * _PAGE_BYTES
-        gauges.shared_bytes = max(gauges.shared_bytes, details.shared_pages * _PAGE_BYTES)
-
-    def _measure_descriptors(
-        self, pid: int, gauges: Gauges, details: _Details, now_s: float
-    ) -> None:
-        try:
-            count = self._proc.descriptor_count(pid)
-            if count != details.descriptors or now_s >= details.classify_at_s:
-                details.kinds = self._kinds(pid)
-                details.descriptors = count
-                details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
-        except _GONE:
-            return
-        except OSError:
-            gauges.descriptors = gauges.kinds = None
-            return
-        if gauges.descriptors is not None:
-            gauges.descriptors += count
-        if details.kinds is None or gauges.kinds is None:
-            gauges.kinds = None
-        else:
-            gauges.kinds = tuple(a + b for a, b in zip(gauges.kinds, details.kinds, strict=True))
-
-    def _kinds(self, pid: int) -> tuple[int, ...] | None:
-        try:
-            return self._proc.descriptor_kinds(pid)
-        except PermissionError:
-            return None
-
     def _read_cgroups(self, scan: Scan) -> None:
-        """Cgroup counters stand for an application only where both hold the same processes."""
-        cgroups_of: dict[str, set[str | None]] = {}
-        applications_in: dict[str, set[str]] = {}
+        """Cgroup counters stand for an application where they hold no other's processes."""
+        found: dict[str, Group] = {}
+        places: dict[int, str] = {}
         for pid, reading in scan.table.processes.items():
-            cgroup = self._discovery.cgroup(pid)
-            cgroups_of.setdefault(reading.application, set()).add(cgroup)
-            if cgroup is not None:
-                applications_in.setdefault(cgroup, set()).add(reading.application)
-        for path in applications_in:
-            counters = self._cgroup_fs.counters(path)
-            if counters is not None:
-                scan.cgroups[path] = counters
-        for application, paths in cgroups_of.items():
-            if all(path and applications_in[path] == {application} for path in paths):
-                self._use_cgroups(scan, application, [path for path in paths if path])
-
-    def _use_cgroups(self, scan: Scan, application: str, paths: list[str]) -> None:
-        counters = [scan.cgroups.get(path) for path in paths]
-        if all(c is not None and c.cpu_us is not None for c in counters):
-            scan.cgroups_of[application] = paths
-        used = [c.memory_bytes if c is not None else None for c in counters]
-        if all(value is not None for value in used):
-            scan.gauges[application].cgroup_bytes = sum(value or 0 for value in used)
+            place = self._discovery.cgroup(pid)
+            if place is None:
+                continue
+            group = found.setdefault(place.path, Group())
+            group.applications.add(reading.application)
+            group.hierarchies &= place.hierarchies
+            places[pid] = place.path
+        scan.groups = self.tree.read(found)
+        for pid, reading in scan.table.processes.items():
+            path = places.get(pid)
+            if path is None or scan.groups.owners.get(path) != reading.application:
+                path = None
+                scan.outside.add(reading.application)
+            if reading.cgroup != path:
+                placed = self._seen[pid].reading = replace(reading, cgroup=path)
+                scan.table.processes[pid] = placed
+        for application, used in scan.groups.memory_bytes(scan.outside).items():
+            if application in scan.gauges:
+                scan.gauges[application].cgroup_bytes = used
 
 
 def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
@@ -240,8 +305,8 @@ def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
         stat.start,
         stat.ppid,
         application,
-        stat.cpu_ticks * _TICK_US,
-        stat.children_cpu_ticks * _TICK_US,
+        stat.cpu_ticks * TICK_US,
+        stat.children_cpu_ticks * TICK_US,
         stat.faults,
         stat.children_faults,
         stat.threads,

@@ -1,0 +1,37 @@
+"""How a line's usage was measured, and what of it the price left unbilled."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from billing.core.quantity import require_raw_quantity
+from metering.core.quality import MEASURED_QUALITIES, Measured
+
+
+class QualitiesNotUsable(ValueError):
+    """A price accepts no quality, or one that nothing is measured in."""
+
+
+def require_qualities(accepts: Collection[str]) -> None:
+    """Raises QualitiesNotUsable."""
+    if not accepts:
+        raise QualitiesNotUsable("a price accepts at least one quality")
+    unknown = set(accepts).difference(MEASURED_QUALITIES)
+    if unknown:
+        raise QualitiesNotUsable(f"no usage is measured as {min(unknown)[:40]!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """`refused` of the meter's raw unit was measured in one of the qualities `refused_for`, which
+    the price does not accept; it is in no billed quantity. `measured` is how all of it was."""
+
+    refused: int = 0
+    refused_for: tuple[str, ...] = ()
+    measured: tuple[Measured, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_raw_quantity(self.refused)
+
+    def to_json(self) -> list[tuple[str, str]]:
+        """Each quality with its method."""
+        return [(each.quality, each.method) for each in self.measured]
