@@ -82,7 +82,7 @@ def test_every_case_of_the_program_is_run() -> None:
 
 def functions(file: Path, kind: str) -> set[str]:
     """kind: T for those that it has, U for those that it takes from others."""
-    command = ["nm", "-D", file]
+    command = ["nm", "-D", str(file)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [line.split()[-2:] for line in listed.splitlines()]
     return {name.partition("@")[0] for found, name in lines if found == kind}
