@@ -135,7 +135,7 @@ class Follower:
             else:
                 if not self._goes_on_in_copy(former, free, step):
                     self._mark(TRUNCATED, former, free, step)
-                if entry is None or primary:
+                if primary:
                     anew = Followed(former.identity, former.base, primary=primary)
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
