@@ -15,7 +15,7 @@ from hostmeter_agent.budget import (
     scrape_budget_us,
 )
 from hostmeter_agent.config import Config
-from hostmeter_agent.running import open_scanner
+from hostmeter_agent.opening import open_scanner
 from hostmeter_agent.scan import Scan, Scanner
 from hypothesis import given
 from hypothesis import strategies as st

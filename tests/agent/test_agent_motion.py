@@ -12,8 +12,8 @@ import pytest
 from hostmeter_agent.births import Births
 from hostmeter_agent.config import Config
 from hostmeter_agent.motion import Motion
+from hostmeter_agent.opening import open_scanner
 from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.running import open_scanner
 
 BUSY = "import sys\nfor line in sys.stdin: print(sum(range(200000)), flush=True)"
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import socket
 import threading
@@ -11,27 +10,20 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
-from hostmeter_agent.budget import DETAILS, Budget, scrape_budget_us
-from hostmeter_agent.cgroup_files import CgroupFs, parse_mounts
+from hostmeter_agent.budget import scrape_budget_us
 from hostmeter_agent.config import Config
 from hostmeter_agent.control import last_good
 from hostmeter_agent.desired import effective
 from hostmeter_agent.ed25519 import backend
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.exits import ExitListener, ExitsUnavailable
 from hostmeter_agent.footprint import Libraries, return_large_blocks
 from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.life import Mark, runtime_directory
 from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.naming import clean
-from hostmeter_agent.probes import Probe
-from hostmeter_agent.probing import Probing
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.scan import Scanner
+from hostmeter_agent.opening import open_listener, open_measuring
 from hostmeter_agent.spool import (
     Identity,
     Spool,
@@ -62,48 +54,6 @@ def system_clock() -> Moment:
     # The one clock stands still while the machine is suspended, the other does not.
     awake_ms = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
     return Moment(boot_ms, time.time_ns() // 1_000_000, max(boot_ms - awake_ms, 0))
-
-
-def open_listener() -> ExitListener | None:
-    """Exit records, where the kernel gives them to us."""
-    try:
-        return ExitListener()
-    except ExitsUnavailable as error:
-        log.warning("no exit records (%s): ended processes are metered by their parents", error)
-        return None
-
-
-def open_scanner(config: Config, proc_root: Path = Path("/proc")) -> tuple[Scanner, ProcFs]:
-    proc = ProcFs(proc_root)
-    cgroup_fs = CgroupFs(parse_mounts(proc.read("self/mounts", 1 << 20).decode(errors="replace")))
-    return Scanner(proc, cgroup_fs, config, os.getpid()), proc
-
-
-def open_measuring(
-    config: Config, *, instance: str, stored: bytes | None, listener: ExitListener | None
-) -> Measuring:
-    """The measuring of this host, from the stored baseline on."""
-    scanner, proc = open_scanner(config)
-    return Measuring(
-        scanner,
-        config,
-        boot_id=proc.boot_id(),
-        instance=clean(config.instance or instance),
-        baseline=baselines.decode(stored) if stored else None,
-        listener=listener,
-        probing=open_probing(config),
-    )
-
-
-def open_probing(config: Config) -> Probing:
-    """The probes that the configuration asks for, within the agent's own limits."""
-    probes: list[Probe] = []
-    budget = Budget(
-        [*DETAILS, *(probe.name for probe in probes)],
-        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
-        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
-    )
-    return Probing(probes, budget)
 
 
 class Agent:
@@ -235,7 +185,7 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     mark = Mark.of(identity.epoch, runtime_directory())
     stored = mark.newer(spool.baseline())
     measuring = open_measuring(
-        wanted, instance=identity.name, stored=stored, listener=open_listener()
+        wanted, instance=identity.name, stored=stored, listener=open_listener(), state=state.path
     )
     agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(state, identity, config, apply=agent.want, probe_states=agent.probe_states)
