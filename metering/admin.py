@@ -12,12 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from metering import admin_applications  # noqa: F401 registers its pages
-from metering.admin_enrolment import (
-    EnrolmentPages,
-    HostKeys,
-    first_batch_in_words,
-    key_age_in_words,
-)
+from metering.admin_control import ControlPages, HostKeys
+from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
 from metering.models import Host, HostKey, Instance
 from metering.queries import HOST_SILENT_AFTER
@@ -45,7 +41,7 @@ def host_status(host: Host, as_of: datetime) -> str:
         return "retired"
     if host.generated:
         return "generated"
-    if not any(key.revoked_at is None for key in host.keys.all()):
+    if not any(key.is_valid(as_of) for key in host.keys.all()):
         return "no key"
     if host.last_seen_at is None:
         return "waiting"
@@ -61,22 +57,31 @@ class HostInstances(ReadOnlyInline):
 
 
 @admin.register(Host)
-class HostAdmin(EnrolmentPages, RetiringActions, MarkedAdmin):
+class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     empty_hint = (
         "Press Add a host above: it shows one command to run on the host, which then installs "
         "the agent, enrols and begins to deliver."
     )
-    list_display = ("name", "status", "last_seen", "lag", "key_age", "environment")
+    list_display = (
+        "name", "status", "last_seen", "lag", "key_age", "environment", "clock", "agent",
+        "settings",
+    )  # fmt: skip
     list_filter = (ServiceFilter, "environment", "generated")
     list_select_related = ("environment__policy",)
     search_fields = ("name", "environment__name")
     readonly_fields = (
         "status", "last_seen", "lag", "known_to", "enrolled_at", "first_batch", "retired_at",
+        "clock", "agent", "settings", "told_errors", "told_probes", "told_at",
     )  # fmt: skip
     fields = ("name", "environment", *readonly_fields)
     inlines = (HostKeys, HostInstances)
     actions = ("retire", "bring_back", "revoke_keys")
     actions_list = ("enrol",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        is_retired = obj is not None and obj.retired_at is not None
+        return [field for field in fields if is_retired or field != "retired_at"]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Host]":
         return super().get_queryset(request).prefetch_related("keys")

@@ -11,9 +11,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from metering.enrolment_progress import Progress, Stage, enrolment_progress, first_batch_after
-from metering.models import Host, HostKey
+from metering.models import Host
 from tenants.admin import IssueTokenForm, environment_hint
-from tenants.admin_pages import ReadOnlyInline, action, ago, display, form_page, in_words
+from tenants.admin_pages import action, ago, form_page, in_words
 from tenants.models import EnrolmentToken
 from tenants.operations import issued_enrolment_token
 
@@ -149,28 +149,6 @@ def first_batch_in_words(host: Host) -> str:
 
 def key_age_in_words(host: Host) -> str:
     """The age of the newest key that counts, for the list. Uses prefetched keys."""
-    made = [key.created_at for key in host.keys.all() if key.revoked_at is None]
-    return in_words(timezone.now() - max(made)) if made else "-"
-
-
-class HostKeys(ReadOnlyInline):
-    """What a host signs with. Only public parts are known here."""
-
-    model = HostKey
-    fields = ("short_id", "state", "age")
-    readonly_fields = fields
-    verbose_name_plural = "keys"
-    ordering = ("-created_at",)
-
-    @display(description="Key")
-    def short_id(self, key: HostKey) -> str:
-        # Before the dot stands the tenant, in all of them.
-        return key.key_id.rpartition(".")[2]
-
-    @display(description="Status", label={"valid": "success", "revoked": "danger"})
-    def state(self, key: HostKey) -> str:
-        return "valid" if key.revoked_at is None else "revoked"
-
-    @display(description="Age")
-    def age(self, key: HostKey) -> str:
-        return in_words(timezone.now() - key.created_at)
+    now = timezone.now()
+    made = [key.created_at for key in host.keys.all() if key.is_valid(now)]
+    return in_words(now - max(made)) if made else "-"

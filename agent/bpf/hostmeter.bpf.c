@@ -55,6 +55,9 @@ static __always_inline void list(struct __sk_buff *skb, struct connection *conne
 				 struct counters *counters, struct bpf_sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->state == BPF_TCP_LISTEN)
+		return;
 	struct peer peer = {.cgroup = bpf_skb_cgroup_id(skb)};
 	if (sk->family == AF_INET) {
 		/* As an IPv6 socket would show it. */
@@ -98,27 +101,34 @@ static __always_inline struct connection *keep_early(struct segment *segment)
 	return connection;
 }
 
+/* The connection of a packet that belongs to none that is known. */
+static __always_inline struct connection *unknown(struct __sk_buff *skb, struct bpf_sock *sk,
+						  struct segment *segment)
+{
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != TCP || !parse(skb, segment) || !segment->bytes)
+		return 0;
+	if (sk->state == BPF_TCP_LISTEN)
+		return keep_early(segment);
+	return elder(skb, sk, segment);
+}
+
 static __always_inline void follow(struct __sk_buff *skb, struct bpf_sock *sk,
 				   struct counters *counters, int incoming)
 {
 	struct segment segment = {};
-	int listening = 0;
 	struct connection *connection = bpf_sk_storage_get(&connections, sk, 0, 0);
-	if (connection && connection->role != ACCEPTED)
-		return;
-	if (!connection && !incoming)
-		return;
-	if (!parse(skb, &segment))
-		return;
-	if (!connection) {
-		if (!segment.bytes)
+	if (connection) {
+		if (connection->role != ACCEPTED || !parse(skb, &segment))
 			return;
-		listening = sk->state == BPF_TCP_LISTEN;
-		connection = listening ? keep_early(&segment) : elder(skb, sk, &segment);
+	} else {
+		if (!incoming)
+			return;
+		connection = unknown(skb, sk, &segment);
 		if (!connection || connection->role != ACCEPTED)
 			return;
 	}
-	if (!connection->listed && !listening)
+	if (!connection->listed)
 		list(skb, connection, counters, sk);
 	if (segment.bytes && incoming && advance(&connection->in, &segment))
 		request(skb, connection, counters, &segment);
@@ -141,10 +151,7 @@ static __always_inline int see(struct __sk_buff *skb, int incoming)
 		ADD(counters->sent_bytes, skb->len);
 		ADD(counters->sent_packets, 1);
 	}
-	if (!sk)
-		return PASS;
-	sk = bpf_sk_fullsock(sk);
-	if (sk && sk->protocol == TCP)
+	if (sk)
 		follow(skb, sk, counters, incoming);
 	return PASS;
 }

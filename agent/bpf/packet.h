@@ -2,6 +2,8 @@
 /* Where in a packet the payload is, and which of it is new. */
 #pragma once
 #include "state.h"
+#include <linux/ip.h>
+#include <linux/tcp.h>
 #include <bpf/bpf_endian.h>
 
 #define TCP 6
@@ -9,6 +11,7 @@
 #define FLAG_SYN 2
 #define FLAG_RST 4
 #define IPV6_EXTENSIONS_MAX 4
+#define HEADERS_BYTES_MAX 1024
 
 struct segment {
 	__u32 sequence; /* of the payload's first byte */
@@ -39,21 +42,25 @@ static __always_inline __u32 ipv6_header_bytes(struct __sk_buff *skb)
 	return next == TCP ? offset : 0;
 }
 
-/* False where the packet is not TCP. */
+/* False where the packet is not TCP, or its headers are not in its first part. */
 static __always_inline int parse(struct __sk_buff *skb, struct segment *segment)
 {
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data;
+	struct tcphdr *tcp;
 	__u32 offset;
-	__u8 first, header[14];
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+	if ((void *)(ip + 1) > end)
 		return 0;
-	offset = first >> 4 == 4 ? (first & 15) * 4 : ipv6_header_bytes(skb);
-	if (!offset || bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
+	offset = ip->version == 4 ? ip->ihl * 4 : ipv6_header_bytes(skb);
+	if (offset < sizeof(*ip) || offset > HEADERS_BYTES_MAX)
 		return 0;
-	segment->sequence = bpf_ntohl(*(__be32 *)(header + 4));
-	segment->acknowledged = bpf_ntohl(*(__be32 *)(header + 8));
-	segment->start = offset + (header[12] >> 4) * 4;
-	segment->flags = header[13];
-	segment->sequence += segment->flags & FLAG_SYN ? 1 : 0;
+	tcp = data + offset;
+	if ((void *)(tcp + 1) > end)
+		return 0;
+	segment->flags = ((__u8 *)tcp)[13];
+	segment->sequence = bpf_ntohl(tcp->seq) + (segment->flags & FLAG_SYN ? 1 : 0);
+	segment->acknowledged = bpf_ntohl(tcp->ack_seq);
+	segment->start = offset + tcp->doff * 4;
 	segment->bytes = skb->len > segment->start ? skb->len - segment->start : 0;
 	return 1;
 }

@@ -3,7 +3,8 @@
 #pragma once
 #include "packet.h"
 
-#define HEADER_SCAN_MAX 2048
+#define HEADER_SCAN_MAX 256
+#define CHUNK_BYTES 64
 #define RESP_ARGUMENTS_MAX 32
 #define RESP_DIGITS_MAX 9
 
@@ -17,34 +18,53 @@ static __always_inline int is_method(__u32 word)
 	       word == WORD('P', 'A', 'T', 'C');
 }
 
+/* Of a request that has no body, as a rule. */
+static __always_inline int is_bodiless(__u32 word)
+{
+	return word == WORD('G', 'E', 'T', ' ') || word == WORD('H', 'E', 'A', 'D') ||
+	       word == WORD('D', 'E', 'L', 'E') || word == WORD('O', 'P', 'T', 'I');
+}
+
 static __always_inline int method_at(struct __sk_buff *skb, __u32 offset)
 {
 	__u32 word;
 	return !bpf_skb_load_bytes(skb, offset, &word, 4) && is_method(word);
 }
 
-/* The offset in the packet that follows the first blank line; 0 where none is found. */
-static __always_inline __u32 blank_line_end(struct __sk_buff *skb, __u32 offset)
+/* Whether one of eight bytes is a line feed. */
+static __always_inline int has_line_feed(__u64 word)
 {
-	/* The last four bytes, newest lowest. */
-	__u32 window = 0;
-	for (int i = 0; i < HEADER_SCAN_MAX / 8; i++) {
-		__u8 bytes[8];
-		__u32 step = 8;
-		if (bpf_skb_load_bytes(skb, offset, bytes, 8)) {
-			if (bpf_skb_load_bytes(skb, offset, bytes, 1))
-				return 0;
-			step = 1;
+	__u64 difference = word ^ 0x0a0a0a0a0a0a0a0aULL;
+	return ((difference - 0x0101010101010101ULL) & ~difference & 0x8080808080808080ULL) != 0;
+}
+
+/* The offset in the packet that follows the first blank line of `bytes` of text; 0 where none is
+ * found. Only the beginning is looked at: who sends several requests at once sends short ones. */
+static __always_inline __u32 blank_line_end(struct __sk_buff *skb, __u32 offset, __u32 bytes)
+{
+	for (int chunk = 0; chunk < HEADER_SCAN_MAX / CHUNK_BYTES; chunk++) {
+		__u64 words[CHUNK_BYTES / 8] = {};
+		__u64 loaded = bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES;
+		asm volatile("" : "+r"(loaded)); /* what is checked is what is used */
+		if (loaded < 4 || loaded > CHUNK_BYTES ||
+		    bpf_skb_load_bytes(skb, offset, words, loaded))
+			return 0;
+		for (int i = 0; i < CHUNK_BYTES / 8; i++) {
+			__u64 word = words[i];
+			if (!has_line_feed(word))
+				continue;
+			for (int j = 0; j < 8; j++, word >>= 8) {
+				__u16 next;
+				if ((word & 0xff) != '\n')
+					continue;
+				if (bpf_skb_load_bytes(skb, offset + i * 8 + j + 1, &next, 2))
+					return 0;
+				if (next == ('\r' | '\n' << 8))
+					return offset + i * 8 + j + 3;
+			}
 		}
-#pragma unroll
-		for (int j = 0; j < 8; j++) {
-			window = window << 8 | bytes[j];
-			if (window == 0x0d0a0d0a)
-				return offset + j + 1;
-			if (step == 1)
-				break;
-		}
-		offset += step;
+		offset += loaded;
+		bytes -= loaded;
 	}
 	return 0;
 }
@@ -98,7 +118,8 @@ static __always_inline void find_end(struct __sk_buff *skb, struct connection *c
 	connection->ends = connection->http = 0;
 	if (is_method(word)) {
 		connection->http = 1;
-		end = blank_line_end(skb, offset);
+		if (is_bodiless(word))
+			end = blank_line_end(skb, offset, segment->bytes - segment->fresh);
 	} else if ((word & 0xff) == '*') {
 		end = resp_end(skb, offset);
 	} else if (word == WORD('P', 'I', 'N', 'G')) {

@@ -2,6 +2,7 @@
 #include "counting.h"
 
 #include "descriptors.h"
+#include "lending.h"
 #include "next.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static inline struct page *current(void)
  * are its own, and the table is its parent's. */
 static bool owns_table(void)
 {
-    return syscall(SYS_getpid) == own.pid;
+    return !may_be_lent() || syscall(SYS_getpid) == own.pid;
 }
 
 static void start_in_child(void)
@@ -199,9 +200,16 @@ void count_written(int fd, ssize_t transferred)
         add(&page->rows[kind].written, (uint64_t)transferred);
 }
 
+void note_network_uncounted(void)
+{
+    struct page *page = current();
+    if (page != NULL)
+        atomic_fetch_or_explicit(&page->flags, PAGE_FLAG_NETWORK_UNCOUNTED, memory_order_relaxed);
+}
+
 void note_stdio(int fd)
 {
     struct page *page = current();
     if (page != NULL && descriptor_kind(page, fd) == KIND_NETWORK)
-        atomic_fetch_or_explicit(&page->flags, PAGE_FLAG_NETWORK_BY_STDIO, memory_order_relaxed);
+        note_network_uncounted();
 }

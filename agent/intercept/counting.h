@@ -43,4 +43,7 @@ void count_written(int fd, ssize_t transferred);
 /* stdio, which is not seen, reads or writes `fd` from now on. */
 void note_stdio(int fd);
 
+/* From now on network bytes may be missing. */
+void note_network_uncounted(void);
+
 #endif

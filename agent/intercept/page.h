@@ -32,7 +32,8 @@ struct row {
 };
 
 /* Set once, never cleared. */
-#define PAGE_FLAG_NETWORK_BY_STDIO 1u /* network bytes went, or may go, uncounted through stdio */
+/* Network bytes may have gone uncounted: through stdio, or to resolve the name of a host. */
+#define PAGE_FLAG_NETWORK_UNCOUNTED 1u
 
 struct page {
     uint64_t magic;

@@ -18,7 +18,7 @@ ALTER TABLE metering_hostkey ADD CONSTRAINT metering_hostkey_replaces_id_fk
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0002_hour_rollups"),
+        ("metering", "0003_measurements"),
         ("tenants", "0002_admin_log"),
     ]
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metering", "0002_hour_rollups")]
+    dependencies = [("metering", "0004_host_control")]
 
     operations = [
         migrations.AddField(

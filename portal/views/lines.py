@@ -236,6 +236,7 @@ def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime
             for sample, is_billed in shown
         ],
         "has_unbilled": bool(unbilled),
+        "billed_samples": sum(is_billed for _, is_billed in shown),
         "shown": source.combined(
             proof.quantities([sample for sample, billed in shown if billed], source.meter)
         ),

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metering.known_hosts import known_hosts
-from metering.models import Host, HostKey
+from metering.models import Host, HostKey, SampleBatch
 from metering.queries import completeness
 from metering.rates import rates
 from metering.retiring import bring_back_hosts, retire_hosts
@@ -103,9 +103,10 @@ class TestAddingAHost:
         between = operator.get(state).content.decode()
         assert "web-1 Enrolled 0 s ago; waiting for its first batch." in text_of(between)
         assert state_url(between) == state
-        with tenant_scope(tenant.pk):
-            Host.objects.update(enrolled_at=timezone.now() - timedelta(seconds=14))
         assert agent.deliver(batch()).status_code == 200
+        with tenant_scope(tenant.pk):
+            received = SampleBatch.objects.get().received_at
+            Host.objects.update(enrolled_at=received - timedelta(seconds=14))
         after = operator.get(state).content.decode()
         assert "web-1 First batch accepted 14 s after enrolment." in text_of(after)
         assert reverse("admin:metering_host_change", args=[agent.host]) in after
@@ -282,7 +283,8 @@ def test_a_hosts_page_shows_its_keys_age_and_first_batch(tenant: Tenant, operato
     agent = Agent(tenant).enrol()
     assert agent.deliver(batch()).status_code == 200
     with tenant_scope(tenant.pk):
-        Host.objects.update(enrolled_at=timezone.now() - timedelta(seconds=14))
+        received = SampleBatch.objects.get().received_at
+        Host.objects.update(enrolled_at=received - timedelta(seconds=14))
         HostKey.objects.update(created_at=timezone.now() - timedelta(days=40))
     page = operator.get(reverse("admin:metering_host_change", args=[agent.host]))
     shown = text_of(page.content.decode())

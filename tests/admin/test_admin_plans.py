@@ -65,9 +65,13 @@ class TestAPrice:
         self, tenant: Tenant, owner: Client, plan: Plan
     ) -> None:
         page = owner.get(reverse("admin:billing_planversion_add")).content.decode()
-        ticked = set(
-            re.findall(r'name="prices-0-accepted_qualities" value="(\w+)"[^>]*checked', page)
-        )
+        boxes = re.findall(r'<input[^>]*name="prices-0-accepted_qualities"[^>]*>', page)
+        ticked = {
+            box.split('value="')[1].split('"')[0]
+            for box in boxes
+            if re.search(r"\schecked[\s>]", box)
+        }
+        assert len(boxes) == 4
         assert ticked == {"exact", "sampled"}
         assert "A price that accepts no quality would bill nothing." in add_version(
             owner, plan, accepted_qualities=[]

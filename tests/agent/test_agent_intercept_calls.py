@@ -149,3 +149,13 @@ class TestThePage:
         page = run("opens", intercepted=True).pages[0]
         assert page.name == "calls"
         assert page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
+
+    @pytest.mark.parametrize(
+        ("case", "uncounted"),
+        [
+            ("sends", False), ("streams", False), ("numbers_of_hosts", False),
+            ("names_of_hosts", True), ("stream_of_a_connection", True),
+        ],
+    )  # fmt: skip
+    def test_says_when_network_bytes_may_be_missing(self, case: str, uncounted: bool) -> None:
+        assert run(case, intercepted=True).pages[0].network_uncounted == uncounted

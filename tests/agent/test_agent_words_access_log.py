@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,6 @@ class TestLines:
     def test_of_the_combined_format_and_its_relatives_are_read(
         self, tmp_path: Path, line: str, field: str, value: str
     ) -> None:
-        import re
-
         wanted = {field: f"^{re.escape(value)}$"}
         entry = LineReader(rule(tmp_path, where=wanted)).entry(line.encode())
         assert entry is not None

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostmeter_agent.words.following import COPIED, LOST, TRUNCATED, Follower, LogState, decode_log
+from hostmeter_agent.words.following import COPIED, LOST, TRUNCATED, Follower
+from hostmeter_agent.words.log_state import LogState, decode_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -196,9 +197,9 @@ def play(actions: list[str], *, kept: int) -> Outcome:
         before = len(writer.written)
         try:
             for action in actions:
-                writer.end_the_line() if action in (*DESTROYING, "move_away") else None
                 victim = writer.victim(action)
                 if victim is not None and victim.exists():
+                    writer.end_the_line()
                     seen = agent.has_seen(victim) and not (anew and victim == writer.path)
                     lines = [] if seen else victim.read_bytes().splitlines()
                     unseen.update(lines)
@@ -220,12 +221,16 @@ def play(actions: list[str], *, kept: int) -> Outcome:
 
 def leaves_a_trace(actions: list[str]) -> bool:
     """Whether a scan comes before a file that none has seen gets a name that is not its log's."""
-    rotations = moves = 0
+    seen = there = True
     for action in actions:
-        rotations = 0 if action == "scan" else rotations + (action in SHIFTING)
-        moves = 0 if action == "scan" else moves + (action == "move_away")
-        if moves and moves + rotations > 1:
-            return False
+        if action == "scan":
+            seen = there
+        elif action in ("rename", "rename_and_create", "rotate", "move_away"):
+            if action == "move_away" and there and not seen:
+                return False
+            seen, there = False, action != "rename"
+        elif action in ("reopen", "copy", "copy_and_truncate"):
+            there = True
     return True
 
 

@@ -30,21 +30,20 @@ from metering.usage import (
 from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.metering.test_usage import (
-    BUCKETS,
     FIRST,
     METERS,
     applications,
-    chance,
     combined,
-    make_rollups,
-    random_periods,
+    rollup,
     rows_in,
     without_empty,
 )
 
-__all__ = ["applications", "chance"]
+__all__ = ["applications"]
 
 BUCKET = timedelta(minutes=5)
+# Two days, so that an hour has several rollups.
+BUCKETS = 2 * 288
 BODIES = [
     {"meters": {"cpu.time": ["exact", "cgroup/2"], "memory.used": ["sampled", "proc/1"]}},
     {"meters": {"cpu.time": ["estimated", "ticks/1"], "memory.used": ["lower_bound", "a/1"]}},
@@ -61,6 +60,20 @@ ACCEPTS = [
 ]
 
 
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(4)  # noqa: S311
+
+
+def random_periods(chance: random.Random, applications: list[Application]) -> list[UsagePeriod]:
+    """One of each application, not on the hour."""
+    periods = []
+    for application in applications:
+        start, end = sorted(chance.sample(range(BUCKETS + 1), 2))
+        periods.append(UsagePeriod(application.pk, FIRST + start * BUCKET, FIRST + end * BUCKET))
+    return periods
+
+
 def store_profiles(bodies: Iterable[dict[str, object]] = BODIES) -> dict[UUID, dict[str, object]]:
     made = [
         Measurement(digest=sha256(str(number).encode()).digest(), body=body)
@@ -70,11 +83,14 @@ def store_profiles(bodies: Iterable[dict[str, object]] = BODIES) -> dict[UUID, d
 
 
 def rows_with_profiles(chance: random.Random, ids: list[UUID]) -> list[Rollup]:
-    """Rollups, half of them of one profile, most others of none."""
-    rows = make_rollups(chance)
+    """Rollups, of one profile, of several or of none."""
+    rows = [
+        rollup(chance, instance, number)
+        for instance in Instance.objects.select_related("application", "tenant")
+        for number in chance.sample(range(BUCKETS), 60)
+    ]
     for row in rows:
         row.measurements = chance.choice([[None], [chance.choice(ids)], [None, *ids[:2]], ids[3:5]])
-    Rollup.objects.all().delete()
     return Rollup.objects.bulk_create(rows)
 
 
@@ -109,8 +125,10 @@ class TestAcceptedUsage:
             without = refused.get(Wanted(meter, accepts), frozenset())
             good = [row for row in rows if not is_refused(row, meter, accepts, bodies)]
             bad = [row for row in rows if is_refused(row, meter, accepts, bodies)]
-            for _ in range(4):
-                periods = random_periods(chance, applications)
+            for periods in (
+                [UsagePeriod(each.pk, FIRST, FIRST + BUCKETS * BUCKET) for each in applications],
+                random_periods(chance, applications),
+            ):
                 expected = combined(rows_in(good, periods), lambda row: row.application_id)
                 assert of(meter, usage_by_application(periods, [meter], without=without)) == of(
                     meter, expected
@@ -269,5 +287,5 @@ class TestGaps:
     def test_are_none_without_a_word_of_one(
         self, chance: random.Random, applications: list[Application]
     ) -> None:
-        make_rollups(chance)
+        rows_with_profiles(chance, list(store_profiles([{}] * 5)))
         assert gaps_in([UsagePeriod(applications[0].pk, FIRST, FIRST + BUCKETS * BUCKET)]) == []

@@ -41,6 +41,7 @@ class Groups:
     """The cgroups of one host at one moment, by path.
 
     owners: the one application whose processes are in the cgroup, or were when it last had any;
+    inhabited: those in which the scan found processes;
     around: every cgroup above one that has an owner, the root too, which counts in whole ticks
     and so is never plain.
     """
@@ -48,6 +49,7 @@ class Groups:
     counters: dict[str, Counters] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     around: dict[str, Around] = field(default_factory=dict)
+    inhabited: frozenset[str] = frozenset()
 
     def memory_bytes(self, outside: Collection[str]) -> dict[str, int]:
         """Memory in use by application, where all of it is in cgroups that count it.
@@ -115,7 +117,7 @@ class CgroupTree:
         for path, group in found.items():
             if len(group.applications) == 1:
                 owners[path] = next(iter(group.applications))
-        groups = Groups()
+        groups = Groups(inhabited=frozenset(found))
         above = _ancestors([*owners, *found])
         first = {path: self.files.cpu(path) for path in above if path != ROOT}
         for path in [*owners, *found]:

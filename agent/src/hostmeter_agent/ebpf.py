@@ -18,7 +18,8 @@ _SYSCALL_OF: Final = {"x86_64": 321, "aarch64": 280}
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE = 0, 1, 2, 3
 _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 5, 6, 7
-_OBJ_INFO, _RAW_TRACEPOINT_OPEN, _BTF_LOAD, _MAP_LOOKUP_BATCH = 15, 17, 18, 24
+_PROG_BY_ID, _OBJ_INFO, _RAW_TRACEPOINT_OPEN = 13, 15, 17
+_BTF_LOAD, _MAP_LOOKUP_BATCH = 18, 24
 _LINK_CREATE, _LINK_UPDATE = 28, 29
 
 _SK_STORAGE: Final = 24
@@ -116,7 +117,7 @@ class Map:
         )
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and value; what changes meanwhile may or may not be seen. Raises EbpfRefused."""
+        """Every key and value; changes meanwhile may or may not be seen. Raises EbpfRefused."""
         keys = ctypes.create_string_buffer(self.key_bytes * _ENTRIES_PER_CALL)
         values = ctypes.create_string_buffer(self.slot_bytes * _ENTRIES_PER_CALL)
         # The place in the table is four bytes or a key, whichever is longer.
@@ -277,6 +278,25 @@ def attach_tracepoint(name: str, program: int) -> int:
 def replace(section: str, link: int, program: int) -> None:
     """Put another program in a link's place; no packet passes between them."""
     _call(f"replacing {section}", _LINK_UPDATE, _attribute("IIII", link, program, 0, 0))
+
+
+def run_statistics(link: int) -> tuple[int, int]:
+    """(runs, nanoseconds) of a link's program since the kernel keeps such statistics: only while
+    kernel.bpf_stats_enabled is set. Raises EbpfRefused."""
+    program = _call("asking for a program", _PROG_BY_ID, _attribute("I", _told(link, "prog_id")))
+    try:
+        return _told(program, "run_cnt"), _told(program, "run_time_ns")
+    finally:
+        os.close(program)
+
+
+def _told(descriptor: int, name: str) -> int:
+    """What the kernel tells of a descriptor in /proc; 0 where it says nothing of it."""
+    for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value)
+    return 0
 
 
 def pin(descriptor: int, path: Path) -> None:

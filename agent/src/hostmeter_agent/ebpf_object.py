@@ -128,7 +128,9 @@ def _maps(
     data: bytes, sections: list[_Section], symbols: list[_Symbol], index: int
 ) -> list[MapDefinition]:
     return [
-        MapDefinition(symbol.name, *_MAP.unpack_from(_contents(data, sections[index]), symbol.value))
+        MapDefinition(
+            symbol.name, *_MAP.unpack_from(_contents(data, sections[index]), symbol.value)
+        )
         for symbol in symbols
         if symbol.section == index and symbol.name
     ]

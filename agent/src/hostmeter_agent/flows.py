@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from hostmeter_agent import ebpf
-from hostmeter_agent.ebpf import EbpfRefused, Map
-from hostmeter_agent.ebpf_object import ObjectFile, parse_object
+from hostmeter_agent.ebpf import Map
+from hostmeter_agent.ebpf_object import MapDefinition, ObjectFile, parse_object
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
@@ -131,28 +131,20 @@ class HostFlows:
         data = shipped_object() if data is None else data
         self._pins = Pins(pins, hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS])
         self._open: list[int] = []
+        self._links: dict[str, int] = {}
         self._retired: list[Map] = []
         with ExitStack() as stack:
             stack.callback(self.close)
             object_file = parse_object(data)
-            self.continued = self._open_maps(object_file)
+            self._open_maps(object_file)
             self._open_links(object_file, cgroup_root)
             self._retire()
             stack.pop_all()
 
-    def _open_maps(self, object_file: ObjectFile) -> bool:
-        """True where the counts are those of an earlier agent."""
+    def _open_maps(self, object_file: ObjectFile) -> None:
         self._maps: dict[str, Map] = {}
-        continued = False
         for definition in object_file.maps:
-            map_ = self._own_map(definition.name)
-            continued |= map_ is not None and definition.name == _COUNTED
-            for _, descriptor in () if map_ else self._pins.former(definition.name):
-                found = self._hold(descriptor)
-                continued |= definition.name == _COUNTED
-                if map_ is None and found.fits(definition):
-                    map_ = found
-                    self._pins.keep(definition.name, map_.descriptor)
+            map_ = self._own_map(definition.name) or self._former_map(definition)
             if map_ is None:
                 map_ = ebpf.create_map(definition)
                 self._open.append(map_.descriptor)
@@ -160,7 +152,15 @@ class HostFlows:
                     map_.update(_CGROUP.pack(NOWHERE), bytes(map_.slot_bytes))
                 self._pins.keep(definition.name, map_.descriptor)
             self._maps[definition.name] = map_
-        return continued
+
+    def _former_map(self, definition: MapDefinition) -> Map | None:
+        """Another version's map, where this one's programs can use it."""
+        for _, descriptor in self._pins.former(definition.name):
+            map_ = self._hold(descriptor)
+            if map_.fits(definition):
+                self._pins.keep(definition.name, map_.descriptor)
+                return map_
+        return None
 
     def _own_map(self, name: str) -> Map | None:
         descriptor = self._pins.own(name)
@@ -172,21 +172,23 @@ class HostFlows:
 
     def _open_links(self, object_file: ObjectFile, cgroup_root: Path) -> None:
         """A link that is pinned beside this object's maps runs this object's program."""
-        links = {p.section: self._pins.own(_link_name(p.section)) for p in object_file.programs}
-        self._open += [link for link in links.values() if link is not None]
-        if None not in links.values():
+        for program in object_file.programs:
+            link = self._pins.own(_link_name(program.section))
+            if link is not None:
+                self._open.append(link)
+                self._links[program.section] = link
+        if len(self._links) == len(object_file.programs):
             return
         programs = ebpf.load_programs(object_file, self._maps)
         cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for section, program in programs.items():
-                if links[section] is None:
-                    self._link(section, program, cgroup)
+            for section in programs.keys() - self._links.keys():
+                self._links[section] = self._link(section, programs[section], cgroup)
         finally:
             for descriptor in (cgroup, *programs.values()):
                 os.close(descriptor)
 
-    def _link(self, section: str, program: int, cgroup: int) -> None:
+    def _link(self, section: str, program: int, cgroup: int) -> int:
         link = None
         for _, former in self._pins.former(_link_name(section)):
             self._open.append(former)
@@ -196,6 +198,12 @@ class HostFlows:
             link = ebpf.attach(section, program, cgroup)
             self._open.append(link)
         self._pins.keep(_link_name(section), link)
+        return link
+
+    def costs(self) -> dict[str, tuple[int, int]]:
+        """By section, the runs of its program and the nanoseconds they took; see
+        ebpf.run_statistics."""
+        return {section: ebpf.run_statistics(link) for section, link in self._links.items()}
 
     def _retire(self) -> None:
         spared = set()
@@ -272,6 +280,3 @@ def _mount_bpffs(path: Path) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     done: int = libc.mount(b"bpf", os.fsencode(path), b"bpf", 0, b"mode=0700")
     return done == 0
-
-
-__all__ = ["NOWHERE", "EbpfRefused", "Flow", "Flows", "HostFlows", "pin_directory", "unpin"]

@@ -34,18 +34,22 @@ class Booked:
     """What has been booked so far.
 
     pages: by the page's name, its process's application and its counters; partial: applications
-    of which the last scan saw processes without a page; stdio: those of which network bytes may
-    have gone uncounted through stdio.
+    of which the last scan saw processes without a page; uncounted: those of which network
+    bytes may have gone uncounted.
     """
 
     pages: dict[str, tuple[str, Values]] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
-    stdio: set[str] = field(default_factory=set)
+    uncounted: set[str] = field(default_factory=set)
 
     def encoded(self) -> dict[str, object]:
         """JSON-able; decoded() makes it anew."""
         pages = {name: [application, *values] for name, (application, values) in self.pages.items()}
-        return {"pages": pages, "partial": sorted(self.partial), "stdio": sorted(self.stdio)}
+        return {
+            "pages": pages,
+            "partial": sorted(self.partial),
+            "uncounted": sorted(self.uncounted),
+        }
 
 
 def decoded(former: object) -> Booked:
@@ -54,8 +58,8 @@ def decoded(former: object) -> Booked:
         name: (str(row[0]), cast(Values, tuple(row[1:])))
         for name, row in cast(dict[str, list[object]], stored["pages"]).items()
     }
-    partial, stdio = cast(list[str], stored["partial"]), cast(list[str], stored["stdio"])
-    return Booked(pages, set(partial), set(stdio))
+    partial, uncounted = cast(list[str], stored["partial"]), cast(list[str], stored["uncounted"])
+    return Booked(pages, set(partial), set(uncounted))
 
 
 @dataclass(slots=True)
@@ -88,8 +92,8 @@ class Booking:
         network = page.rows["network"]
         values = (*page.opened, network.read, network.written)
         self.now.pages[name] = (application, values)
-        if page.network_by_stdio:
-            self.now.stdio.add(application)
+        if page.network_uncounted:
+            self.now.uncounted.add(application)
         if self.before is not None:
             known = self.known(name)
             self._add(application, values, known[1] if known is not None else (0,) * len(values))
@@ -113,10 +117,13 @@ class Booking:
             if reading.application in applications and not (complete and reading.key in covered):
                 self.now.partial.add(reading.application)
         former = self.before or Booked()
-        partial, stdio = self.now.partial | former.partial, self.now.stdio | former.stdio
+        partial, uncounted = (
+            self.now.partial | former.partial,
+            self.now.uncounted | former.uncounted,
+        )
         for application in applications:
             opened = _LOWER_BOUND if application in partial else _EXACT
-            network = _LOWER_BOUND if application in stdio else opened
+            network = _LOWER_BOUND if application in uncounted else opened
             self.readings.measured[application] = {
                 **dict.fromkeys((_TOTAL, *_OPENED), opened),
                 **dict.fromkeys(_NETWORK, network),

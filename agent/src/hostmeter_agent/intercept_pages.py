@@ -24,7 +24,7 @@ _ROWS_AT: Final = 128
 _ROWS: Final = (*RESOURCE_KINDS, "network")
 _CGROUP_AT: Final = 1024
 _CGROUP_BYTES_MAX: Final = 1024
-_NETWORK_BY_STDIO: Final = 1
+_NETWORK_UNCOUNTED: Final = 1
 
 
 class Row(NamedTuple):
@@ -51,7 +51,7 @@ class Page(NamedTuple):
     pid_namespace: int
     name: str
     cgroup: bytes
-    network_by_stdio: bool
+    network_uncounted: bool
     rows: dict[str, Row]
 
     @property
@@ -83,8 +83,8 @@ def parse(data: bytes, *, owner: int) -> Page:
     }
     cgroup = data[_CGROUP_AT : _CGROUP_AT + min(cgroup_bytes, _CGROUP_BYTES_MAX)]
     comm = name.split(b"\0", 1)[0].decode(errors="replace")
-    by_stdio = bool(flags & _NETWORK_BY_STDIO)
-    return Page(pid, start, parent, owner, namespace, comm, cgroup, by_stdio, rows)
+    uncounted = bool(flags & _NETWORK_UNCOUNTED)
+    return Page(pid, start, parent, owner, namespace, comm, cgroup, uncounted, rows)
 
 
 def names(directory: str) -> tuple[list[str], bool]:

@@ -4,7 +4,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void streams(void)
@@ -63,10 +66,51 @@ static void directories(void)
     SAY(closedir(directory));
 }
 
+/* These must not resolve anything, and not make what is counted of the network a lower bound. */
+static void numbers_of_hosts(void)
+{
+    struct addrinfo *found, hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    char host[64];
+    SAY(getaddrinfo("127.0.0.1", "80", &hints, &found));
+    freeaddrinfo(found);
+    SAY(getaddrinfo(NULL, "80", &hints, &found));
+    freeaddrinfo(found);
+    SAY(getaddrinfo("::1", NULL, NULL, &found));
+    freeaddrinfo(found);
+    SAY(getnameinfo((struct sockaddr *)&address, sizeof address, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST));
+    SAY(gethostbyname("127.0.0.1") != NULL);
+}
+
+static void names_of_hosts(void)
+{
+    struct hostent host, *result;
+    char buffer[1024];
+    int error;
+    SAY(gethostbyname("localhost") != NULL);
+    SAY(gethostbyname2("localhost", AF_INET) != NULL);
+    SAY(gethostbyname_r("localhost", &host, buffer, sizeof buffer, &result, &error));
+    SAY(gethostbyname2_r("localhost", AF_INET, &host, buffer, 1, &result, &error));
+    SAY(gethostbyaddr("\177\0\0\1", 4, AF_INET) != NULL);
+    SAY(gethostbyaddr_r("\177\0\0\1", 4, AF_INET, &host, buffer, 1, &result, &error));
+}
+
+static void stream_of_a_connection(void)
+{
+    FILE *stream = fdopen((int)SAY(socket(AF_INET, SOCK_STREAM, 0)), "r+");
+    SAY(fclose(stream));
+}
+
 const struct test_case stream_cases[] = {
     {"streams", streams, {.file = {.opened = 5, .closed = 5}}},
     {"streams_of_descriptors", streams_of_descriptors, {.file = {.opened = 1, .closed = 1}}},
     {"commands", commands, {.pipe = {.opened = 1, .closed = 1, .written = 6}}}, /* the shell's */
     {"directories", directories, {.file = {.opened = 2, .closed = 2}}},
+    {"numbers_of_hosts", numbers_of_hosts, {}},
+    {"names_of_hosts", names_of_hosts, {}},
+    {"stream_of_a_connection",
+     stream_of_a_connection,
+     {.network = {.opened = 1, .closed = 1}}},
     {0},
 };

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured
+from hostmeter_agent.measured import Measured, Quality
 from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.words import following, principals
 from hostmeter_agent.words.config import AccessLog
-from hostmeter_agent.words.following import Follower, LogState, LogStep
+from hostmeter_agent.words.following import Follower, LogStep
 from hostmeter_agent.words.log_format import LineReader
+from hostmeter_agent.words.log_state import LogState, decode_log
 from hostmeter_agent.words.methods import claims_of, method
 from hostmeter_agent.words.principals import Arrivals, Presence, Present
 
@@ -132,7 +133,7 @@ class AccessLogProbe(Probe):
             name = one.rule.application
             if name not in present:
                 present[name] = self._present(kept.get(name), name, now_s)
-            known = following.decode_log(logs[one.key]) if one.key in logs else None
+            known = decode_log(logs[one.key]) if one.key in logs else None
             so_far = told.setdefault(name, _Told())
             after = one.read(known, so_far, present[name], now_s, elapsed_ms)
             if after is not None:
@@ -203,7 +204,7 @@ class AccessLogProbe(Probe):
             readings.maxima.setdefault(name, {})["users.concurrent"] = presence.peak
 
 
-def _quality(told: _Told, *, counted: bool, marks: Iterable[str] = ()) -> str:
+def _quality(told: _Told, *, counted: bool, marks: Iterable[str] = ()) -> Quality:
     if told.silent and not counted:
         return "unavailable"
     short = told.marks & _SHORT or told.unparsed or any(marks)

@@ -6,7 +6,7 @@ from typing import Final
 from hostmeter_agent.wire import VALUE_MAX
 
 NANO: Final = 10**9
-_CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _TEXT_LENGTH_MAX: Final = 400
 
 

@@ -8,10 +8,9 @@ seen, and a copy (as `copytruncate` makes it) is recognised as what was read alr
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from hostmeter_agent.words.lines import (
-    Position,
     TakeLines,
     begins_alike,
     end_of_lines,
@@ -20,6 +19,7 @@ from hostmeter_agent.words.lines import (
     read_lines,
 )
 from hostmeter_agent.words.listing import Entry, Identity, look
+from hostmeter_agent.words.log_state import Followed, Ignored, LogState
 
 FILES_MAX: Final = 64
 HELD_MAX: Final = 8
@@ -37,65 +37,12 @@ BEHIND: Final = "log-behind"
 
 
 @dataclass(slots=True)
-class Followed:
-    """One file and how far it was read. seen: its size then; missed: it was not found last time."""
-
-    identity: Identity
-    base: str
-    position: Position = field(default_factory=Position)
-    fingerprint: str = ""
-    seen: int = 0
-    primary: bool = True
-    drained: bool = True
-    missed: bool = False
-    quiet_ms: int = 0
-
-    def encode(self) -> list[object]:
-        place = self.position
-        return [
-            *self.identity, self.base, place.offset, place.skipping, self.fingerprint, self.seen,
-            self.primary, self.drained, self.missed, self.quiet_ms,
-        ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A file that holds nothing new, known by its first bytes."""
-
-    length: int
-    head: str
-    missed: bool = False
-
-
-@dataclass(slots=True)
-class LogState:
-    """What is known of one log's files. known is by device and inode."""
-
-    files: list[Followed] = field(default_factory=list)
-    known: dict[Identity, Ignored] = field(default_factory=dict)
-
-    def encode(self) -> dict[str, object]:
-        """As JSON."""
-        known = [[*one, k.length, k.head, k.missed] for one, k in self.known.items()]
-        return {"files": [file.encode() for file in self.files], "known": known}
-
-
-def decode_log(stored: dict[str, Any]) -> LogState:
-    """What LogState.encode() made."""
-    state = LogState()
-    for device, inode, base, offset, skipping, *rest in stored["files"]:
-        state.files.append(Followed((device, inode), base, Position(offset, skipping), *rest))
-    for device, inode, *what in stored["known"]:
-        state.known[device, inode] = Ignored(*what)
-    return state
-
-
-@dataclass(slots=True)
 class LogStep:
     """One reading of a log. present: there is a file that it is written to; overlong: lines that
-    were too long to be read."""
+    were too long to be read; fresh: files that were not there before."""
 
     state: LogState
+    fresh: frozenset[Identity] = frozenset()
     present: bool = False
     overlong: int = 0
     marks: set[str] = field(default_factory=set)
@@ -173,9 +120,12 @@ class Follower:
         """What was followed, under whatever name it is now."""
         claimed = {file.identity for file in before.files}
         free = {one: entry for one, entry in entries.items() if one not in claimed}
+        step.fresh = frozenset(free.keys() - before.known.keys())
         for former in before.files:
             entry = entries.get(former.identity)
             primary = entry is not None and entry.primary
+            if entry is not None and not primary and self._is_unknown(former):
+                continue
             file = replace(former, primary=primary, missed=False)
             descriptor = self._open(former.identity, entry)
             if descriptor is None:
@@ -192,12 +142,17 @@ class Follower:
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
 
+    def _is_unknown(self, file: Followed) -> bool:
+        """Whether only its number tells a file: nothing was read of it, so that another one that
+        has the number by now looks the same. It is taken on like any other that is new."""
+        return not file.position.offset and file.identity not in self._held
+
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size
         if size < max(file.seen, file.position.offset):
             return False
-        offset = file.position.offset
-        return offset == 0 or fingerprint(descriptor, offset) == file.fingerprint
+        length = file.told_by
+        return length == 0 or fingerprint(descriptor, length) == file.fingerprint
 
     def _missing(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> None:
         """Not found: a name that changed during the listing is found the next time."""
@@ -213,7 +168,7 @@ class Follower:
         a while nobody wrote into it, or what was not begun lies in a file that is to be read."""
         finished = not file.primary and file.drained and file.quiet_ms >= DELETED_QUIET_MS_MAX
         if file.position.offset == 0:
-            finished = not file.seen or self._has_unknown_sibling(file, free)
+            finished = not file.seen or self._may_lie_in(file, free, step)
         if not finished:
             step.marks.add(mark)
 
@@ -232,8 +187,13 @@ class Follower:
                 self._ignore(entry, step)
         return True
 
-    def _has_unknown_sibling(self, file: Followed, free: dict[Identity, Entry]) -> bool:
-        return any(entry.base == file.base and not entry.primary for entry in free.values())
+    def _may_lie_in(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> bool:
+        """Whether there is a new file that can hold what was not begun of this one."""
+        return any(
+            one in step.fresh and not entry.primary and entry.size >= file.seen
+            for one, entry in free.items()
+            if entry.base == file.base
+        )
 
     def _holds(self, entry: Entry, file: Followed) -> bool:
         """Whether a file holds what was read of another one."""
@@ -256,7 +216,7 @@ class Follower:
                 continue
             file = Followed(entry.identity, entry.base, seen=entry.size)
             file.position = end_of_lines(descriptor, entry.size)
-            file.fingerprint = fingerprint(descriptor, file.position.offset)
+            file.fingerprint = fingerprint(descriptor, file.told_by)
             step.state.files.append(file)
 
     def _take_on(self, before: LogState, entries: dict[Identity, Entry], step: LogStep) -> None:
@@ -366,12 +326,12 @@ class Follower:
     ) -> int:  # fmt: skip
         size = os.fstat(descriptor).st_size
         piece = read_lines(descriptor, file.position, take, budget=budget)
-        moved = piece.position != file.position
+        before = file.told_by
         file.position = piece.position
-        if moved or not file.fingerprint:
-            file.fingerprint = fingerprint(descriptor, file.position.offset)
         file.quiet_ms = 0 if size != file.seen else file.quiet_ms + elapsed_ms
         file.seen = max(size, file.position.offset)
+        if file.told_by != before or not file.fingerprint:
+            file.fingerprint = fingerprint(descriptor, file.told_by)
         file.drained = piece.drained or file.position.offset >= file.seen
         step.overlong += piece.overlong
         if not file.drained:

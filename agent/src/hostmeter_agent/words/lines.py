@@ -8,7 +8,7 @@ from typing import Final
 
 LINE_BYTES_MAX: Final = 65_536
 _BLOCK_BYTES: Final = 262_144
-_PRINT_BYTES: Final = 256
+PRINT_BYTES: Final = 256
 
 TakeLines = Callable[[list[bytes]], None]
 
@@ -78,7 +78,7 @@ def fingerprint(descriptor: int, offset: int) -> str:
 
     A file that ends before `offset` has another one.
     """
-    size = min(offset, _PRINT_BYTES)
+    size = min(offset, PRINT_BYTES)
     digest = hashlib.blake2b(os.pread(descriptor, size, 0), digest_size=16)
     digest.update(os.pread(descriptor, size, offset - size))
     return digest.hexdigest()
@@ -86,13 +86,13 @@ def fingerprint(descriptor: int, offset: int) -> str:
 
 def head_print(descriptor: int, size: int) -> tuple[int, str]:
     """The number of a file's first bytes that tell it, and their digest."""
-    head = os.pread(descriptor, min(size, _PRINT_BYTES), 0)
+    head = os.pread(descriptor, min(size, PRINT_BYTES), 0)
     return len(head), hashlib.blake2b(head, digest_size=16).hexdigest()
 
 
 def begins_alike(copy: int, copy_size: int, original: int) -> bool:
     """Whether `copy` holds, as far as it goes, what `original` holds."""
-    size = min(copy_size, _PRINT_BYTES)
+    size = min(copy_size, PRINT_BYTES)
     return all(
         os.pread(copy, size, at) == os.pread(original, size, at) for at in (0, copy_size - size)
     )

@@ -14,9 +14,10 @@ COMBINED_FIELDS: Final = (
     "remote_addr", "ident", "remote_user", "time", "method", "path", "protocol", "request",
     "status", "bytes", "referer", "user_agent",
 )  # fmt: skip
-_QUOTED: Final = r'"((?:[^"\\]|\\.)*)"'
+_QUOTED: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _COMBINED: Final = re.compile(
-    rf"(\S+) (\S+) (.+?) \[([^\]]+)\] {_QUOTED} (\d{{3}}) (\d+|-)(?: {_QUOTED} {_QUOTED})?(?= |$)"
+    r"(\S+) (\S+) ([^ \[]+(?: .+?)??) \[([^\]]+)\] "
+    rf"{_QUOTED} (\d{{3}}) (\d+|-)(?: {_QUOTED} {_QUOTED})?(?= |$)"
 )
 """The combined format of Apache and nginx, or the common one; what follows is not looked at."""
 _NOBODY: Final = frozenset({"", "-"})

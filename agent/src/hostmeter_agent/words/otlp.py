@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured
+from hostmeter_agent.measured import Measured, Quality
 from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.wire import kind_of
@@ -142,7 +142,7 @@ class OtlpProbe(Probe):
                 marks.add(CLOSED)
             elif self._fresh and "delta" in kinds:
                 marks.add(RESTARTED)
-            quality = "lower_bound" if marks & _SHORT else "exact"
+            quality: Quality = "lower_bound" if marks & _SHORT else "exact"
             if kind_of(meter) == "gauge":
                 known = target in gauges and self._server is not None
                 if known:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured
+from hostmeter_agent.measured import Measured, Quality
 from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.wire import kind_of
@@ -218,7 +218,9 @@ class PrometheusProbe(Probe):
             meter = metric.meter
             if meter in measured:
                 continue
-            quality = "lower_bound" if meter in told.short or TOO_MANY in told.marks else "exact"
+            quality: Quality = (
+                "lower_bound" if meter in told.short or TOO_MANY in told.marks else "exact"
+            )
             if meter in told.counters:
                 whole = carry.whole(f"{application}\n{meter}", told.counters[meter])
                 readings.counters.setdefault(application, {})[meter] = whole

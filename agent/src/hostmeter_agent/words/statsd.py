@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured
+from hostmeter_agent.measured import Measured, Quality
 from hostmeter_agent.probes import Probe, Readings
 from hostmeter_agent.scan import Scan
 from hostmeter_agent.wire import kind_of
@@ -77,7 +77,7 @@ class StatsdProbe(Probe):
     ) -> None:  # fmt: skip
         application, meter = target
         marks = self._marks(target)
-        quality = "lower_bound" if marks else "exact"
+        quality: Quality = "lower_bound" if marks else "exact"
         if kind_of(meter) == "gauge":
             quality = "exact" if gauges and self._sockets is not None else "unavailable"
             if quality == "exact":
