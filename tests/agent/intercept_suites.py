@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostmeter_agent.intercept_pages import Page
-
-from tests.agent.interception import built, environment, open_to_all, read_pages
+from tests.agent.interception import Whole, built, environment, open_to_all, read_pages
 
 FETCH = Path(__file__).parent / "intercept/fetch"
 CPYTHON = "/usr/bin/python3.11"
@@ -41,7 +39,7 @@ class Outcome:
     """What a suite found: how often each test had which result, and what was counted."""
 
     results: Counter[tuple[str, str]]
-    pages: list[Page]
+    pages: list[Whole]
 
     @property
     def passed(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 from hostmeter_agent import baseline
 from hostmeter_agent.config import Config
 from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.running import open_listener, open_measuring
+from hostmeter_agent.opening import open_listener, open_measuring
 
 from tests.agent.livecgroups import Cgroups, cgroups, commit, run_in, total
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.intercept_pages import Page, Row
 
 from tests.agent.interception import (
     LIBRARY_NAME,
+    Row,
+    Whole,
     built,
     calls,
     environment,
@@ -33,7 +34,7 @@ class Outcome:
     """What a case did: all that a user of the program can see, and the pages."""
 
     visible: tuple[int, bytes, bytes]
-    pages: list[Page]
+    pages: list[Whole]
 
 
 def run(case: str, *, intercepted: bool, prefix: tuple[str, ...] = ()) -> Outcome:
@@ -69,7 +70,7 @@ def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
             sums[kind] = [a + b for a, b in zip(sums[kind], counted(row), strict=True)]
     assert sums == {kind: values[:7] for kind, values in expected(case).items()}
     left = {kind: values[7] + OPEN_BEFORE.get(kind, 0) for kind, values in expected(case).items()}
-    first = next(page for page in intercepted.pages if page.parent == os.getpid())
+    first = next(page for page in intercepted.pages if page.page.parent == os.getpid())
     assert {kind: row.open for kind, row in first.rows.items()} == left
 
 
@@ -148,7 +149,7 @@ class TestThePage:
     def test_names_the_program_and_no_more(self) -> None:
         page = run("opens", intercepted=True).pages[0]
         assert page.name == "calls"
-        assert page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
+        assert page.page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
 
     @pytest.mark.parametrize(
         ("case", "uncounted"),
@@ -158,4 +159,4 @@ class TestThePage:
         ],
     )  # fmt: skip
     def test_says_when_network_bytes_may_be_missing(self, case: str, uncounted: bool) -> None:
-        assert run(case, intercepted=True).pages[0].network_uncounted == uncounted
+        assert run(case, intercepted=True).pages[0].page.network_uncounted == uncounted

@@ -12,9 +12,10 @@ import pytest
 from hostmeter_agent.config import Config
 from hostmeter_agent.launches import Fork, ForkListener, LaunchesProbe, parse_fork
 from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.opening import open_measuring, open_scanner
 from hostmeter_agent.probes import Readings
 from hostmeter_agent.readings import Reading
-from hostmeter_agent.running import open_measuring, open_scanner, system_clock
+from hostmeter_agent.running import system_clock
 from hostmeter_agent.scan import Gauges, Scan
 
 from tests.agent.livecgroups import commit, total

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
+from hostmeter_agent.opening import open_scanner
 from hostmeter_agent.opens import (
     METERS,
     Counts,
@@ -17,7 +18,6 @@ from hostmeter_agent.opens import (
 )
 from hostmeter_agent.probes import Readings
 from hostmeter_agent.readings import Reading
-from hostmeter_agent.running import open_scanner
 from hostmeter_agent.scan import Gauges, Scan
 
 from tests.agent.test_agent_command import SOURCE

@@ -12,6 +12,7 @@ from hostmeter_agent import baseline
 from hostmeter_agent.cgroup_files import CgroupFs, Mounts
 from hostmeter_agent.config import Config, parse_config
 from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.opening import open_measuring
 from hostmeter_agent.own_cgroups import (
     OwnCgroups,
     OwnCgroupsUnavailable,
@@ -19,7 +20,7 @@ from hostmeter_agent.own_cgroups import (
     open_moving,
 )
 from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.running import open_measuring, system_clock
+from hostmeter_agent.running import system_clock
 from hostmeter_agent.scan import Scanner
 
 from tests.agent.livecgroups import cgroups, commit, run_in, this_machines, total

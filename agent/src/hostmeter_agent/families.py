@@ -192,9 +192,14 @@ class Families:
 
     def book_io(self, usage: Usage) -> None:
         """Each living process's growth, less what its ended children had shown by themselves."""
+        known, by_pid = usage.io, self.by_pid
         for pid, reading in self.now.processes.items():
-            if pid not in self.by_pid:
-                usage.add_io(reading.application, NO_IO if reading.io is not None else None)
+            if pid in by_pid:
+                continue
+            if reading.io is None:
+                known[reading.application] = None
+            elif reading.application not in known:
+                known[reading.application] = NO_IO
         for family in self.by_pid.values():
             now, before = family.now.io, family.before.io
             if now is None or before is None:

@@ -76,14 +76,15 @@ class Measuring:
         Nothing is moved until commit(): a step that could not be stored is measured again, as
         part of the next.
         """
-        self.probing.begin()
+        left_out = self.probing.begin()
         now = clock()
         self._open_moving()
         if self._held is None and self.baseline is not None:
             self.scanner.tree.owners.update(self.baseline.cgroups.owners)
         with self.probing.budget.timed(SCAN):
-            scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
+            scan = self.scanner.scan(now_s=now.boot_ms / 1_000, left_out=left_out)
             self._drain()
+        self.probing.note_details(self.scanner.details_us)
         self._say_overflow(scan)
         if self._held is None:
             # The time before this run is told by parents; records of it would count it again.

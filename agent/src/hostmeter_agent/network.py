@@ -137,15 +137,15 @@ class NetworkProbe(Probe):
         return readings
 
     def _owners(self, scan: Scan) -> dict[str, str]:
-        """By path, the application that alone has the control group's processes."""
-        owners = {}
-        for application, paths in scan.cgroups_of.items():
-            # On a host of both versions the path may be another hierarchy's.
-            if all(self._ids.inode(p) for p in paths) and not (
-                self._hybrid and not all(self._ids.is_populated(p) for p in paths)
-            ):
-                owners.update(dict.fromkeys(paths, application))
-        return owners
+        """By path, the application that alone has the control group's processes, of those that
+        have none elsewhere. On a host of both versions the path may be another hierarchy's."""
+        return {
+            path: name
+            for path, name in scan.groups.owners.items()
+            if name not in scan.outside
+            and self._ids.inode(path)
+            and not (self._hybrid and not self._ids.is_populated(path))
+        }
 
     def _report_users(
         self, readings: Readings, name: str, peers: set[bytes], growth: Growth

@@ -18,7 +18,7 @@ from hostmeter_agent.words.lines import (
     head_print,
     read_lines,
 )
-from hostmeter_agent.words.listing import Entry, Identity, look
+from hostmeter_agent.words.listing import Entry, Identity, Listing
 from hostmeter_agent.words.log_state import Followed, Ignored, LogState
 
 FILES_MAX: Final = 64
@@ -29,7 +29,7 @@ QUIET_MS_MAX: Final = 600_000
 DELETED_QUIET_MS_MAX: Final = 60_000
 
 COPIED: Final = "log-copied"
-"""It was copied and emptied; what was written between the two is in neither file."""
+"""It was copied, then emptied or removed; what was written in between is in neither file."""
 TRUNCATED: Final = "log-truncated"
 LOST: Final = "log-lost"
 TOO_MANY: Final = "too-many-files"
@@ -52,7 +52,7 @@ class Follower:
     """Reads what is new in the files that a pattern matches."""
 
     def __init__(self, pattern: str, bytes_per_scan: int) -> None:
-        self._pattern = pattern
+        self._listing = Listing(pattern)
         self._budget_bytes = bytes_per_scan
         self._held: dict[Identity, int] = {}
         self._passing: list[int] = []
@@ -67,7 +67,7 @@ class Follower:
         """
         before = former or LogState()
         followed = {file.identity: file.base for file in before.files}
-        entries = look(self._pattern, set(followed.values()), followed)
+        entries = self._listing.look(set(followed.values()), followed, before.known)
         step = LogStep(LogState())
         try:
             self._go_on(before, entries, step)
@@ -133,9 +133,7 @@ class Follower:
             elif self._is_intact(descriptor, former):
                 step.state.files.append(file)
             else:
-                if self._goes_on_in_copy(former, free, step):
-                    step.marks.add(COPIED)
-                else:
+                if not self._goes_on_in_copy(former, free, step):
                     self._mark(TRUNCATED, former, free, step)
                 if entry is None or primary:
                     anew = Followed(former.identity, former.base, primary=primary)
@@ -143,9 +141,9 @@ class Follower:
                 # A number of a rotated file may be another's now: one that was not there before.
 
     def _is_unknown(self, file: Followed) -> bool:
-        """Whether only its number tells a file: nothing was read of it, so that another one that
-        has the number by now looks the same. It is taken on like any other that is new."""
-        return not file.position.offset and file.identity not in self._held
+        """Whether only its number tells a file: nothing was in it, so that another one that has
+        the number by now looks the same. It is taken on like any other that is new."""
+        return not file.told_by and file.identity not in self._held
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size
@@ -179,6 +177,7 @@ class Follower:
         copies = [entry for entry in free.values() if self._holds(entry, file)]
         if not copies:
             return False
+        step.marks.add(COPIED)
         largest = max(copies, key=lambda entry: (entry.size, entry.modified_ns))
         step.state.files.append(replace(file, identity=largest.identity, primary=False))
         for entry in copies:
@@ -239,12 +238,12 @@ class Follower:
     def _is_taken(self, entry: Entry, before: LogState, step: LogStep) -> bool:
         """Whether a file is followed, or known to hold nothing new."""
         one = entry.identity
+        known = before.known.get(one)
         if one in step.state.known or any(file.identity == one for file in step.state.files):
             return True
-        known = before.known.get(one)
         if known is None or not self._is_same(entry, known):
             return False
-        step.state.known[one] = replace(known, missed=False)
+        step.state.known[one] = replace(known, missed=False) if known.missed else known
         step.marks |= {TOO_MANY} if entry.primary else set()
         return True
 
