@@ -55,7 +55,7 @@ def test_a_hierarchy_that_the_process_is_elsewhere_in_is_not_read() -> None:
         b"3:memory:/other\n2:pids:/shop.slice/web.service/x\n0::/shop.slice/web.service\n"
     )
     assert place is not None
-    assert (place.path, place.hierarchies) == (WEB, {"unified", "pids"})
+    assert (place.path, place.hierarchies) == (WEB, frozenset({"unified", "pids"}))
     counters = recorded("hybrid").counters(WEB, place.hierarchies)
     assert counters is not None
     assert (counters.memory_bytes, counters.tasks) == (None, 2)

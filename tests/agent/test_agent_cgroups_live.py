@@ -61,15 +61,17 @@ def burner(made: Cgroups, name: str, first: float, then: float) -> "subprocess.P
     return run_in(made.make(name), [sys.executable, "-c", BURN, str(first), str(then)])
 
 
-def test_programs_of_5_ms_are_metered_as_the_kernel_counted_them(made: Cgroups) -> None:
+@pytest.mark.parametrize("version", [2, 1])
+def test_programs_of_5_ms_are_metered_as_the_kernel_counted_them(version: int) -> None:
     listener = open_listener()
     meter = open_measuring(Config(), instance="here", stored=None, listener=listener)
-    commit(meter)
-    child = run_in(made.make("short"), [sys.executable, "-c", SHORT, "150"])
-    wait_for_line(child)
-    samples = commit(meter)
-    counted = made.cpu_us("short")
-    go_on_to_the_end(child)
+    with cgroups(version) as made:
+        commit(meter)
+        child = run_in(made.make("short"), [sys.executable, "-c", SHORT, "150"])
+        wait_for_line(child)
+        samples = commit(meter)
+        counted = made.cpu_us("short")
+        go_on_to_the_end(child)
     if listener is not None:
         listener.close()
     assert counted > 150 * 5_000

@@ -1,6 +1,6 @@
 """Which cgroups are whose, and what they and those around them count at one moment."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,14 @@ def parent_of(path: str) -> str:
 
 def is_below(path: str, above: str) -> bool:
     return path.startswith(above.rstrip("/") + "/")
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The cgroups above one, the nearest first, without the root."""
+    at = parent_of(path)
+    while at != ROOT:
+        yield at
+        at = parent_of(at)
 
 
 @dataclass(slots=True)
@@ -41,6 +49,7 @@ class Groups:
     """The cgroups of one host at one moment, by path.
 
     owners: the one application whose processes are in the cgroup, or were when it last had any;
+    inhabited: those in which the scan found processes;
     around: every cgroup above one that has an owner, the root too, which counts in whole ticks
     and so is never plain.
     """
@@ -48,6 +57,8 @@ class Groups:
     counters: dict[str, Counters] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     around: dict[str, Around] = field(default_factory=dict)
+    inhabited: frozenset[str] = frozenset()
+    _below: dict[str, list[str]] | None = None
 
     def memory_bytes(self, outside: Collection[str]) -> dict[str, int]:
         """Memory in use by application, where all of it is in cgroups that count it.
@@ -80,8 +91,13 @@ class Groups:
 
     def nearest_below(self, path: str) -> list[str]:
         """The cgroups that have an owner and lie below `path`, not below another such."""
-        below = [other for other in self.owners if is_below(other, path)]
-        return [a for a in below if not any(is_below(a, b) for b in below)]
+        if self._below is None:
+            self._below = {}
+            for other in self.owners:
+                above = next((at for at in ancestors(other) if at in self.owners), None)
+                if above is not None:
+                    self._below.setdefault(above, []).append(other)
+        return self._below.get(path, [])
 
 
 def _peaks(now: Counters, before: Counters | None) -> dict[str, int]:
@@ -115,7 +131,7 @@ class CgroupTree:
         for path, group in found.items():
             if len(group.applications) == 1:
                 owners[path] = next(iter(group.applications))
-        groups = Groups()
+        groups = Groups(inhabited=frozenset(found))
         above = _ancestors([*owners, *found])
         first = {path: self.files.cpu(path) for path in above if path != ROOT}
         for path in [*owners, *found]:

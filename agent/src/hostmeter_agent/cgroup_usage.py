@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hostmeter_agent.cgroup_files import Counters
-from hostmeter_agent.cgroup_tree import ROOT, Around, Groups, is_below, parent_of
+from hostmeter_agent.cgroup_tree import ROOT, Around, Groups, ancestors, is_below, parent_of
 from hostmeter_agent.readings import UNATTRIBUTED, Usage, is_label, label_path
 
 _SPREAD_US_MIN: Final = 1_000
@@ -143,13 +143,11 @@ class _Step:
 
     def _growth_inside(self, path: str) -> int | None:
         """Of a cgroup about which nothing was known: at most what the one around it grew by."""
-        at = parent_of(path)
-        while at != ROOT:
+        for at in ancestors(path):
             if at in self.former.booked and at in self.groups.counters:
                 return min(_cpu_us(self.groups.counters[path]), self.growth_us(at) or 0)
             if parent_of(at) in self.former.held_us:
                 return _cpu_us(self.groups.counters[path])
-            at = parent_of(at)
         return None
 
     def book_cpu(self, path: str, application: str) -> None:
@@ -212,8 +210,7 @@ class _Step:
         """Labels of what the kernel counted go; the others become their applications'."""
         for label in [name for name in self.usage.cpu_us if is_label(name)]:
             cpu_us, path = self.usage.cpu_us.pop(label), label_path(label)
-            inside = any(path == c or is_below(path, c) for c in self.counted)
-            if not inside:
+            if not any(at in self.counted for at in (path, *ancestors(path))):
                 owner = self.groups.owners.get(path) or self.former.owners.get(path)
                 self.usage.add_cpu(owner or UNATTRIBUTED, cpu_us)
                 self.by_process.add(owner or UNATTRIBUTED)

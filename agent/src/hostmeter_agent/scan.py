@@ -72,6 +72,16 @@ class Scan:
     """Applications of which some process is in no cgroup that is theirs alone."""
     overflowed: int = 0
 
+    @property
+    def cgroups_of(self) -> dict[str, list[str]]:
+        """By application, where cgroups hold all of its processes and no others, those in which
+        there are some."""
+        found: dict[str, list[str]] = {}
+        for path, application in self.groups.owners.items():
+            if path in self.groups.inhabited and application not in self.outside:
+                found.setdefault(application, []).append(path)
+        return found
+
 
 @dataclass(slots=True)
 class _Seen:
