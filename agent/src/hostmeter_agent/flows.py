@@ -20,6 +20,7 @@ from typing import Final
 from hostmeter_agent import ebpf
 from hostmeter_agent.ebpf import Map
 from hostmeter_agent.ebpf_object import MapDefinition, ObjectFile, parse_object
+from hostmeter_agent.errors import AgentError
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
@@ -68,6 +69,13 @@ def flow_of(value: bytes) -> Flow:
     words = struct.unpack(f"={count}Q", value)
     width = count // ebpf.possible_cpus()
     return Flow(*(sum(words[i::width]) for i in range(min(_WORDS, width))))
+
+
+class NoBpffs(AgentError):
+    """There is no place to pin to."""
+
+    def __init__(self) -> None:
+        super().__init__("eBPF: no bpffs is mounted and none may be; mount -t bpf bpf /sys/fs/bpf")
 
 
 class Pins:
@@ -259,11 +267,24 @@ def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
     mounted in the state directory, if that is allowed. None: nowhere."""
     name = "hostmeter-" + hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
     for mount in (bpffs, state / "bpf"):
-        if _is_bpffs(mount) and os.access(mount, os.W_OK | os.X_OK):
+        if _is_bpffs(mount) and (_is_usable(mount / name) or _is_usable(mount)):
             return mount / name
     if _mount_bpffs(state / "bpf"):
         return state / "bpf" / name
     return None
+
+
+def attach_for(state: Path, cgroup_root: Path) -> str:
+    """Load, attach and pin as root for an agent that runs as the state directory's owner, who then
+    needs no right to load programs. A line that says what was done. Raises EbpfRefused, OSError."""
+    pins = pin_directory(state)
+    if pins is None:
+        raise NoBpffs
+    HostFlows(cgroup_root, pins).close()
+    owner = state.stat()
+    for path in (pins, *pins.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    return f"attached to {cgroup_root}, pinned in {pins}"
 
 
 def _is_bpffs(path: Path) -> bool:
@@ -273,6 +294,10 @@ def _is_bpffs(path: Path) -> bool:
         if len(words) > 2 and words[2] == b"bpf" and words[1] == resolved:
             return True
     return False
+
+
+def _is_usable(path: Path) -> bool:
+    return os.access(path, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _mount_bpffs(path: Path) -> bool:

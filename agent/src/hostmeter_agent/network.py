@@ -121,6 +121,8 @@ class NetworkProbe(Probe):
         owners = self._owners(scan)
         numbers = {n for counted in maps.values() for n in counted if n != NOWHERE}
         paths = self._ids.paths(numbers)
+        # Those that have counted nothing yet may have peers before the next scan.
+        paths |= {n: path for path in owners if (n := self._ids.inode(path)) is not None}
         self._application_of = _applications(paths, owners)
         known = Known.from_json(former)
         grown = grow(maps, self._application_of, known or Known(self._boot, {}), boot=self._boot)
