@@ -31,6 +31,7 @@ from billing.operations import (
     recompute_draft,
 )
 from billing.queries import changes_since_finalized
+from metering.core.quality import written
 from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -145,6 +146,7 @@ class LineInline(ReadOnlyInline):
         "environment_name",
         "label",
         "shown_quantity",
+        "measured_how",
         "shown_amount",
         "explanation",
     )
@@ -158,6 +160,10 @@ class LineInline(ReadOnlyInline):
     @display(description="Quantity")
     def shown_quantity(self, line: InvoiceLine) -> str:
         return f"{line.quantity:,.4f} {line.unit}"
+
+    @display(description="Measured")
+    def measured_how(self, line: InvoiceLine) -> str:
+        return written(line.provenance.measured)
 
     @display(description="Amount")
     def shown_amount(self, line: InvoiceLine) -> str:

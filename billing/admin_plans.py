@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from hostmeter_agent.wire import METERS
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
@@ -30,6 +31,7 @@ from billing.models import (
     Plan,
     PlanVersion,
     Price,
+    accepted_by_default,
 )
 from billing.operations import VersionNotUsable, copy_plan_version
 from billing.prices import TierNotReadable, price_spec
@@ -68,10 +70,28 @@ class PriceForm(ScopedForm):
         widget=UnfoldAdminSelect2Widget,
         help_text="GB is 10⁹ bytes, GiB is 2³⁰.",
     )
+    accepted_qualities = forms.MultipleChoiceField(
+        choices=Price.Quality.choices,
+        initial=accepted_by_default,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Usage measured in another way is shown on the invoice and not billed: a lower "
+        "bound counts less than there was, an estimate may count more. Usage of agents that do "
+        "not say how they measured is always billed.",
+        error_messages={"required": "A price that accepts no quality would bill nothing."},
+    )
 
     class Meta:
         model = Price
-        fields = ("label", "meter", "unit", "kind", "unit_price", "tiers", "allowance")
+        fields = (
+            "label",
+            "meter",
+            "unit",
+            "kind",
+            "unit_price",
+            "tiers",
+            "allowance",
+            "accepted_qualities",
+        )
         widgets: ClassVar = {"unit_price": _number_input(), "allowance": _number_input()}
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -132,6 +152,7 @@ class PriceInline(EditableInline):
         ("meter", "unit"),
         ("kind", "unit_price", "allowance"),
         "tiers",
+        "accepted_qualities",
     )
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:

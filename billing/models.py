@@ -8,7 +8,8 @@ from django.db import models
 from django.db.models import Deferrable, F, Q
 from django.utils import timezone
 
-from metering.core.quality import ACCEPTED_BY_DEFAULT
+from billing.core.provenance import Provenance
+from metering.core.quality import ACCEPTED_BY_DEFAULT, Measured
 from metering.models import Application
 from tenants.models import Customer, TenantOwned
 
@@ -288,6 +289,15 @@ class InvoiceLine(TenantOwned):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def provenance(self) -> Provenance:
+        """How its usage was measured, and what of it is not billed."""
+        return Provenance(
+            int(self.refused_quantity),
+            tuple(self.refused_for),
+            tuple(Measured(quality, method) for quality, method in self.measured),
+        )
 
 
 class InvoiceNumbering(TenantOwned):

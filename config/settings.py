@@ -226,6 +226,12 @@ UNFOLD = {
                         "link": reverse_lazy("admin:metering_application_changelist"),
                         "permission": _may_view("metering.view_application"),
                     },
+                    {
+                        "title": "Agent settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:metering_agentsettings_changelist"),
+                        "permission": _may_view("metering.view_agentsettings"),
+                    },
                 ],
             },
             {

@@ -12,6 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from metering import admin_applications  # noqa: F401 registers its pages
+from metering.admin_control import ControlPages, HostKeys
+from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
+from metering.admin_retiring import RetiringActions, ServiceFilter
 from metering.models import Host, HostKey, Instance
 from metering.queries import HOST_SILENT_AFTER
 from tenants.admin_pages import (
@@ -32,10 +35,13 @@ def silent_after(host: Host) -> timedelta:
 
 
 def host_status(host: Host, as_of: datetime) -> str:
-    """ "live", "silent", "generated", "no key" (it may not deliver) or "waiting" (nothing yet)."""
+    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting
+    (nothing has come yet)."""
+    if host.retired_at is not None:
+        return "retired"
     if host.generated:
         return "generated"
-    if not any(key.revoked_at is None for key in host.keys.all()):
+    if not any(key.is_valid(as_of) for key in host.keys.all()):
         return "no key"
     if host.last_seen_at is None:
         return "waiting"
@@ -51,19 +57,31 @@ class HostInstances(ReadOnlyInline):
 
 
 @admin.register(Host)
-class HostAdmin(MarkedAdmin):
+class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     empty_hint = (
-        "Hosts add themselves: issue an enrolment token under Access, then run "
-        "hostmeter-agent enrol on the host."
+        "Press Add a host above: it shows one command to run on the host, which then installs "
+        "the agent, enrols and begins to deliver."
     )
-    list_display = ("name", "status", "last_seen", "lag", "environment")
-    list_filter = ("environment", "generated")
+    list_display = (
+        "name", "status", "last_seen", "lag", "key_age", "environment", "clock", "agent",
+        "settings",
+    )  # fmt: skip
+    list_filter = (ServiceFilter, "environment", "generated")
     list_select_related = ("environment__policy",)
     search_fields = ("name", "environment__name")
-    fields = ("name", "environment", "status", "last_seen", "lag", "known_to", "enrolled_at")
-    readonly_fields = ("status", "last_seen", "lag", "known_to", "enrolled_at")
-    inlines = (HostInstances,)
-    actions = ("revoke_keys",)
+    readonly_fields = (
+        "status", "last_seen", "lag", "known_to", "enrolled_at", "first_batch", "retired_at",
+        "clock", "agent", "settings", "told_errors", "told_probes", "told_at",
+    )  # fmt: skip
+    fields = ("name", "environment", *readonly_fields)
+    inlines = (HostKeys, HostInstances)
+    actions = ("retire", "bring_back", "revoke_keys")
+    actions_list = ("enrol",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        is_retired = obj is not None and obj.retired_at is not None
+        return [field for field in fields if is_retired or field != "retired_at"]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Host]":
         return super().get_queryset(request).prefetch_related("keys")
@@ -76,6 +94,7 @@ class HostAdmin(MarkedAdmin):
             "no key": "danger",
             "waiting": "warning",
             "generated": "info",
+            "retired": "info",
         },
     )
     def status(self, host: Host) -> str:
@@ -88,7 +107,16 @@ class HostAdmin(MarkedAdmin):
     @display(description="Lag", ordering="last_window_end")
     def lag(self, host: Host) -> str:
         lag = host.lag(timezone.now())
-        return "-" if lag is None or host.generated else in_words(lag)
+        waited_for = not host.generated and host.retired_at is None
+        return in_words(lag) if lag is not None and waited_for else "-"
+
+    @display(description="Key's age")
+    def key_age(self, host: Host) -> str:
+        return key_age_in_words(host)
+
+    @display(description="First batch")
+    def first_batch(self, host: Host) -> str:
+        return first_batch_in_words(host)
 
     @display(description="Usage known up to")
     def known_to(self, host: Host) -> str:

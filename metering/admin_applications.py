@@ -1,7 +1,7 @@
 """Applications in the admin, and whom they are billed to."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,18 +11,21 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from metering.assignments import PeriodAlreadyInvoiced
-from metering.models import Application, Assignment, Instance
+from metering.core.quality import written
+from metering.measurements import measured_by, profiles
+from metering.models import UNATTRIBUTED, Application, Assignment, Instance
 from metering.operations import (
     AssignmentAlreadyOver,
     LaterAssignmentExists,
     assign_application,
     unassign_application,
 )
+from metering.usage import UsagePeriod, profiles_behind
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,
@@ -113,6 +116,8 @@ UNASSIGNED = format_html(
 
 def payer_of(application: Any) -> Customer | None:
     """Whom its usage is billed to now, as ApplicationAdmin.get_queryset has read it."""
+    if application.name == UNATTRIBUTED:
+        return None
     return next((each.customer for each in application.current), None)
 
 
@@ -140,7 +145,7 @@ class ApplicationAdmin(MarkedAdmin):
     list_filter = (AssignedFilter, CustomerFilter, "environment", "generated")
     list_select_related = ("environment",)
     search_fields = ("name", "environment__name")
-    fields = ("name", "environment", "first_seen_at")
+    fields = ("name", "environment", "first_seen_at", "measured_how")
     readonly_fields = fields
     inlines = (ApplicationAssignments, ApplicationInstances)
     actions = ("assign", "stop_billing")
@@ -158,8 +163,20 @@ class ApplicationAdmin(MarkedAdmin):
     def shown_name(self, application: Application) -> SafeString | str:
         return name_with_badge(application.name, application.generated)
 
+    @display(description="Measured, last 24 hours")
+    def measured_how(self, application: Application) -> SafeString | str:
+        now = timezone.now()
+        day = UsagePeriod(application.pk, now - timedelta(hours=24), now)
+        ids = profiles_behind([day]).get(application.pk, frozenset())
+        known = profiles(ids)
+        stated = {name for profile in known.values() for name in profile.meters}
+        shown = [(name, written(measured_by(ids, known, name))) for name in sorted(stated)]
+        return format_html_join(mark_safe("<br>"), "{}: {}", shown) or "not stated"
+
     @display(description="Billed to")
     def billed_to(self, application: Any) -> SafeString | str:
+        if application.name == UNATTRIBUTED:
+            return "nobody: its usage belongs to no program"
         customer = payer_of(application)
         return str(customer) if customer else UNASSIGNED
 

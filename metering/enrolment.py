@@ -1,7 +1,5 @@
 """A host enrols: with a single-use token it registers the public key that it will sign with."""
 
-import base64
-import binascii
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +14,7 @@ from django.db import IntegrityError, transaction
 from metering.models import Host, HostKey
 from metering.problems import Problem, unauthorized
 from metering.wire_errors import FieldError, OutOfContract, loosely_decoded, reasons
-from metering.wire_values import Name
+from metering.wire_values import Name, base64_bytes
 from tenants.models import EnrolmentToken
 from tenants.scope import tenant_scope
 from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of
@@ -63,7 +61,7 @@ def decode_application(body: bytes) -> Application:
         for name, kind in _KINDS.items()
         for reason in reasons(document, name, kind)
     ]
-    public_key = _public_key(document.get("public_key"))
+    public_key = decoded_key(document.get("public_key"))
     if public_key is None and not errors:
         errors = [FieldError(None, "public_key", "has to be 32 bytes of Ed25519, in base64")]
     if errors or public_key is None:
@@ -71,13 +69,15 @@ def decode_application(body: bytes) -> Application:
     return Application(document["token"], document["name"], public_key)
 
 
-def _public_key(value: object) -> bytes | None:
+def decoded_key(value: object) -> bytes | None:
+    """An Ed25519 public key in base64, raw; None for what is none, or one that anyone can sign
+    for."""
+    raw = base64_bytes(value)
     try:
-        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-        Ed25519PublicKey.from_public_bytes(raw)
-    except (binascii.Error, ValueError):
+        Ed25519PublicKey.from_public_bytes(raw or b"")
+    except ValueError:
         return None
-    return None if _has_small_order(raw) else raw
+    return None if raw is None or _has_small_order(raw) else raw
 
 
 def _has_small_order(public_key: bytes) -> bool:
@@ -111,19 +111,31 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
             enrolled_at=as_of,
             enrolled_with=token,
         )
-        key_id = _register_key(host, tenant_id, application.public_key, as_of)
+        key_id = register_key(host, tenant_id, application.public_key, as_of)
         token.used_at = as_of
         token.save(update_fields=["used_at"])
     return EnrolledHost(host.pk, key_id)
 
 
-def _register_key(host: Host, tenant_id: UUID, public_key: bytes, as_of: datetime) -> str:
+def register_key(
+    host: Host,
+    tenant_id: UUID,
+    public_key: bytes,
+    as_of: datetime,
+    *,
+    replaces: HostKey | None = None,
+) -> str:
+    """A host's new key's id. Raises Problem 409 for a key that is enrolled already."""
     # The key's name tells the tenant, inside which it is looked up when a request is signed.
     key_id = f"{tenant_id.hex}.{secrets.token_urlsafe(16)}"
     try:
         with transaction.atomic():
             HostKey.objects.create(
-                host=host, key_id=key_id, public_key=public_key, created_at=as_of
+                host=host,
+                key_id=key_id,
+                public_key=public_key,
+                created_at=as_of,
+                replaces=replaces,
             )
     except IntegrityError as error:
         raise Problem(

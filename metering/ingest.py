@@ -17,6 +17,7 @@ import psycopg
 from django.db import connection
 
 from metering.assignments import assign_new_applications
+from metering.conflicts import delivered_before
 from metering.copy_rows import InstanceIds, copy_stream
 from metering.known_hosts import KnownHost
 from metering.models import Application, Host, HostEpoch, Instance, Measurement, SampleBatch
@@ -134,6 +135,7 @@ def _receipt_of_stored(delivery: _Delivery) -> Receipt:
             f"Sequence {batch.sequence} of this epoch was delivered before, with other bytes.",
             kind="sequence-in-use",
             title="Sequence already used",
+            stored=delivered_before(delivery.host, batch),
         )
     return Receipt(stored.samples, duplicate=True, sequence=batch.sequence)
 
@@ -280,6 +282,7 @@ def _note_arrival(delivery: _Delivery, registered: dict[InstanceName, InstanceId
             "buckets": _array(bucket.isoformat() for _, bucket in marks),
             "received_at": delivery.received_at,
             "window_end": max(window.end for window in batch.windows.values()),
+            "clock_skew_ms": delivery.proof.skew_ms(delivery.received_at),
         },
     )
 

@@ -1,7 +1,8 @@
 """Hosts that signed lately, kept in each process so that a batch costs no look-up.
 
-An entry lives for at most KEPT_SECONDS: a revoked key, a host's new environment or a deleted
-instance takes effect within that time.
+An entry lives for at most KEPT_SECONDS, and no longer than its key: a revoked key, a host's new
+environment or a deleted instance takes effect within that time. A request is judged again when its
+body is there, so a slow body does not stretch it.
 """
 
 import re
@@ -17,7 +18,7 @@ from metering.models import HostEnvironment, HostKey
 from metering.wire_body import InstanceName
 from tenants.scope import tenant_scope
 
-KEPT_SECONDS: Final = 60
+KEPT_SECONDS: Final = 50
 _HOSTS_MAX: Final = 10_000
 _INSTANCES_PER_HOST_MAX: Final = 20_000
 _MEASUREMENTS_PER_HOST_MAX: Final = 20_000
@@ -35,6 +36,7 @@ class KnownHost:
     environment_id: UUID
     environments: dict[str, UUID]
     expires_at: datetime
+    key_awaits_use: bool = False
     instances: dict[InstanceName, InstanceIds] = field(default_factory=dict)
     epochs: set[UUID] = field(default_factory=set)
     # By their digest: the content is the tenant's, whatever key a batch gives it.
@@ -65,7 +67,7 @@ class KnownHosts:
         self._hosts: dict[str, KnownHost] = {}
 
     def host_of(self, key_id: str, *, as_of: datetime) -> KnownHost | None:
-        """The host that signs with the key; None where the key is unknown or revoked."""
+        """The host that signs with the key; None where the key is unknown, revoked or expired."""
         host = self._hosts.get(key_id)
         if host is not None and as_of < host.expires_at:
             return host
@@ -74,7 +76,7 @@ class KnownHosts:
     def fresh_host_of(self, key_id: str, *, as_of: datetime) -> KnownHost | None:
         """As host_of, from the database."""
         self._hosts.pop(key_id, None)
-        host = _stored_host(key_id, as_of + timedelta(seconds=KEPT_SECONDS))
+        host = _stored_host(key_id, as_of)
         if host is not None:
             if len(self._hosts) >= _HOSTS_MAX:
                 self._hosts.clear()
@@ -85,7 +87,7 @@ class KnownHosts:
         self._hosts.clear()
 
 
-def _stored_host(key_id: str, expires_at: datetime) -> KnownHost | None:
+def _stored_host(key_id: str, as_of: datetime) -> KnownHost | None:
     match = _KEY_ID.fullmatch(key_id)
     if match is None:
         return None
@@ -96,17 +98,19 @@ def _stored_host(key_id: str, expires_at: datetime) -> KnownHost | None:
             .filter(key_id=key_id, revoked_at__isnull=True)
             .first()
         )
-        if key is None:
+        if key is None or not key.is_valid(as_of):
             return None
         more = HostEnvironment.objects.select_related("environment").filter(host=key.host)
         environments = [key.host.environment, *(row.environment for row in more)]
+    kept_until = as_of + timedelta(seconds=KEPT_SECONDS)
     return KnownHost(
         tenant_id=tenant_id,
         host_id=key.host_id,
         public_key=Ed25519PublicKey.from_public_bytes(bytes(key.public_key)),
         environment_id=key.host.environment_id,
         environments={environment.name: environment.pk for environment in environments},
-        expires_at=expires_at,
+        expires_at=min(kept_until, key.expires_at or kept_until),
+        key_awaits_use=key.awaits_use,
     )
 
 

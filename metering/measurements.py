@@ -57,6 +57,7 @@ def profiles(ids: Collection[UUID | None]) -> dict[UUID, Profile]:
 def measured_by(
     ids: Collection[UUID | None], known: Mapping[UUID, Profile], meter: str
 ) -> tuple[Measured, ...]:
-    """What those of the `known` profiles that have these ids say of the meter, the best first."""
-    named = (None if each is None else known[each].of(meter) for each in ids)
-    return in_order(each or NOT_STATED for each in named)
+    """What those of the `known` profiles that have these ids say of the meter, the best first;
+    nothing is stated of it where none does."""
+    named = (NOT_STATED if each is None else known[each].of(meter) for each in ids)
+    return in_order(each for each in named if each is not None) or (NOT_STATED,)

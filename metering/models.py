@@ -43,8 +43,18 @@ class Host(TenantOwned):
     last_window_end = models.DateTimeField(
         null=True, editable=False, help_text="Its usage is known up to here."
     )
+    clock_skew_ms = models.IntegerField(
+        null=True,
+        editable=False,
+        help_text="How far its clock was ahead of ours at its last push (behind: negative).",
+    )
     generated = models.BooleanField(
         default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
+    )
+    retired_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Out of service since then: its keys are revoked, and nobody waits for it.",
     )
 
     class Meta:
@@ -78,7 +88,11 @@ class HostEnvironment(TenantOwned):
 
 
 class HostKey(TenantOwned):
-    """An Ed25519 public key with which a host signs. The private one never leaves the host."""
+    """An Ed25519 public key with which a host signs. The private one never leaves the host.
+
+    A key that replaces another is valid at once, and both are until it is first used; from then
+    on the former one has a day left (docs/decisions/0010-key-rotation.md).
+    """
 
     host = models.ForeignKey(
         Host, on_delete=models.CASCADE, db_constraint=False, related_name="keys"
@@ -86,6 +100,13 @@ class HostKey(TenantOwned):
     key_id = models.CharField(max_length=100, editable=False)
     public_key = models.BinaryField(max_length=32, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    replaces = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, editable=False, db_constraint=False
+    )
+    confirmed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a key that replaces another was first used."
+    )
+    expires_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -96,6 +117,13 @@ class HostKey(TenantOwned):
 
     def __str__(self) -> str:
         return self.key_id
+
+    def is_valid(self, as_of: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or as_of < self.expires_at)
+
+    @property
+    def awaits_use(self) -> bool:
+        return self.replaces_id is not None and self.confirmed_at is None
 
 
 class HostEpoch(TenantOwned):
@@ -331,3 +359,6 @@ for _meter in METERS:
         _rollup.add_to_class(
             _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
         )
+
+# Registered with the app's other models; they refer to hosts by name.
+from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401

@@ -4,7 +4,7 @@ query runs inside a tenant's scope; totals stand in usage.py.
 Quantities are exact Python integers in the meter's wire unit (see hostmeter_agent.wire).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.db.models import Model
 from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
+from metering.core.quality import Profile, profile_of
 from metering.models import Host, Instance, Rollup, Sample
 
 HOST_SILENT_AFTER = timedelta(seconds=120)
@@ -20,7 +21,8 @@ HOST_SILENT_AFTER = timedelta(seconds=120)
 
 @dataclass(frozen=True, slots=True)
 class RollupRow:
-    """One instance's usage in one bucket. `covered_us` of `window_us` µs were measured."""
+    """One instance's usage in one bucket. `covered_us` of `window_us` µs were measured.
+    `measurements` are its samples' profiles, None among them for samples without one."""
 
     application_id: UUID
     bucket_start: datetime
@@ -33,6 +35,7 @@ class RollupRow:
     window_us: int
     covered_us: int
     usage: Mapping[str, int]
+    measurements: frozenset[UUID | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class SampleRow:
     window_end: datetime
     coverage_ppm: int
     usage: Mapping[str, int]
+    profile: Profile | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,16 @@ def rollups_of(
     return [_rollup_row(rollup) for rollup in rollups[offset : offset + limit]]
 
 
-def rollup_count(application_id: UUID, start: datetime, end: datetime) -> int:
-    """How many rows rollups_of() has in all."""
-    return Rollup.objects.filter(
+def rollup_count(
+    application_id: UUID, start: datetime, end: datetime, *, without: Collection[UUID] = ()
+) -> int:
+    """How many rows rollups_of() has in all, or those that have none of some profiles."""
+    rollups = Rollup.objects.filter(
         application_id=application_id, bucket_start__gte=start, bucket_start__lt=end
-    ).count()
+    )
+    if without:
+        rollups = rollups.exclude(measurements__overlap=list(without))
+    return rollups.count()
 
 
 def _rollup_row(rollup: Rollup) -> RollupRow:
@@ -109,6 +118,7 @@ def _rollup_row(rollup: Rollup) -> RollupRow:
         window_us=rollup.window_us,
         covered_us=rollup.covered_us,
         usage=_usage_of(rollup, rollup.more),
+        measurements=frozenset(rollup.measurements),
     )
 
 
@@ -128,7 +138,7 @@ def samples_of(
     )
     if instance_id is not None:
         samples = samples.filter(instance_id=instance_id)
-    ordered = samples.select_related("batch", "instance__host").order_by(
+    ordered = samples.select_related("batch", "instance__host", "measurement").order_by(
         "window_start", "instance_id", "batch_id", "batch_index"
     )
     return [_sample_row(sample) for sample in ordered[offset : offset + limit]]
@@ -152,6 +162,7 @@ def _sample_row(sample: Sample) -> SampleRow:
         window_end=sample.window_end,
         coverage_ppm=sample.coverage_ppm,
         usage=_usage_of(sample, sample.more),
+        profile=None if sample.measurement is None else profile_of(sample.measurement.body),
     )
 
 
@@ -165,12 +176,17 @@ def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None)
     """Up to when the tenant's usage is known, or that of the hosts of some applications.
 
     A silent host does not hold the instant back; it is listed instead. Hosts of the demo stand
-    back behind real ones and are never silent.
+    back behind real ones and are never silent. Nobody waits for a retired host: where no other is
+    left, nothing more is to come.
     """
     hosts = Host.objects.select_related("environment__policy")
     if application_ids is not None:
         hosts = hosts.filter(instance__application_id__in=application_ids).distinct()
-    every = list(hosts)
+    known_hosts = list(hosts)
+    every = [host for host in known_hosts if host.retired_at is None]
+    if known_hosts and not every:
+        delivered = any(host.last_window_end is not None for host in known_hosts)
+        return Completeness(as_of if delivered else None, ())
     real = [host for host in every if not host.generated]
     silent = [host for host in real if _is_silent(host, as_of)]
     reporting = [host for host in real or every if host not in silent]

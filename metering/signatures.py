@@ -22,6 +22,7 @@ from hostmeter_agent.wire import (
     SIGNATURE_LABEL,
     SIGNATURE_SKEW_SECONDS_MAX,
 )
+from hostmeter_agent.wire_control import TIME_HEADER
 from http_message_signatures import (
     HTTPMessageSignaturesException,
     HTTPSignatureComponentResolver,
@@ -33,6 +34,7 @@ from http_sf.item import ser_item
 KEY_ID_LENGTH_MAX: Final = 100
 _HEADER_LENGTH_MAX: Final = 8_192
 _COMPONENTS_MAX: Final = 50
+_CLOCK_DIGITS_MAX: Final = 16
 
 # Stands in for the key of an unknown host, so that asking for one takes as long as for a known one.
 _NOBODYS_KEY: Final = Ed25519PublicKey.from_public_bytes(
@@ -70,6 +72,8 @@ class Proof:
     signature: str
     content_digest: str
     sha256: bytes
+    host_clock_ms: int
+    """What the host's clock showed when it signed, milliseconds since the epoch."""
 
     def check_body(self, body: bytes) -> bytes:
         """The SHA-256 of the body as transferred; raises SignatureRejected when it is not the
@@ -78,6 +82,11 @@ class Proof:
         if not hmac.compare_digest(digest, self.sha256):
             raise SignatureRejected("Content-Digest does not match the body")
         return digest
+
+    def skew_ms(self, received_at: datetime) -> int:
+        """How far the host's clock is ahead of ours, less the time that the request was on its
+        way."""
+        return self.host_clock_ms - int(received_at.timestamp() * 1_000)
 
 
 def verify(
@@ -110,7 +119,21 @@ def verify(
         signature=request.headers["signature"],
         content_digest=request.headers["content-digest"],
         sha256=digest,
+        host_clock_ms=_host_clock_ms(request, components, parameters["created"]),
     )
+
+
+def _host_clock_ms(
+    request: SignedRequest, components: list[tuple[str, _Parameters]], created: int
+) -> int:
+    """From the signed header where there is one that agrees with `created`, which has whole
+    seconds: their middle stands for those."""
+    shown = request.headers.get(TIME_HEADER, "") if (TIME_HEADER, {}) in components else ""
+    if shown.isascii() and shown.isdigit() and len(shown) <= _CLOCK_DIGITS_MAX:
+        clock_ms = int(shown)
+        if 0 <= clock_ms - created * 1_000 < 2_000:
+            return clock_ms
+    return created * 1_000 + 500
 
 
 def _header(request: SignedRequest, name: str) -> str:

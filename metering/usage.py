@@ -101,9 +101,18 @@ def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySe
     return chosen.filter(_in_any_period(periods))
 
 
-def in_hours_with(profiles: Collection[UUID]) -> RawSQL:
+def _in_hours_with(profiles: Collection[UUID]) -> RawSQL:
     """A condition on rollups: that their hour has one of the profiles."""
     return RawSQL(statement("in_hour_with"), [list(profiles)], BooleanField())  # noqa: S611  bound
+
+
+def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "QuerySet[Rollup]":
+    """The rollups, in no order, that have one of the profiles; hours that have none are passed
+    over. Neither may be empty."""
+    rows = Rollup.objects.order_by().filter(
+        Q(_in_hours_with(profiles)), measurements__overlap=list(profiles)
+    )
+    return _within(rows, periods)
 
 
 def _rows_of(
@@ -121,7 +130,7 @@ def _rows_of(
     in_split = Q(bucket_start__in=buckets_in(split))
     if without:
         hours = hours.exclude(measurements__overlap=list(without))
-        buckets = buckets.filter(in_split | Q(in_hours_with(without)))
+        buckets = buckets.filter(in_split | Q(_in_hours_with(without)))
         buckets = buckets.exclude(measurements__overlap=list(without))
     else:
         buckets = buckets.filter(in_split)
@@ -174,14 +183,24 @@ def usage_with(
     """As usage_by_application, of nothing but the rollups that have one of the profiles."""
     if not periods or not profiles:
         return {}
-    rows = Rollup.objects.filter(
-        Q(in_hours_with(profiles)), measurements__overlap=list(profiles)
-    ).order_by()
     totals: dict[UUID, dict[str, int]] = {}
     aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
-    for row in _within(rows, periods).values("application_id").annotate(**aggregates):
+    for row in rows_with(periods, profiles).values("application_id").annotate(**aggregates):
         _add_to(totals.setdefault(row["application_id"], {}), row, meters)
     return totals
+
+
+def quantity_with_by_day(
+    periods: Sequence[UsagePeriod], meter: str, profiles: Collection[UUID], time_zone: str
+) -> dict[date, int]:
+    """As usage_with, of one meter of all applications, by the days of `time_zone`."""
+    if not periods or not profiles:
+        return {}
+    days = rows_with(periods, profiles).annotate(
+        local_day=TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
+    )
+    rows = days.values_list("local_day").annotate(quantity=_combined(meter))
+    return {day: int(quantity) for day, quantity in rows if quantity is not None}
 
 
 def usage_by_day(

@@ -1,105 +1,47 @@
 """The agents' interface: enrolment and ingest, as the wire contract has them."""
 
-import json
-import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from datetime import datetime
-from functools import partial, wraps
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, Final
-from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
-from metering import enrolment, signatures
-from metering.bodies import CODINGS, Stream, drain, inflate, read_body, too_large
+from metering import enrolment
+from metering.bodies import inflate
+from metering.endpoints import (
+    body_of,
+    bounded,
+    content_coding,
+    endpoint,
+    json_answer,
+    problem_response,
+    require_plain_json,
+    signed_body,
+    signed_host,
+)
 from metering.ingest import store_batch, unknown_environments
 from metering.known_hosts import KnownHost, known_hosts
-from metering.problems import Problem, unauthorized
-from metering.rates import rates
-from metering.signatures import SignatureRejected, SignedRequest
+from metering.problems import Problem
 from metering.wire_body import decode_batch
-
-_RETRY_SECONDS: Final = 5
-_DRAIN_SECONDS_MAX: Final = 2
-
-_View = Callable[[HttpRequest], HttpResponse]
-
-
-def _endpoint(method: str) -> Callable[[_View], _View]:
-    """An API view of one method, whose errors are problem details."""
-
-    def decorate(view: _View) -> _View:
-        @csrf_exempt
-        @wraps(view)
-        def answer(request: HttpRequest) -> HttpResponse:
-            try:
-                if request.method != method:
-                    raise Problem(
-                        HTTPStatus.METHOD_NOT_ALLOWED, f"Use {method}.", headers={"Allow": method}
-                    )
-                return view(request)
-            except Problem as problem:
-                return _problem_response(request, problem)
-            except (OperationalError, InterfaceError):
-                return _problem_response(request, _unavailable())
-
-        return answer
-
-    return decorate
-
-
-def _problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    _hurry(request)
-    # A client that has gone reads no answer either.
-    with suppress(OSError):
-        drain(_stream(request))
-    return problem.response()
-
-
-def _hurry(request: HttpRequest) -> None:
-    """The answer is known: whoever still sends gets a moment to end, not the time of a request."""
-    connection = request.META.get("gunicorn.socket")
-    deadline = getattr(connection, "deadline", None)
-    if connection is not None and deadline is not None:
-        connection.deadline = min(deadline, time.monotonic() + _DRAIN_SECONDS_MAX)
-
-
-def _unavailable() -> Problem:
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "The database cannot be reached; nothing was stored.",
-        headers={"Retry-After": str(_RETRY_SECONDS)},
-    )
-
-
-def _json(members: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    return HttpResponse(json.dumps(members), status=status, content_type="application/json")
 
 
 @csrf_exempt
 def unknown_endpoint(request: HttpRequest) -> HttpResponse:
-    return _problem_response(request, Problem(HTTPStatus.NOT_FOUND, "There is nothing here."))
+    return problem_response(request, Problem(HTTPStatus.NOT_FOUND, "There is nothing here."))
 
 
-@_endpoint("POST")
+@endpoint("POST")
 def enrol(request: HttpRequest) -> HttpResponse:
     """POST /api/v1/hosts/enrol"""
-    if _content_coding(request):
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send it without a content coding.")
-    body = _body(request)
-    if len(body) > enrolment.BODY_BYTES_MAX:
-        raise too_large("as transferred", enrolment.BODY_BYTES_MAX)
+    require_plain_json(request)
+    body = bounded(body_of(request), enrolment.BODY_BYTES_MAX)
     now = timezone.now()
     host = enrolment.enrol_host(enrolment.decode_application(body), as_of=now)
-    return _json(
+    return json_answer(
         {
             "host": str(host.host_id),
             "key_id": host.key_id,
@@ -109,25 +51,13 @@ def enrol(request: HttpRequest) -> HttpResponse:
     )
 
 
-@_endpoint("POST")
+@endpoint("POST")
 def batches(request: HttpRequest) -> HttpResponse:
     """POST /api/v1/batches"""
     now = timezone.now()
-    try:
-        proof = signatures.verify(
-            _signed_request(request),
-            as_of=now,
-            public_key_of=lambda key_id: _public_key(known_hosts.host_of(key_id, as_of=now)),
-        )
-        host = known_hosts.host_of(proof.key_id, as_of=now)
-        if host is None:
-            raise SignatureRejected("revoked meanwhile")
-        rates.check(host, as_of=now)
-        coding = _content_coding(request)
-        body = _body(request)
-        digest = proof.check_body(body)
-    except SignatureRejected as error:
-        raise unauthorized("Signature") from error
+    _, proof = signed_host(request, as_of=now)
+    coding = content_coding(request)
+    host, body = signed_body(request, proof, as_of=now)
     inflated = inflate(body, coding)
     batch = decode_batch(
         inflated, as_of=now, environments=partial(_environments, host, proof.key_id, now)
@@ -136,83 +66,12 @@ def batches(request: HttpRequest) -> HttpResponse:
         # It may have been given to the host within the last minute.
         host = known_hosts.fresh_host_of(proof.key_id, as_of=now) or host
     receipt = store_batch(
-        host, proof, batch, digest=sha256(inflated).digest() if coding else digest, as_of=now
+        host, proof, batch, digest=sha256(inflated).digest() if coding else proof.sha256, as_of=now
     )
-    return _json(
+    return json_answer(
         {"stored": receipt.stored, "duplicate": receipt.duplicate, "sequence": receipt.sequence}
     )
 
 
 def _environments(host: KnownHost, key_id: str, as_of: datetime) -> Collection[str]:
     return (known_hosts.fresh_host_of(key_id, as_of=as_of) or host).environments
-
-
-def _public_key(host: KnownHost | None) -> Ed25519PublicKey | None:
-    return None if host is None else host.public_key
-
-
-def _content_coding(request: HttpRequest) -> str:
-    _require_json(request)
-    name = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if name not in CODINGS:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Use the content coding zstd, gzip or identity."
-        )
-    return CODINGS[name]
-
-
-def _require_json(request: HttpRequest) -> None:
-    charset = request.content_params.get("charset", "utf-8") if request.content_params else "utf-8"
-    if request.content_type != "application/json" or charset.lower() != "utf-8":
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Use the content type application/json, in UTF-8."
-        )
-
-
-def _body(request: HttpRequest) -> bytes:
-    declared = request.META.get("CONTENT_LENGTH") or ""
-    try:
-        return read_body(_stream(request), int(declared) if declared.isdecimal() else None)
-    except OSError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body could not be read to its end.") from error
-
-
-def _stream(request: HttpRequest) -> Stream:
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower() and request.META.get(
-        "wsgi.input_terminated"
-    ):
-        # Django reads nothing where no length is declared; the server knows where the body ends.
-        return _ChunkedStream(request.META["wsgi.input"])
-    return request
-
-
-class _ChunkedStream:
-    """A body in chunks, from gunicorn, whose errors in the framing are of its own kind."""
-
-    def __init__(self, inner: Stream) -> None:
-        self._inner = inner
-
-    def read(self, size: int, /) -> bytes:
-        """Raises OSError where the chunks are broken, as a broken connection does."""
-        try:
-            return self._inner.read(size)
-        except ParseException as error:
-            raise OSError("the chunks are broken") from error
-
-
-def _signed_request(request: HttpRequest) -> SignedRequest:
-    target = request.META.get("RAW_URI") or request.get_full_path()
-    if not target.startswith("/"):
-        absolute = urlsplit(target)
-        target = (absolute.path or "/") + (f"?{absolute.query}" if absolute.query else "")
-    headers = {
-        name[5:].replace("_", "-").lower(): value.strip(" \t")
-        for name, value in request.META.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if request.META.get(name):
-            headers[name.replace("_", "-").lower()] = request.META[name]
-    host = headers.get("host") or request.get_host()
-    url = f"{request.scheme}://{host}{target}"
-    return SignedRequest(request.method or "", url, target, headers)

@@ -1,5 +1,7 @@
 """The values that the wire contract is made of, each with its bounds."""
 
+import base64
+import binascii
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,3 +78,11 @@ def utc_of(instant: datetime) -> datetime:
 
 def _utc(instant: str) -> datetime:
     return utc_of(msgspec.convert(instant, Instant))
+
+
+def base64_bytes(value: object) -> bytes | None:
+    """What a value says in base64; None where it says nothing."""
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except (binascii.Error, ValueError):
+        return None

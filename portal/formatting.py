@@ -10,9 +10,13 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
+from hostmeter_agent.wire import kind_of
+
 from billing.core.currencies import currency_of
 from billing.core.exact import DIGITS, decimals_of, quotient
+from billing.core.provenance import Provenance
 from billing.core.quantity import UNITS, raw_unit_of
+from metering.core.quality import in_words
 
 NBSP: Final = "\u00a0"
 THIN: Final = "\u2009"
@@ -127,6 +131,23 @@ def share(part: Decimal, whole: Decimal) -> str:
     if not whole:
         return "–"  # noqa: RUF001
     return f"{_fixed(_ROUNDING.quantize(part * 100 / whole, Decimal('0.1')), 1)}%"
+
+
+def unbilled(meter: str, billed: int, provenance: Provenance) -> str:
+    """What a line leaves unbilled, and why: "3.2% not billed: estimated". The largest values of a
+    meter make no whole, so of these it is the value itself."""
+    refused = provenance.refused
+    if kind_of(meter) == "maximum":
+        part = usage(meter, refused)
+    else:
+        part = share(Decimal(refused), Decimal(billed + refused))
+        part = "<0.1%" if part == "0.0%" else part
+    return f"{part} not billed: {' or '.join(map(in_words, provenance.refused_for))}"
+
+
+def spaced(name: str) -> str:
+    """raw_per_unit → raw per unit, agent-stopped → agent stopped."""
+    return name.replace("_", " ").replace("-", " ")
 
 
 def coverage(ppm: int) -> str:

@@ -4,7 +4,7 @@ A line's source is the same for the upcoming invoice and for a stored one: a pri
 and the stretches of time in which its usage is the customer's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from hostmeter_agent.wire import BUCKET_SECONDS
 
 from billing.core.explanation import StepJson
 from billing.core.periods import Period
+from billing.core.provenance import Provenance
 from billing.core.quantity import raw_unit_of
 from billing.models import Invoice, InvoiceLine, Price
 from billing.queries import (
@@ -27,9 +28,10 @@ from billing.queries import (
     upcoming_invoice,
 )
 from metering.core.aggregation import combined_quantities
+from metering.measurements import Wanted, refused_profiles
 from metering.models import Application, SampleBatch
 from metering.queries import RollupRow, SampleRow, rollup_count, rollups_of
-from metering.usage import UsagePeriod, usage_series
+from metering.usage import UsagePeriod, quantity_with_by_day, usage_series
 from portal.queries import own_periods
 from tenants.models import Customer
 
@@ -51,6 +53,8 @@ class LineSource:
     period: Period
     own: tuple[UsagePeriod, ...]
     invoice: Invoice | None
+    # The profiles whose usage the price does not accept.
+    refused: frozenset[UUID]
 
     @property
     def meter(self) -> str:
@@ -63,6 +67,10 @@ class LineSource:
     @property
     def combines_by_maximum(self) -> bool:
         return self.price.aggregation == Price.Aggregation.MAXIMUM
+
+    def is_billed(self, rollup: RollupRow) -> bool:
+        """Whether the price accepts how the rollup was measured."""
+        return self.refused.isdisjoint(rollup.measurements)
 
     def combined(self, quantities: Sequence[int]) -> int:
         """What quantities of parts come to for the whole."""
@@ -93,6 +101,7 @@ class LineFigures:
     unrounded: Decimal
     currency: str
     steps: tuple[StepJson, ...]
+    provenance: Provenance
 
 
 def bounds_of(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -119,7 +128,12 @@ def upcoming_source(
     if price is None or not own:
         raise LineNotFound
     application = Application.objects.select_related("environment").get(pk=application_id)
-    return LineSource(price, application, period, tuple(own), invoice=None)
+    return LineSource(price, application, period, tuple(own), None, _refused_by(price))
+
+
+def _refused_by(price: Price) -> frozenset[UUID]:
+    wanted = Wanted(price.meter, frozenset(price.accepted_qualities))
+    return refused_profiles([wanted]).get(wanted, frozenset())
 
 
 def upcoming_figures(source: LineSource, upcoming: UpcomingInvoice) -> LineFigures:
@@ -136,6 +150,7 @@ def upcoming_figures(source: LineSource, upcoming: UpcomingInvoice) -> LineFigur
                 unrounded=line.unrounded,
                 currency=line.currency.code,
                 steps=tuple(step.to_json() for step in line.steps),
+                provenance=line.provenance,
             )
     raise LineNotFound
 
@@ -169,7 +184,8 @@ def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     application = line.application
     application.name = line.application_name
     application.environment.name = line.environment_name
-    return LineSource(line.price, application, period, tuple(own), line.invoice)
+    refused = _refused_by(line.price)
+    return LineSource(line.price, application, period, tuple(own), line.invoice, refused)
 
 
 def stored_figures(line: InvoiceLine) -> LineFigures:
@@ -182,12 +198,23 @@ def stored_figures(line: InvoiceLine) -> LineFigures:
         unrounded=line.unrounded,
         currency=line.invoice.currency,
         steps=tuple(line.steps),
+        provenance=line.provenance,
     )
 
 
-def bucket_count(periods: Sequence[UsagePeriod]) -> int:
-    """How many rollups (one for each instance and 5 minutes) the stretches hold."""
-    return sum(rollup_count(each.application_id, each.start, each.end) for each in periods)
+def bucket_count(periods: Sequence[UsagePeriod], without: Collection[UUID] = ()) -> int:
+    """How many rollups (one for each instance and 5 minutes) the stretches hold, or those that
+    have none of some profiles."""
+    return sum(
+        rollup_count(each.application_id, each.start, each.end, without=without) for each in periods
+    )
+
+
+def refused_by_day(
+    source: LineSource, periods: Sequence[UsagePeriod], zone: ZoneInfo
+) -> dict[date, int]:
+    """What the price left unbilled of the stretches, by local day."""
+    return quantity_with_by_day(periods, source.meter, source.refused, zone.key)
 
 
 def rollup_page(periods: Sequence[UsagePeriod], limit: int, offset: int) -> list[RollupRow]:
@@ -230,7 +257,13 @@ def quantities_by_hour(source: LineSource, day: date, zone: ZoneInfo) -> dict[da
     hours = dict.fromkeys(_hours_between(start, end), 0)
     for each in source.within(start, end):
         for point in usage_series(
-            [source.application.pk], source.meter, each.start, each.end, "hour", zone.key
+            [source.application.pk],
+            source.meter,
+            each.start,
+            each.end,
+            "hour",
+            zone.key,
+            without=source.refused,
         ):
             before = hours.get(point.start, 0)
             hours[point.start] = source.combined([before, point.quantity])

@@ -11,19 +11,22 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
+from hostmeter_agent.wire import METERS
 
+from billing.billable import assigned_periods
 from billing.core.exact import EXACT, ZERO
 from billing.core.periods import BillingCycle, Period, billing_period_containing
 from billing.models import Invoice, InvoiceLine
 from billing.queries import (
     DailyCharge,
     UpcomingInvoice,
-    billable_periods,
     current_period,
     subscription_of,
 )
+from metering.core.quality import Measured
+from metering.measurements import measured_by, profiles
 from metering.models import Application, Host
-from metering.usage import UsagePeriod, usage_by_application, usage_by_day
+from metering.usage import UsagePeriod, profiles_behind, usage_by_application, usage_by_day
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import amount, quantity, unit_name, usage, usage_unit
 from tenants.models import Customer, Member, User
@@ -167,7 +170,7 @@ def application_rows(
     customer: Customer, upcoming: UpcomingInvoice | None, period: Period
 ) -> list[ApplicationRow]:
     """The customer's applications with usage and charge of the period, dearest first."""
-    used = usage_by_application(billable_periods(customer, period), ["cpu.time", "memory.used"])
+    used = usage_by_application(assigned_periods(customer, period), ["cpu.time", "memory.used"])
     charged = {} if upcoming is None else {
         charge.application_id: charge.amount for charge in upcoming.by_application()
     }  # fmt: skip
@@ -184,8 +187,8 @@ def application_rows(
 
 
 def own_periods(customer: Customer, application_id: UUID, period: Period) -> list[UsagePeriod]:
-    """When, in the period, the application's usage is the customer's to pay."""
-    periods = billable_periods(customer, period)
+    """When, in the period, the application's usage is the customer's."""
+    periods = assigned_periods(customer, period)
     return sorted(
         (each for each in periods if each.application_id == application_id),
         key=lambda each: each.start,
@@ -199,15 +202,24 @@ def usage_of(periods: Sequence[UsagePeriod], meters: Sequence[str]) -> Mapping[s
 
 
 def quantities_by_day(
-    periods: Sequence[UsagePeriod], meter: str, time_zone: str
+    periods: Sequence[UsagePeriod], meter: str, time_zone: str, *, without: Collection[UUID] = ()
 ) -> dict[date, int]:
-    """One application's quantity of one meter for each local day with usage."""
+    """One application's quantity of one meter for each local day with usage; that with one of the
+    profiles `without` is left out."""
+    days = usage_by_day(periods, [meter], time_zone, without=without)
     return {
         day: quantity
-        for day, used in sorted(usage_by_day(periods, [meter], time_zone).items())
+        for day, used in sorted(days.items())
         for by_meter in used.values()
         for quantity in by_meter.values()
     }
+
+
+def measured_in(periods: Sequence[UsagePeriod]) -> dict[str, tuple[Measured, ...]]:
+    """How each built-in meter of one application was measured in its periods."""
+    ids = frozenset[UUID | None]().union(*profiles_behind(periods).values())
+    known = profiles(ids)
+    return {meter.name: measured_by(ids, known, meter.name) for meter in METERS}
 
 
 def usage_chart(

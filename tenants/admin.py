@@ -184,7 +184,8 @@ class IssueTokenForm(forms.Form):
         self.has_choice = environments.exists()
 
 
-def _environment_hint() -> SafeString:
+def environment_hint() -> SafeString:
+    """What to do where no host can enrol yet."""
     return format_html(
         'A host enrols into an environment, and there is none yet. <a class="text-primary-600 '
         'underline dark:text-primary-500" href="{}">Add an environment</a> first.',
@@ -250,7 +251,7 @@ class EnrolmentTokenAdmin(_Credentials):
                 title="Issue an enrolment token",
                 text="It lets one host enrol, once, within an hour. It is shown only once."
                 if form.has_choice
-                else _environment_hint(),
+                else environment_hint(),
                 submit="Issue token",
             )
         token = issue_enrolment_token(form.cleaned_data["environment"], as_of=timezone.now())

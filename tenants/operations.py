@@ -11,14 +11,21 @@ ENROLMENT_TOKEN_LIFETIME = timedelta(hours=1)
 
 def issue_enrolment_token(environment: Environment, *, as_of: datetime) -> str:
     """A fresh single-use token for a host of `environment`; it is shown once and stored hashed."""
+    return issued_enrolment_token(environment, as_of=as_of)[1]
+
+
+def issued_enrolment_token(
+    environment: Environment, *, as_of: datetime
+) -> tuple[EnrolmentToken, str]:
+    """As issue_enrolment_token, with what is stored of it, by which its use can be watched."""
     secret = make_secret(ENROLMENT_TOKEN, current_tenant_id())
-    EnrolmentToken.objects.create(
+    token = EnrolmentToken.objects.create(
         environment=environment,
         digest=digest_of(secret),
         created_at=as_of,
         expires_at=as_of + ENROLMENT_TOKEN_LIFETIME,
     )
-    return secret
+    return token, secret
 
 
 def issue_api_key(name: str, *, as_of: datetime) -> str:

@@ -3,6 +3,7 @@
 _OPERATES = frozenset(
     {
         "metering.host",
+        "metering.agentsettings",
         "metering.application",
         "metering.assignment",
         "tenants.environment",
@@ -31,8 +32,9 @@ _CHANGES: dict[str, frozenset[str]] = {
     "billing": _BILLS,
     "viewer": frozenset(),
 }
-# Agents name instances; nobody writes them.
-_VIEWS = _OPERATES | _BILLS | _PEOPLE | {"metering.instance", "tenants.tenant"}
+# Agents name instances and make their keys; nobody writes them.
+_SEEN = frozenset({"metering.instance", "metering.hostkey", "tenants.tenant"})
+_VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN
 
 
 def staff_may(role: str, permission: str) -> bool:

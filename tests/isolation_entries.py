@@ -11,6 +11,7 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
 _ENROLMENT = "tests/metering/test_enrolment.py::TestEnrolling"
+_CONTROL = "tests/metering/test_host_control.py::TestIsolation"
 _NOTHING_THERE = "tests/metering/test_enrolment.py::test_other_addresses_of_the_api_are_unknown"
 
 ISOLATION_TESTS: dict[str, str] = {
@@ -18,6 +19,9 @@ ISOLATION_TESTS: dict[str, str] = {
     "health": "tests/test_every_endpoint_has_isolation.py::test_health_says_nothing_of_anyone",
     "enrol": f"{_ENROLMENT}::test_answers_alike_whatever_is_wrong_with_the_token",
     "batches": f"{_INGEST}::test_a_key_of_another_tenant_is_unknown",
+    "host-keys": f"{_CONTROL}::test_a_key_of_another_tenant_replaces_none_here",
+    "desired-state": f"{_CONTROL}::test_settings_of_another_tenant_change_nothing_here",
+    "applied-state": f"{_CONTROL}::test_a_report_is_kept_with_its_own_host",
     "unknown-endpoint": _NOTHING_THERE,
     "unknown-api": _NOTHING_THERE,
     "portal:overview": _LIST,

@@ -12,9 +12,9 @@ from typing import Literal, TypedDict
 
 from billing.core.exact import plain, shortened
 from billing.core.pricing import RatedAmount, TierSlice
-from billing.core.provenance import Provenance, in_words
+from billing.core.provenance import Provenance
 from billing.core.quantity import Unit, in_unit
-from metering.core.quality import MEASURED_QUALITIES
+from metering.core.quality import MEASURED_QUALITIES, in_words
 
 StepKind = Literal[
     "measured",

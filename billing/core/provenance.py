@@ -35,8 +35,3 @@ class Provenance:
     def to_json(self) -> list[tuple[str, str]]:
         """Each quality with its method."""
         return [(each.quality, each.method) for each in self.measured]
-
-
-def in_words(quality: str) -> str:
-    """lower_bound → lower bound."""
-    return quality.replace("_", " ")

@@ -1,6 +1,5 @@
 """The agent's peers, from Debian's packages, each as it is meant to look at the same processes."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +19,7 @@ _PACKAGES = {
     "collectd-core": "/usr/sbin/collectd",
     "prometheus-process-exporter": "/usr/bin/prometheus-process-exporter",
 }
+_APT_GET = "/usr/bin/apt-get"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _INSTALL_SECONDS_MAX = 600
 _SCRAPE_SECONDS_MAX = 60
@@ -42,7 +42,7 @@ def install(progress: Callable[[str], None]) -> None:
     missing = [package for package, path in _PACKAGES.items() if not Path(path).exists()]
     if not missing:
         return
-    if shutil.which("apt-get") is None:
+    if not Path(_APT_GET).exists():
         raise BenchFailed(f"the peers need Debian's apt-get to install {', '.join(missing)}")
     progress(f"installing {', '.join(missing)}")
     with _no_service_starts():
@@ -67,7 +67,7 @@ def _no_service_starts() -> Iterator[None]:
 
 def _apt_get(arguments: list[str]) -> None:
     done = subprocess.run(
-        ["apt-get", *arguments],
+        [_APT_GET, *arguments],
         env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         capture_output=True,
         text=True,

@@ -3,33 +3,20 @@
 import base64
 import http.client
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.conf import settings
-from django.utils import timezone
 from hostmeter_agent.wire import ENROL_PATH
 
 from metering.bench.load import Sender, Sent, send
 from metering.bench.together import BenchFailed
+from metering.bench.web import START_SECONDS_MAX, enrolment_token, web
 from metering.bench.workload import SAMPLES_PER_BATCH
 from metering.bench.yardstick import copied_seconds
-from tenants.models import Environment, Tenant
-from tenants.operations import issue_enrolment_token
-from tenants.scope import installation_scope, tenant_scope
 
 # As many as the yardstick has connections.
 _SENDERS = 2
-_WORKERS = 2
-_START_SECONDS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +38,8 @@ def measure_ingest(batches: int, progress: Callable[[str], None]) -> IngestFigur
     """
     share = max(1, batches // _SENDERS)
     rows = share * _SENDERS * SAMPLES_PER_BATCH
-    with _web() as address:
+    with web() as server:
+        address = server.address
         senders = [_enrolled(address) for _ in range(_SENDERS)]
         progress("warming up")
         _sent(address, senders, max(5, share // 10))
@@ -86,62 +74,14 @@ def _figures(sent: list[Sent], rows: int, copied: float) -> IngestFigures:
     )
 
 
-@contextmanager
-def _web() -> Iterator[tuple[str, int]]:
-    """The product's web server as `up` starts it, with two workers, on a free loopback port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        os.set_inheritable(listener.fileno(), True)
-        command = [sys.executable, "-m", "gunicorn", "config.wsgi:application"]
-        command += ["--config", "python:config.runtime.gunicorn_conf"]
-        command += ["--bind", f"fd://{listener.fileno()}", "--log-level", "warning"]
-        environment = os.environ | {
-            "WEB_CONCURRENCY": str(_WORKERS),
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "HTTPS": "0",
-            "MANIFEST_STATIC": "0",
-            "INGEST_BATCHES_PER_MINUTE_HOST": "10000000",
-            "INGEST_BATCHES_PER_MINUTE_TENANT": "100000000",
-        }
-        server = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=Path(settings.BASE_DIR),
-            pass_fds=(listener.fileno(),),
-        )
-        try:
-            address = listener.getsockname()
-            _wait_until_healthy(server, address)
-            yield address
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait_until_healthy(server: "subprocess.Popen[bytes]", address: tuple[str, int]) -> None:
-    deadline = time.monotonic() + _START_SECONDS_MAX
-    while time.monotonic() < deadline and server.poll() is None:
-        connection = http.client.HTTPConnection(*address, timeout=_START_SECONDS_MAX)
-        try:
-            connection.request("GET", "/health/")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-        finally:
-            connection.close()
-    raise BenchFailed("the web server did not start")
-
-
 def _enrolled(address: tuple[str, int]) -> Sender:
     key = Ed25519PrivateKey.generate()
     document = {
-        "token": _token(),
+        "token": enrolment_token(),
         "name": "bench",
         "public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
     }
-    connection = http.client.HTTPConnection(*address, timeout=_START_SECONDS_MAX)
+    connection = http.client.HTTPConnection(*address, timeout=START_SECONDS_MAX)
     connection.request(
         "POST", ENROL_PATH, json.dumps(document), {"Content-Type": "application/json"}
     )
@@ -151,11 +91,3 @@ def _enrolled(address: tuple[str, int]) -> Sender:
     if answer.status != 201:
         raise BenchFailed(f"enrolment was answered {answer.status}: {members}")
     return Sender(key.private_bytes_raw(), members["key_id"])
-
-
-def _token() -> str:
-    with installation_scope():
-        tenant, _ = Tenant.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
-    with tenant_scope(tenant.pk):
-        environment, _ = Environment.objects.get_or_create(name="bench")
-        return issue_enrolment_token(environment, as_of=timezone.now())

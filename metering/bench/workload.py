@@ -42,6 +42,17 @@ _METERS = {
 }
 
 
+# How an agent measures them: applications with a cgroup, matched processes, and a clock's step.
+_MEASUREMENTS = {
+    "cgroup": {"meters": {name: ["exact", "cgroup-v2/1"] for name in _METERS}},
+    "proc": {"meters": {name: ["sampled", "proc/1"] for name in _METERS}},
+    "stepped": {
+        "meters": {name: ["exact", "cgroup-v2/1"] for name in _METERS},
+        "marks": ["clock-step"],
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """Sample lists, ready to be put into batches."""
@@ -51,13 +62,16 @@ class Work:
     def bodies(self, epoch: str, count: int) -> Iterator[bytes]:
         """Bodies of consecutive batches."""
         encoded = [msgspec.json.encode(samples) for samples in self.samples]
+        measurements = msgspec.json.encode(_MEASUREMENTS)
         sent_at = datetime.now(UTC).isoformat()
         for sequence in range(1, count + 1):
             head = msgspec.json.encode(
                 {"schema": 1, "epoch": epoch, "sequence": sequence, "sent_at": sent_at}
             )
             samples = encoded[sequence % len(encoded)]
-            yield head[:-1] + b',"samples":' + samples + b"}"
+            yield b"".join(
+                (head[:-1], b',"measurements":', measurements, b',"samples":', samples, b"}")
+            )
 
 
 def make_work(seed: int) -> Work:
@@ -90,4 +104,5 @@ def _sample(chance: random.Random, start: datetime, instance: int) -> dict[str, 
         "window": [start.isoformat(), (start + _WINDOW).isoformat()],
         "coverage": 1,
         "usage": {name: chance.randrange(most) for name, most in _METERS.items()},
+        "measured": ("cgroup", "cgroup", "proc", "stepped")[instance % 4],
     }

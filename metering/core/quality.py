@@ -69,6 +69,18 @@ def in_order(measured: Iterable[Measured]) -> tuple[Measured, ...]:
     return tuple(sorted(set(measured), key=lambda each: (ranks.index(each.quality), each.method)))
 
 
+def in_words(quality: str) -> str:
+    """lower_bound → lower bound."""
+    return quality.replace("_", " ")
+
+
+def written(measured: Iterable[Measured]) -> str:
+    """How something was measured: "exact, cgroup/2; lower bound, turnaround/1"."""
+    return "; ".join(
+        ", ".join(filter(None, (in_words(each.quality), each.method))) for each in measured
+    )
+
+
 def profile_of(body: Mapping[str, object]) -> Profile:
     """A stored profile: {"meters": {meter: [quality, method]}, "gap": cause, "marks": [mark]}."""
     meters, gap, marks = body.get("meters"), body.get("gap"), body.get("marks")

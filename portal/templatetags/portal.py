@@ -1,5 +1,6 @@
 """portal.formatting for templates. Times are in the reader's zone, which the page activated."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -10,6 +11,9 @@ from django.utils.safestring import SafeString
 
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
+from billing.core.provenance import Provenance
+from metering.core.gaps import Gap
+from metering.core.quality import Measured, written
 from portal import formatting
 
 register = template.Library()
@@ -18,6 +22,7 @@ _BAR_WIDTH = 72
 _STEP_NAMES = {
     "measured": "Measured",
     "converted": "In the price's unit",
+    "refused": "Not billed",
     "earlier": "Used before this line",
     "included": "Included",
     "unit_price": "At the price",
@@ -99,8 +104,18 @@ def step_name(kind: str) -> str:
 
 @register.filter
 def spaced(name: str) -> str:
-    """raw_per_unit → raw per unit."""
-    return name.replace("_", " ")
+    return formatting.spaced(name)
+
+
+@register.filter
+def measured(hows: Iterable[Measured]) -> str:
+    """exact, cgroup/2; lower bound, turnaround/1."""
+    return written(hows)
+
+
+@register.simple_tag
+def unbilled(meter: str, billed: int | Decimal, provenance: Provenance) -> str:
+    return formatting.unbilled(meter, int(billed), provenance)
 
 
 @register.filter
@@ -154,6 +169,20 @@ def day(moment: datetime) -> SafeString:
 def full(moment: datetime) -> SafeString:
     """23 Nov 2026, 14:05:30 CET."""
     return _time(moment, formatting.moment_in_full(moment, timezone.get_current_timezone()))
+
+
+@register.simple_tag
+def gap_time(gap: Gap) -> SafeString:
+    """24 Nov 2026, 14:00 to 14:20; with the day again where it ends on another one."""
+    zone = timezone.get_current_timezone()
+    same_day = gap.start.astimezone(zone).date() == gap.end.astimezone(zone).date()
+    end = clock(gap.end) if same_day else _time(gap.end, _day_and_minute(gap.end))
+    return format_html("{} to {}", _time(gap.start, _day_and_minute(gap.start)), end)
+
+
+def _day_and_minute(moment: datetime) -> str:
+    zone = timezone.get_current_timezone()
+    return f"{formatting.day(moment, zone)}, {formatting.minute(moment, zone)}"
 
 
 @register.simple_tag

@@ -10,12 +10,16 @@ from django.views.decorators.http import require_safe
 from hostmeter_agent.wire import METERS
 
 from billing.queries import upcoming_invoice
+from metering.core.quality import UNAVAILABLE
+from metering.gaps import gaps_in
+from metering.models import UNATTRIBUTED
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
 from portal.queries import (
     application_rows,
     applications_of,
     hosts_of,
+    measured_in,
     own_periods,
     period_of,
     quantities_by_day,
@@ -54,6 +58,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
     used = usage_of(own, _METERS)
     meter = _chosen_meter(request)
     charges = [] if upcoming is None else upcoming.by_application()
+    measured = measured_in(own)
     quantities = quantities_by_day(own, meter, reader.customer.time_zone)
     context = {
         "reader": reader,
@@ -64,7 +69,14 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
         "period": period,
         "upcoming": upcoming,
         "charge": next((each for each in charges if each.application_id == application_id), None),
-        "used": sorted(used.items(), key=lambda item: _METERS.index(item[0])),
+        "used": [(name, used[name], measured[name]) for name in _METERS if name in used],
+        "unavailable": [
+            name
+            for name in _METERS
+            if name not in used and any(how.quality == UNAVAILABLE for how in measured[name])
+        ],
+        "gaps": gaps_in(own),
+        "is_unattributed": application.name == UNATTRIBUTED,
         "meter": meter,
         "chart": usage_chart(quantities, meter, period, reader.zone, as_of=reader.as_of),
     }

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from billing.models import PlanVersion, Price
 from billing.prices import price_spec
+from metering.gaps import gaps_in
 from metering.queries import samples_of
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
@@ -127,19 +128,30 @@ def _line(
     request: HttpRequest, reader: Reader, found: _Found, figures: LineFigures
 ) -> HttpResponse:
     source = found.source
-    by_day = quantities_by_day(source.own, source.meter, reader.customer.time_zone)
+    by_day = quantities_by_day(
+        source.own, source.meter, reader.customer.time_zone, without=source.refused
+    )
+    refused = proof.refused_by_day(source, source.own, reader.zone)
     total = source.combined(list(by_day.values()))
     version: PlanVersion = source.price.plan_version
     shares = bool(source.price.allowance) or source.price.kind == Price.Kind.GRADUATED
     context = _context(reader, found) | {
         "figures": figures,
         "rate": price_spec(source.price),
+        "accepted": [
+            each.label for each in Price.Quality if each in source.price.accepted_qualities
+        ],
         "shares_its_price": shares,
         # What others used matters where an allowance or tiers are shared with them.
         "steps": [step for step in figures.steps if shares or step["kind"] != "earlier"],
         "plan_version": source.invoice.plan_label if source.invoice else version,
-        "days": [(day, quantity, Decimal(quantity)) for day, quantity in by_day.items()],
-        "buckets": proof.bucket_count(source.own),
+        "days": [
+            (day, by_day.get(day, 0), Decimal(by_day.get(day, 0)), refused.get(day))
+            for day in sorted({*by_day, *refused})
+        ],
+        "refused": refused,
+        "gaps": gaps_in(source.own),
+        "buckets": proof.bucket_count(source.own, source.refused),
         "total": total,
         "total_decimal": Decimal(total),
         "largest": Decimal(max(by_day.values(), default=0)),
@@ -157,7 +169,8 @@ def _day(request: HttpRequest, reader: Reader, found: _Found, day: date) -> Http
         raise Http404 from impossible
     if not periods:
         raise Http404
-    quantities = quantities_by_day(periods, source.meter, reader.customer.time_zone)
+    zone = reader.customer.time_zone
+    quantities = quantities_by_day(periods, source.meter, zone, without=source.refused)
     pages = Paginator(range(proof.bucket_count(periods)), _BUCKETS_PER_PAGE)
     page = pages.get_page(request.GET.get("page"))
     offset = max(page.start_index() - 1, 0)
@@ -166,7 +179,9 @@ def _day(request: HttpRequest, reader: Reader, found: _Found, day: date) -> Http
         "day": day,
         "total": source.combined(list(quantities.values())),
         "pages": page,
-        "rows": [(row, row.usage.get(source.meter)) for row in rollups],
+        "buckets": proof.bucket_count(periods, source.refused),
+        "refused": proof.refused_by_day(source, periods, reader.zone).get(day),
+        "rows": [(row, row.usage.get(source.meter), source.is_billed(row)) for row in rollups],
         "chart": _hours(source, day, reader),
     }
     return render(request, "portal/line_day.html", context)
@@ -201,6 +216,8 @@ def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime
         offset=max(page.start_index() - 1, 0),
     )
     digests = proof.digests_of(samples)
+    unbilled = {(row.instance_id, row.role) for row in rollups if not source.is_billed(row)}
+    shown = [(sample, (sample.instance_id, sample.role) not in unbilled) for sample in samples]
     context = _context(reader, found) | {
         "start": start,
         "end": start + proof.BUCKET,
@@ -209,9 +226,22 @@ def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime
         "pages": page,
         "instance_query": f"instance={instance_id}" if instance_id else "",
         "samples": [
-            (sample, sample.usage.get(source.meter), digests[sample.batch_id]) for sample in samples
+            (
+                sample,
+                sample.usage.get(source.meter),
+                digests[sample.batch_id],
+                sample.profile.of(source.meter) if sample.profile else None,
+                is_billed,
+            )
+            for sample, is_billed in shown
         ],
-        "shown": source.combined(proof.quantities(samples, source.meter)),
-        "total": source.combined(proof.quantities(rollups, source.meter)),
+        "has_unbilled": bool(unbilled),
+        "billed_samples": sum(is_billed for _, is_billed in shown),
+        "shown": source.combined(
+            proof.quantities([sample for sample, billed in shown if billed], source.meter)
+        ),
+        "total": source.combined(
+            proof.quantities([row for row in rollups if source.is_billed(row)], source.meter)
+        ),
     }
     return render(request, "portal/line_bucket.html", context)

@@ -14,6 +14,7 @@ from django.utils.html import escape
 
 from billing.models import Invoice
 from billing.operations import close_due
+from metering.control_models import AgentSettings
 from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
@@ -35,7 +36,8 @@ def fill(tenant: Tenant, word: str) -> None:
         close_due(as_of=NOVEMBER)
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
-        Host.objects.create(name=f"{word}-host", environment=environment)
+        host = Host.objects.create(name=f"{word}-host", environment=environment)
+        AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
         issue_api_key(f"{word}-key", as_of=timezone.now())
         user = User.objects.create_user(f"{word}@demo.example")

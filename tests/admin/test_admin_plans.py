@@ -1,18 +1,23 @@
 """Writing versions and prices: what cannot be billed is refused, in words, at its field."""
 
+import re
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Plan, PlanVersion
+from billing.models import Plan, PlanVersion, Price
+from billing.operations import copy_plan_version
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
-from tests.billing.timeline import JANUARY, begin_story
+from tests.billing.timeline import JANUARY, at, begin_story
 
-PRICE = {
+PRICE: dict[str, Any] = {
     "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "CPU-hour",
     "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
+    "accepted_qualities": ["exact", "sampled"],
 }  # fmt: skip
 TIERS = '[{"up_to": null, "unit_price": "1"}]'
 
@@ -22,7 +27,7 @@ def owner(tenant: Tenant) -> Client:
     return signed_in(tenant)
 
 
-def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **changes: str) -> str:
+def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **changes: Any) -> str:
     """What the form answers; nothing when it took the version."""
     price = {f"prices-0-{name}": value for name, value in (PRICE | changes).items()}
     form = {
@@ -55,6 +60,28 @@ class TestAPrice:
         assert "needs its unit price" not in page
         # So that a browser sends what was written.
         assert 'type="number" name="prices-0-unit_price"' not in page
+
+    def test_accepts_the_qualities_that_are_ticked(
+        self, tenant: Tenant, owner: Client, plan: Plan
+    ) -> None:
+        page = owner.get(reverse("admin:billing_planversion_add")).content.decode()
+        boxes = re.findall(r'<input[^>]*name="prices-0-accepted_qualities"[^>]*>', page)
+        ticked = {
+            box.split('value="')[1].split('"')[0]
+            for box in boxes
+            if re.search(r"\schecked[\s>]", box)
+        }
+        assert len(boxes) == 4
+        assert ticked == {"exact", "sampled"}
+        assert "A price that accepts no quality would bill nothing." in add_version(
+            owner, plan, accepted_qualities=[]
+        )
+        assert add_version(owner, plan, accepted_qualities=["exact", "estimated"]) == ""
+        with tenant_scope(tenant.pk):
+            price = Price.objects.get()
+            assert price.accepted_qualities == ["exact", "estimated"]
+            copy = copy_plan_version(plan, effective_from=at(2, 1))
+            assert copy.prices.get().accepted_qualities == ["exact", "estimated"]
 
 
 class TestAVersion:
@@ -117,11 +144,11 @@ class TestAVersion:
         )
         assert owner.post(page, form | one).status_code == 302
 
-    def prices(self, tenant: Tenant, version: PlanVersion) -> dict[str, str]:
+    def prices(self, tenant: Tenant, version: PlanVersion) -> dict[str, Any]:
         """The version's prices as its page sends them back."""
         with tenant_scope(tenant.pk):
             stored = list(version.prices.order_by("position"))
-        form = {
+        form: dict[str, Any] = {
             "prices-TOTAL_FORMS": str(len(stored)),
             "prices-INITIAL_FORMS": str(len(stored)),
         }
@@ -132,6 +159,7 @@ class TestAVersion:
                 "kind": price.kind, "allowance": "0",
                 "unit_price": "" if price.unit_price is None else str(price.unit_price),
                 "tiers": '[{"up_to": null, "unit_price": "0.04"}]' if price.tiers else "[]",
+                "accepted_qualities": price.accepted_qualities,
             }  # fmt: skip
             form |= {f"prices-{number}-{name}": value for name, value in row.items()}
         return form

@@ -29,7 +29,7 @@ def host_python() -> str:
 def pip(*words: str | Path) -> None:
     """pip of the wheel that the project itself was installed with, or of the interpreter."""
     wheels = sorted((AGENT.parent / ".venv").glob("pip-*.whl"))
-    program = [f"{wheels[-1]}/pip"] if wheels else ["-m", "pip"]
+    program: list[str | Path] = [f"{wheels[-1]}/pip"] if wheels else ["-m", "pip"]
     base = getattr(sys, "_base_executable", sys.executable)
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
     done = subprocess.run(

@@ -1,9 +1,11 @@
 """A server that holds the agent to the wire contract, with signatures checked by a library."""
 
+import base64
 import gzip
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hostmeter_agent.wire import BATCHES_PATH, ENROL_PATH, SIGNATURE_COMPONENTS
+from hostmeter_agent.wire_control import (
+    APPLIED_STATE_PATH,
+    DESIRED_STATE_PATH,
+    KEYS_PATH,
+    TIME_HEADER,
+    proof_message,
+)
 from http_message_signatures import (
     HTTPMessageVerifier,
     HTTPSignatureKeyResolver,
@@ -52,10 +61,21 @@ class Contract(HTTPSignatureKeyResolver):
     transferred: list[bytes] = field(default_factory=list)
     answers: list[Reply | None] = field(default_factory=list)
     settled: threading.Event = field(default_factory=threading.Event)
+    keys: dict[str, bytes] = field(default_factory=dict)
+    """Keys that replaced the enrolled one, by their ids."""
+    revoked: set[str] = field(default_factory=set)
+    desired: Body = field(default_factory=dict)
+    """Nothing there (404) while it is empty."""
+    fetches: list[int] = field(default_factory=list)
+    reports: list[Body] = field(default_factory=list)
+    key_answers: list[Reply | None] = field(default_factory=list)
+    clock_ahead_seconds: float = 0.0
 
     def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:
-        assert key_id == KEY_ID
-        return Ed25519PublicKey.from_public_bytes(self.public_key)
+        raw = self.public_key if key_id == KEY_ID else self.keys.get(key_id)
+        if raw is None or key_id in self.revoked:
+            raise InvalidSignature("unknown key")
+        return Ed25519PublicKey.from_public_bytes(raw)
 
     def resolve_private_key(self, key_id: str) -> bytes:
         raise NotImplementedError
@@ -79,18 +99,59 @@ class Contract(HTTPSignatureKeyResolver):
 
     def push(self, request: Request, body: bytes) -> Reply | None:
         self.transferred.append(body)
+        if refusal := self.refusal(request, body):
+            return refusal
+        answer: Reply | None = self.answers.pop(0) if self.answers else (200, {}, {})
+        if answer is not None and answer[:2] != (200, {}):
+            return answer
+        kept = self.store(request, body)
+        return kept if answer is not None else None
+
+    def refusal(self, request: Request, body: bytes) -> Reply | None:
+        """A 401 for what is not signed as the contract asks for."""
         verifier = HTTPMessageVerifier(signature_algorithm=algorithms.ED25519, key_resolver=self)
         try:
             found = verifier.verify(request, max_age=timedelta(seconds=300), body=body)
         except InvalidSignature as error:
             return 401, {"detail": str(error)}, {}
         covered = {str(name).strip('"') for name in found[0].covered_components}
-        assert set(SIGNATURE_COMPONENTS) <= covered
-        answer: Reply | None = self.answers.pop(0) if self.answers else (200, {}, {})
+        assert {*SIGNATURE_COMPONENTS, TIME_HEADER} <= covered
+        return None
+
+    def rotate(self, request: Request, body: bytes) -> Reply | None:
+        if refusal := self.refusal(request, body):
+            return refusal
+        fields = json.loads(body)
+        public = base64.b64decode(fields["public_key"])
+        asked_by = request.headers["signature-input"].split('keyid="')[1].split('"')[0]
+        message = proof_message(HOST, asked_by, fields["public_key"])
+        Ed25519PublicKey.from_public_bytes(public).verify(
+            base64.b64decode(fields["proof"]), message
+        )
+        known = [key_id for key_id, raw in self.keys.items() if raw == public]
+        answer: Reply | None = self.key_answers.pop(0) if self.key_answers else (200, {}, {})
         if answer is not None and answer[:2] != (200, {}):
             return answer
-        kept = self.store(request, body)
+        key_id = known[0] if known else f"key-{len(self.keys) + 2}"
+        self.keys[key_id] = public
+        kept: Reply = (200 if known else 201, {"key_id": key_id}, {})
         return kept if answer is not None else None
+
+    def wish(self, request: Request, body: bytes) -> Reply:
+        if refusal := self.refusal(request, body):
+            return refusal
+        if not self.desired:
+            return 404, {"detail": "There is nothing here."}, {}
+        tag = f'"{hashlib.sha256(json.dumps(self.desired).encode()).hexdigest()[:32]}"'
+        status = 304 if request.headers.get("if-none-match") == tag else 200
+        self.fetches.append(status)
+        return status, {} if status == 304 else self.desired, {"ETag": tag}
+
+    def report(self, request: Request, body: bytes) -> Reply:
+        if refusal := self.refusal(request, body):
+            return refusal
+        self.reports.append(json.loads(body))
+        return 204, {}, {}
 
     def store(self, request: Request, body: bytes) -> Reply:
         plain = {"gzip": gzip.decompress, "zstd": zstd.decompress}[
@@ -111,22 +172,31 @@ def _handler(contract: Contract) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + contract.clock_ahead_seconds)
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             url = f"http://{self.headers['Host']}{self.path}"
             headers = {name.lower(): value for name, value in self.headers.items()}
-            paths: dict[str, Callable[[], Reply | None]] = {
-                ENROL_PATH: lambda: contract.enrol(body),
-                BATCHES_PATH: lambda: contract.push(Request("POST", url, headers), body),
+            request = Request(self.command, url, headers)
+            places: dict[tuple[str, str], Callable[[], Reply | None]] = {
+                ("POST", ENROL_PATH): lambda: contract.enrol(body),
+                ("POST", BATCHES_PATH): lambda: contract.push(request, body),
+                ("POST", KEYS_PATH): lambda: contract.rotate(request, body),
+                ("GET", DESIRED_STATE_PATH): lambda: contract.wish(request, body),
+                ("PUT", APPLIED_STATE_PATH): lambda: contract.report(request, body),
             }
-            self.reply(paths[self.path]())
+            self.reply(places[self.command, self.path]())
+
+        do_GET = do_PUT = do_POST  # noqa: N815  as the standard library calls them
 
         def reply(self, answer: Reply | None) -> None:
             if answer is None:
                 self.close_connection = True
                 return
             status, fields, headers = answer
-            content = json.dumps(fields).encode()
+            content = b"" if status in (204, 304) else json.dumps(fields).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)

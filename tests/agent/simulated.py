@@ -84,7 +84,7 @@ class Kernel:
                 self.wait(wait)
             task = self.tasks.get(pid)
             if task is not None:
-                now.processes[pid] = _reading(task)
+                now.processes[pid] = self._unless_unchanged(_reading(task))
         exits, self.exits = self.exits, []
         if self.table is not None:
             usage = account(
@@ -93,6 +93,11 @@ class Kernel:
             assert all(us >= 0 for us in usage.cpu_us.values())
             self.booked_us += sum(usage.cpu_us.values())
         self.table = now
+
+    def _unless_unchanged(self, reading: Reading) -> Reading:
+        """A process that did not run is not read again: its reading is the former object."""
+        former = self.table.processes.get(reading.pid) if self.table is not None else None
+        return former if former is not None and former == reading else reading
 
 
 def _reading(task: Task) -> Reading:

@@ -8,12 +8,14 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from hostmeter_agent.channel import Channel
 from hostmeter_agent.delivery import Delivery, backoff_seconds, judge, retry_after_seconds
 from hostmeter_agent.enrolment import EnrolmentRefused, enrol
+from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.signing import content_digest, signed_headers
 from hostmeter_agent.spool import Batch, Identity, Spool, batch_body, encode_rows
 from hostmeter_agent.state import StateDirectory, StateUnusable
-from hostmeter_agent.transport import Answer
+from hostmeter_agent.transport import Answer, parse_server
 
 from tests.agent.loopback import HOST, Contract, Reply, serving
 
@@ -70,14 +72,18 @@ def enrolled(state: StateDirectory, url: str, *, force: bool = False) -> Identit
     return enrol(state, server_url=url, token="token-1", name="host-1", force=force, now=NOW)
 
 
+def delivery_of(spool: Spool, state: StateDirectory, identity: Identity) -> Delivery:
+    keyring = Keyring(spool, state, identity)
+    return Delivery(Channel(parse_server(identity.server), keyring), delay_seconds=10)
+
+
 @pytest.fixture
 def host(contract: Contract, url: str, tmp_path: Path) -> Iterator[Host]:
     state = StateDirectory(tmp_path / "state")
     identity = enrolled(state, url)
-    key = state.load_key(identity.epoch)
-    contract.public_key = key.public_key().public_bytes_raw()
+    contract.public_key = state.load_key(identity.epoch).public_bytes()
     spool = Spool(state.spool)
-    yield Host(contract, state, identity, spool, Delivery(spool, identity, key, delay_seconds=10))
+    yield Host(contract, state, identity, spool, delivery_of(spool, state, identity))
     spool.close()
 
 
@@ -263,9 +269,7 @@ class TestTroubles:
         host.contract.answers = [(500, {}, {})]
         host.deliver(now)
         spool = Spool(host.state.spool)
-        again = Delivery(
-            spool, host.identity, host.state.load_key(host.identity.epoch), delay_seconds=10
-        )
+        again = delivery_of(spool, host.state, host.identity)
         assert again.step(now) == 0.0
         spool.close()
         assert host.contract.transferred[0] == host.contract.transferred[1]
@@ -332,6 +336,6 @@ class TestRules:
             "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:"
         )
         assert headers["Signature-Input"] == (
-            'hostmeter=("@method" "@path" "content-digest");created=1767268830;'
+            'hostmeter=("@method" "@path" "content-digest" "hostmeter-time");created=1767268830;'
             'keyid="key-1";alg="ed25519"'
         )

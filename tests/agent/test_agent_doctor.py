@@ -44,7 +44,7 @@ def mounted(host: Place, *lines: str) -> None:
     (host.proc / "self/mounts").write_text("".join(f"{line} 0 0\n" for line in lines))
 
 
-def denied(path: object) -> None:
+def denied() -> bytes:
     raise PermissionError(13, "Permission denied")
 
 
@@ -141,7 +141,7 @@ class TestChecks:
         real = Path.read_bytes
 
         def read_bytes(path: Path) -> bytes:
-            return real(path) if path.name == "cmdline" else denied(path) or b""
+            return real(path) if path.name == "cmdline" else denied()
 
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
         found = check(host)

@@ -125,8 +125,22 @@ class TestGauges:
         assert usage(timeline.at(20), "app")["memory.used"] == 4_096_000 * 10
         host.change(60, pss=2_048_000)
         assert usage(timeline.at(30), "app")["memory.used"] == 4_096_000 * 10
+        host.change(60, faults=11)
         timeline.at(55)
         assert usage(timeline.at(81), "app")["memory.used"] == 2_048_000 * 26
+
+    def test_without_page_faults_proportional_memory_stands_for_ten_minutes_at_most(
+        self, host: FakeHost
+    ) -> None:
+        host.tell_proportional_memory()
+        host.put(program(60, "app", rss=10_000, pss=4_096_000))
+        timeline = start(host)
+        timeline.at(0)
+        host.change(60, pss=2_048_000)
+        timeline.at(100)
+        assert usage(timeline.at(110), "app")["memory.used"] == 4_096_000 * 10
+        timeline.at(602)
+        assert usage(timeline.at(610), "app")["memory.used"] == 2_048_000 * 8
 
     def test_the_maximum_looks_at_both_ends_of_the_window(self, host: FakeHost) -> None:
         host.put(program(10, "app", threads=9))

@@ -39,8 +39,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
     (tmp_path / "etc/gshadow").write_text("root:*::\n")
     # The agent's user has to reach its state, as below a real root.
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(folder.stat().st_mode | 0o711)
+    for above in (tmp_path, *tmp_path.parents[:3]):
+        above.chmod(above.stat().st_mode | 0o711)
     return tmp_path
 
 

@@ -89,7 +89,7 @@ class Run:
         spool.close()
         assert identity is not None
         key = directory.load_key(identity.epoch)
-        contract.public_key = key.public_key().public_bytes_raw()
+        contract.public_key = key.public_bytes()
         self.process = self.start()
 
     def start(self, *options: str) -> "subprocess.Popen[bytes]":

@@ -91,16 +91,16 @@ class TestRequeue:
 
 
 class TestNumbersInUse:
-    @pytest.mark.parametrize("kind", ["sequence-in-use", "epoch-in-use"])
     def test_what_follows_bears_a_new_epoch(
-        self, host: Host, now: float, kind: str, caplog: pytest.LogCaptureFixture
+        self, host: Host, now: float, caplog: pytest.LogCaptureFixture
     ) -> None:
         host.queue(0, at=now - 60)
         assert host.delivery.seal_due(now)
         host.queue(1, at=now - 60)
         assert host.delivery.seal_due(now)
-        refusal: Reply = (409, {"type": kind, "detail": "In use."}, {})
+        refusal: Reply = (409, {"type": "sequence-in-use", "detail": "In use."}, {})
         host.contract.answers = [refusal, refusal]
+        host.deliver(now)
         host.deliver(now)
         assert caplog.text.count("new epoch") == 1
         host.queue(2, at=now)
@@ -112,9 +112,42 @@ class TestNumbersInUse:
         assert epochs == {host.spool.sealing_epoch()}
         assert epochs != {host.identity.epoch}
 
+    def test_what_the_server_holds_is_let_go_and_the_rest_sent_anew(
+        self, host: Host, now: float
+    ) -> None:
+        host.queue(0, 1, 2, 3, at=now - 60)
+        refusal: Reply = (409, {"type": "sequence-in-use", "detail": "x", "stored": [1, 2]}, {})
+        host.contract.answers = [refusal]
+        host.deliver(now)
+        host.deliver(now + 20)
+        assert applications(host.contract) == ["app-0", "app-3"]
+        report = host.spool.report()
+        assert (report["acknowledged_samples"], report["quarantined_samples"]) == (4, 0)
+        assert report["pending_samples"] == 0
+
+    def test_an_epoch_of_another_host_leaves_nothing_behind(self, host: Host, now: float) -> None:
+        host.queue(0, 1, at=now - 60)
+        host.contract.answers = [(409, {"type": "epoch-in-use", "detail": "In use."}, {})]
+        host.deliver(now)
+        host.deliver(now + 20)
+        assert applications(host.contract) == ["app-0", "app-1"]
+        assert {epoch for epoch, _ in host.contract.stored} == {host.spool.sealing_epoch()}
+
+    def test_a_server_that_takes_no_number_is_not_asked_without_a_pause(
+        self, host: Host, now: float
+    ) -> None:
+        host.queue(0, at=now - 60)
+        host.contract.answers = [(409, {"type": "epoch-in-use"}, {})] * 5
+        pauses = [host.deliver(now + 20 * turn)[-1:] for turn in range(5)]
+        assert pauses[1:] == [[2.0], [4.0], [8.0], [16.0]]
+        host.deliver(now + 120)
+        assert applications(host.contract) == ["app-0"]
+
     def test_a_spool_of_an_earlier_agent_is_taken_over(self, host: Host) -> None:
         host.spool._connection.executescript(
-            "DROP TABLE epoch; DROP TABLE measurement; ALTER TABLE window DROP COLUMN measured;"
+            "DROP TABLE epoch; DROP TABLE measurement; DROP TABLE note; DROP INDEX window_fine;"
+            "DROP INDEX window_size; ALTER TABLE window DROP COLUMN coalesced;"
+            "ALTER TABLE window DROP COLUMN measured;"
             "PRAGMA user_version = 1;"
         )
         spool = Spool(host.state.spool)

@@ -42,6 +42,10 @@ class Screen:
     def keep(self, name: str) -> None:
         """Check the page and save a picture of all of it."""
         self.check(name)
+        self.picture(name)
+
+    def picture(self, name: str) -> None:
+        """Save a picture of all of the page."""
         height = self.browser.execute_script("return document.documentElement.scrollHeight")
         self._resize(min(int(height), 6_000))
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -49,10 +53,7 @@ class Screen:
         self._resize(900)
 
     def check(self, name: str) -> None:
-        wide = self.browser.execute_script(
-            "return document.documentElement.scrollWidth - window.innerWidth"
-        )
-        assert wide <= 0, f"{name} scrolls sideways by {wide} px at {self}"
+        self.check_width(name)
         console = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
         complaints = [entry["message"] for entry in console]
         assert not complaints, f"{name} at {self}: {complaints}"
@@ -62,3 +63,9 @@ class Screen:
         assert levels.count(1) == 1, f"{name} has {levels.count(1)} first headings"
         steps = pairwise(levels)
         assert all(after <= before + 1 for before, after in steps), f"{name}: {levels}"
+
+    def check_width(self, name: str) -> None:
+        wide = self.browser.execute_script(
+            "return document.documentElement.scrollWidth - window.innerWidth"
+        )
+        assert wide <= 0, f"{name} scrolls sideways by {wide} px at {self}"

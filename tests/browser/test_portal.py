@@ -10,6 +10,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tenants.models import Member
 from tests.browser.screens import DESKTOP, PHONE, Screen
 from tests.conftest import make_tenant
+from tests.portal.test_measured import measured_story
 from tests.portal.world import PASSWORD, World, make_person, make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,6 +30,39 @@ def test_the_way_from_the_total_to_the_samples(
     for width in (PHONE, DESKTOP):
         for scheme in ("light", "dark"):
             journey(browser, live_server.url, Screen(browser, width, scheme))
+
+
+@pytest.mark.timeout(300)
+def test_what_is_not_billed_is_told_with_its_reason(
+    browser: Chrome, live_server: LiveServer, world: World
+) -> None:
+    line = measured_story(world).line
+    make_person("viewer@first.example", world.tenant, Member.Role.VIEWER, world.customer)
+    browser.get(f"{live_server.url}/sign-in/")
+    browser.find_element(By.NAME, "username").send_keys("viewer@first.example")
+    browser.find_element(By.NAME, "password").send_keys(PASSWORD)
+    press(browser, By.CSS_SELECTOR, "button.primary")
+    for width in (PHONE, DESKTOP):
+        for scheme in ("light", "dark"):
+            screen = Screen(browser, width, scheme)
+            screen.show()
+            follow(browser, "Applications")
+            follow(browser, "postgres")
+            assert "not billed: lower bound" in text_of(browser, "#charges + div")
+            assert "agent stopped" in text_of(browser, ".gaps")
+            screen.keep("11-application-measured")
+            browser.get(f"{live_server.url}{line}")
+            assert "not billed: lower bound" in text_of(browser, ".note.warn")
+            screen.keep("12-line-measured")
+            press(browser, By.CSS_SELECTOR, "main tbody a")
+            screen.keep("13-day-measured")
+            press(browser, By.XPATH, "//tr[contains(., 'not billed')]//a")
+            assert "lower bound" in text_of(browser, "tbody")
+            screen.keep("14-samples-measured")
+
+
+def text_of(browser: Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
 def journey(browser: Chrome, portal: str, screen: Screen) -> None:

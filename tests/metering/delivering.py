@@ -102,12 +102,16 @@ class Agent:
         parameters: str = ';alg="ed25519"',
         label: str = "hostmeter",
         digest: str | None = None,
+        method: str = "POST",
+        path: str = PATH,
+        time: str = "",
     ) -> dict[str, str]:
         """The three header fields of a signed request."""
         digest = digest or digest_field(body)
         values = {
-            "@method": "POST",
-            "@path": PATH,
+            "@method": method,
+            "@path": path,
+            "hostmeter-time": time,
             "content-digest": digest,
             "@authority": "testserver",
             "@target-uri": f"http://testserver{PATH}",
@@ -138,3 +142,14 @@ class Agent:
 
     def deliver(self, document: Any) -> Answer:
         return self.post(json.dumps(document).encode())
+
+    def ask(
+        self, method: str, path: str, document: Any = None, *, tag: str = "", **signing: Any
+    ) -> Answer:
+        """A signed request for one of the addresses beside the batches."""
+        body = b"" if document is None else json.dumps(document).encode()
+        headers = self.signed(body, method=method, path=path, **signing)
+        if tag:
+            headers["If-None-Match"] = tag
+        content_type = "application/json" if body else ""
+        return Client().generic(method, path, body, content_type, headers=headers)

@@ -83,7 +83,7 @@ class TestAProfile:
         assert errors(agent.deliver(document)) == [(None, f"measurements.{key}")]
 
     def test_is_one_of_a_thousand_at_most(self, agent: Agent) -> None:
-        profiles = {str(number): {} for number in range(1_001)}
+        profiles: dict[str, Any] = {str(number): {} for number in range(1_001)}
         assert errors(agent.deliver(batch(measurements=profiles))) == [(None, "measurements")]
         del profiles["0"]
         accepted(agent.deliver(batch(measurements=profiles)))

@@ -152,7 +152,7 @@ class TestApplications:
     def test_open_to_every_meter(self, reader: Client, world: World) -> None:
         url = reverse("portal:application", args=[world.application.pk])
         page = words(reader, url)
-        assert "memory.used.max 512 MB 512,000,000 bytes" in page
+        assert "memory.used.max Measured: not stated 512 MB 512,000,000 bytes" in page
         assert "web-1" in page
         assert "memory.used by day" in words(reader, f"{url}?meter=memory.used")
 

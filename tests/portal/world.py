@@ -245,4 +245,6 @@ def _store(invoice: Invoice, position: int, line: RatedLine) -> None:
         unit=line.unit, raw_quantity=line.raw_quantity, quantity=line.quantity,
         unrounded=line.unrounded, amount=line.amount,
         steps=[step.to_json() for step in line.steps],
+        refused_quantity=line.provenance.refused, refused_for=list(line.provenance.refused_for),
+        measured=line.provenance.to_json(),
     )  # fmt: skip

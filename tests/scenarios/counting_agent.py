@@ -11,9 +11,10 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hostmeter_agent.delivery import DeliveryThread
+from hostmeter_agent.config import Config
 from hostmeter_agent.spool import Spool
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.talking import Talking
 
 SAMPLES_PER_SCRAPE = 40
 WAITING_MAX = 400
@@ -52,8 +53,8 @@ def main(folder: Path) -> None:
     with state.held(), closing(Spool(state.spool)) as spool:
         identity = spool.identity()
         assert identity is not None
-        key = state.load_key(identity.epoch)
-        delivery = DeliveryThread(state.spool, identity, key, delay_seconds=0)
+        config = Config(push_delay_seconds=0)
+        delivery = Talking(state, identity, config, apply=lambda _: None, probe_states=dict)
         delivery.start()
         while not stopping.is_set() or waiting(spool):
             if not stopping.is_set() and waiting(spool) < WAITING_MAX:

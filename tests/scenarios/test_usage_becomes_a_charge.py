@@ -11,10 +11,11 @@ import pytest
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
+from billing.billable import billable_periods
 from billing.core.periods import Period
 from billing.models import Plan, Price
 from billing.operations import Offer, publish_plan_version, subscribe
-from billing.queries import UpcomingInvoice, billable_periods, upcoming_invoice
+from billing.queries import UpcomingInvoice, upcoming_invoice
 from metering.models import Application, Host, SampleBatch
 from metering.queries import rollups_of, samples_of
 from metering.rollups import roll_up

@@ -46,6 +46,8 @@ def account(before: Table, now: Table, *, exits: Sequence[Exit] | None, elapsed_
 def _book_survivors(before: Table, now: Table, usage: Usage) -> None:
     for pid, reading in now.processes.items():
         former = before.processes.get(pid)
+        if former is reading and pid not in before.unread_us:
+            continue  # it was not even read: it has not run
         known = former.cpu_us if former is not None and former.start == reading.start else 0
         known = known or before.unread_us.get(pid, 0)
         usage.add_cpu(reading.application, max(reading.cpu_us - known, 0))

@@ -46,20 +46,40 @@ def _reading(row: list[Any]) -> Reading:
     )  # fmt: skip
 
 
+class Encoder:
+    """Writes baselines one after the other. Most readings are the objects that the one before had,
+    because their processes have not run: these are not put into words again."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[Reading, str]] = {}
+
+    def encode(self, baseline: Baseline) -> bytes:
+        content = {
+            "layout": _LAYOUT,
+            "boot_id": baseline.boot_id,
+            "at_boot_ms": baseline.at_boot_ms,
+            "end_ms": baseline.end_ms,
+            "departed": [_row(r) for r in baseline.table.departed.values()],
+            "credit_us": [[*key, us] for key, us in baseline.table.credit_us.items()],
+            "cgroups": baseline.cgroups,
+            "suspended_ms": baseline.suspended_ms,
+            "probes": baseline.probes,
+        }
+        head = json.dumps(content, separators=(",", ":"))
+        return f'{head[:-1]},"processes":[{self._processes(baseline.table)}]}}'.encode()
+
+    def _processes(self, table: Table) -> str:
+        former, self._rows = self._rows, {}
+        for pid, reading in table.processes.items():
+            known = former.get(pid)
+            if known is None or known[0] is not reading:
+                known = reading, json.dumps(_row(reading), separators=(",", ":"))
+            self._rows[pid] = known
+        return ",".join([text for _, text in self._rows.values()])
+
+
 def encode(baseline: Baseline) -> bytes:
-    content = {
-        "layout": _LAYOUT,
-        "boot_id": baseline.boot_id,
-        "at_boot_ms": baseline.at_boot_ms,
-        "end_ms": baseline.end_ms,
-        "processes": [_row(r) for r in baseline.table.processes.values()],
-        "departed": [_row(r) for r in baseline.table.departed.values()],
-        "credit_us": [[*key, us] for key, us in baseline.table.credit_us.items()],
-        "cgroups": baseline.cgroups,
-        "suspended_ms": baseline.suspended_ms,
-        "probes": baseline.probes,
-    }
-    return json.dumps(content, separators=(",", ":")).encode()
+    return Encoder().encode(baseline)
 
 
 def decode(data: bytes) -> Baseline | None:

@@ -68,6 +68,10 @@ class Budget:
         self._noted: dict[str, int] = {}
         self._over = 0
 
+    def allow(self, *, cpu_us_max: int) -> None:
+        """What one scrape may take from now on."""
+        self._cpu_us_max = cpu_us_max
+
     def note(self, name: str, cpu_us: int) -> None:
         """A part of this scrape took that much; several notes of one part add up."""
         self._noted[name] = self._noted.get(name, 0) + cpu_us

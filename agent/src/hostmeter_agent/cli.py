@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, commands_install, quarantine, running
+from hostmeter_agent import __version__, commands_install, quarantine, rotation, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
@@ -44,11 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show identity, spool and quarantine")
     status.add_argument("--json", action="store_true", help="one JSON object")
     requeue = commands.add_parser("requeue", help="send again what is in quarantine")
+    rotating = commands.add_parser("rotate-key", help="sign with a new key from now on")
+    rotating.add_argument(
+        "--server", metavar="URL", help="where the server is now, if it has moved"
+    )
     once = commands.add_parser("once", help="measure one short window")
     once.add_argument(
         "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
     )
-    for command in (enrolling, run, status, requeue):
+    for command in (enrolling, run, status, requeue, rotating):
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
@@ -99,6 +103,11 @@ def _execute(arguments: argparse.Namespace) -> None:
             queued, staying = quarantine.requeue(StateDirectory(arguments.state), now=time.time())
             stay = f"; {staying} of former identities stay" if staying else ""
             print(f"{queued} samples are queued again{stay}")
+        case "rotate-key":
+            key_id = rotation.rotate_now(
+                StateDirectory(arguments.state), server_url=arguments.server, now=time.time()
+            )
+            print(f"signing with key {key_id}; the former one expires in a day")
         case "once":
             print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
 

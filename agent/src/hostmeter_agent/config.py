@@ -5,15 +5,23 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire import BUCKET_SECONDS, NAME_LENGTH_MAX
+from hostmeter_agent.wire_control import (
+    KEY_ROTATION_DAYS,
+    KEY_ROTATION_DAYS_MAX,
+    PROBE_NAME,
+    RESERVED_NAMES,
+)
+
+if TYPE_CHECKING:
+    from hostmeter_agent.words.config import WordsConfig
 
 FILE_BYTES_MAX: Final = 1_000_000
 RULES_MAX: Final = 1_000
-RESERVED_NAMES: Final = frozenset({"kernel", "hostmeter-agent", "unattributed", "other"})
-"""Applications that the agent itself makes up."""
+WORDS_TABLES: Final = ("access_log", "prometheus", "otlp", "statsd", "metric")
 
 
 class ConfigInvalid(AgentError):
@@ -50,6 +58,14 @@ class Config:
     aliases: dict[str, str] = field(default_factory=dict)
     helpers: frozenset[str] | None = None
     rules: tuple[Rule, ...] = ()
+    words: "WordsConfig | None" = None
+    spool_days_max: int = 30
+    spool_megabytes_max: int = 500
+    key_rotation_days: int = KEY_ROTATION_DAYS
+    own_cgroups: bool = False
+    probes_off: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
+    """The keys that the file itself states: for these the server's wishes do not count."""
 
 
 class _Invalid(Exception):
@@ -94,6 +110,19 @@ def _pattern(value: Any) -> re.Pattern[str]:
         raise _Invalid(f"is not a regular expression: {error}") from error
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Invalid("must be true or false")
+    return value
+
+
+def _probes(value: Any) -> frozenset[str]:
+    names = _names(value)
+    if not all(PROBE_NAME.match(name) for name in names):
+        raise _Invalid("must be a list of names of probes")
+    return names
+
+
 def _names(value: Any) -> frozenset[str]:
     if not isinstance(value, list):
         raise _Invalid("must be a list of names")
@@ -117,6 +146,11 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "instance": _text,
     "aliases": _aliases,
     "helpers": _names,
+    "spool_days_max": _whole(1, 400),
+    "spool_megabytes_max": _whole(1, 1_000_000),
+    "key_rotation_days": _whole(1, KEY_ROTATION_DAYS_MAX),
+    "own_cgroups": _truth,
+    "probes_off": _probes,
 }
 _RULE_KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "name": _application,
@@ -180,6 +214,16 @@ def _rules(source: _Source, tables: object) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _words(path: Path, text: str, given: dict[str, Any]) -> "WordsConfig | None":
+    """What applications say themselves; its parser is loaded only where there is something."""
+    tables: dict[str, Any] = {table: given.pop(table) for table in WORDS_TABLES if table in given}
+    if not tables:
+        return None
+    from hostmeter_agent.words.config import parse_words
+
+    return parse_words(path, text, tables, ConfigInvalid)
+
+
 def parse_config(path: Path, text: str) -> Config:
     """The configuration that `text`, the content of `path`, describes. Raises ConfigInvalid."""
     try:
@@ -193,7 +237,9 @@ def parse_config(path: Path, text: str) -> Config:
         raise ConfigInvalid(f"{path}, line {line}: {at or 'end of file'}: {reason}") from error
     source = _Source(path, text)
     rules = _rules(source, given.pop("application", []))
-    return Config(**_values(source, given, {**_KEYS}), rules=rules)
+    words = _words(path, text, given)
+    values = _values(source, given, {**_KEYS})
+    return Config(**values, rules=rules, words=words, stated=frozenset(values))
 
 
 def load_config(path: Path | None) -> Config:

@@ -2,22 +2,17 @@
 
 import logging
 import random
-import threading
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.channel import Channel
 from hostmeter_agent.compression import compression
-from hostmeter_agent.quarantine import BodyUnreadable, refused_samples, split
-from hostmeter_agent.signing import signed_headers
-from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Identity, Piece, Spool, batch_body
-from hostmeter_agent.transport import Answer, Server, ServerUnreachable, parse_server
+from hostmeter_agent.http_date import http_date
+from hostmeter_agent.quarantine import BodyUnreadable, refused_samples, split, stored_samples
+from hostmeter_agent.spool import SAMPLES_PER_BATCH, Batch, Piece, Spool, batch_body
+from hostmeter_agent.transport import Answer, ServerUnreachable
 from hostmeter_agent.wire import BATCHES_PATH
 
 log = logging.getLogger("hostmeter_agent")
@@ -46,10 +41,9 @@ def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), RETRY_AFTER_MAX_SECONDS)
     try:
-        at = parsedate_to_datetime(text)
+        at = http_date(text)
     except ValueError:
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
@@ -86,82 +80,109 @@ def _stamp(seconds: float) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def seal_next(spool: Spool, now: float) -> bool:
+    """Make a batch of what waits longest; False when nothing waits."""
+    due = spool.next_pieces()
+    if not due.samples:
+        return False
+    encoding, compress = compression()
+    sequence = spool.next_sequence()
+    body = batch_body(spool.sealing_epoch(), sequence, _stamp(now), due.pieces, due.measurements)
+    batch = Batch(sequence, due.samples, encoding, compress(body))
+    spool.seal(batch, last_window=due.last_window, at=now)
+    return True
+
+
 class Delivery:
     """Sends the spool's content, oldest first; one batch at a time."""
 
-    def __init__(
-        self, spool: Spool, identity: Identity, key: Ed25519PrivateKey, *, delay_seconds: int
-    ) -> None:
-        self._spool = spool
-        self._identity = identity
-        self._key = key
-        self._server: Server = parse_server(identity.server)
+    def __init__(self, channel: Channel, *, delay_seconds: int) -> None:
+        self._channel = channel
+        self._spool = channel.spool
+        self._server = channel.server
         self._delay_seconds = delay_seconds
-        self._encoding, self._compress = compression()
         self._failures = 0
+        self._renumbered = 0
         self._said = ""
 
     def seal_due(self, now: float) -> bool:
         """Make a batch when 1,000 samples wait or the oldest has waited long enough."""
-        waiting, oldest = self._spool.queued()
+        waiting, oldest = self._spool.due()
         if oldest is None:
             return False
         # A clock set back must not hold samples: an age below zero is due, too.
         young = 0 <= now - oldest < self._delay_seconds
         if waiting < SAMPLES_PER_BATCH and young:
             return False
-        due = self._spool.next_pieces()
-        sequence = self._spool.next_sequence()
-        epoch = self._spool.sealing_epoch()
-        body = batch_body(epoch, sequence, _stamp(now), due.pieces, due.measurements)
-        batch = Batch(sequence, due.samples, self._encoding, self._compress(body))
-        self._spool.seal(batch, last_window=due.last_window, at=now)
+        seal_next(self._spool, now)
         return True
 
     def attempt(self, batch: Batch, now: float) -> Answer:
         """Send a batch once, signed anew. Raises ServerUnreachable."""
-        path = self._server.path(BATCHES_PATH)
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Encoding": batch.encoding,
-            **signed_headers(
-                self._key, self._identity.key_id, method="POST", path=path, body=batch.body,
-                created=int(now),
-            ),
-        }  # fmt: skip
-        return self._server.post(path, batch.body, headers)
+        headers = {"Content-Type": "application/json", "Content-Encoding": batch.encoding}
+        return self._channel.send("POST", BATCHES_PATH, batch.body, headers, now=now)
 
     def step(self, now: float) -> float | None:
         """Deliver the oldest batch. Seconds to wait before the next try; None when all is done."""
-        while self.seal_due(now):
-            pass
         batch = self._spool.oldest_batch()
         if batch is None:
-            return None
+            # Sealed no earlier than it is sent: until then windows can still be coalesced.
+            if not self.seal_due(now):
+                return None
+            batch = self._spool.oldest_batch()
+            if batch is None:
+                return None
         try:
             answer = self.attempt(batch, now)
         except ServerUnreachable as error:
             return self._put_off(str(error), None)
         verdict = judge(answer, batch, now=datetime.fromtimestamp(now, UTC))
         if verdict.action == "retry":
-            reason = f"{self._server.url} answered {answer.status}: {verdict.reason}"
+            said = verdict.reason
+            if answer.status == 401:
+                said = self._channel.reason(answer)
+            reason = f"{self._server.url} answered {answer.status}: {said}"
             return self._put_off(reason, verdict.wait_seconds)
-        self._settle(batch, verdict, answer, now)
-        return 0.0
+        return self._settle(batch, verdict, answer, now)
 
-    def _settle(self, batch: Batch, verdict: Verdict, answer: Answer, now: float) -> None:
+    def _settle(self, batch: Batch, verdict: Verdict, answer: Answer, now: float) -> float:
+        """Seconds to wait before the next batch."""
         if self._failures:
             log.warning("delivering again to %s", self._server.url)
         self._failures, self._said = 0, ""
         if verdict.action == "acknowledge":
+            self._renumbered = 0
             self._spool.acknowledge(batch, now=_stamp(now))
-            return
-        self._set_aside(batch, answer, now)
+            return 0.0
         kind = str(answer.fields().get("type"))
-        if answer.status == 409 and kind in _NUMBERED_ANEW and self._spool.was_sealed_last(batch):
-            epoch = str(uuid.uuid4())
-            self._spool.begin_epoch(epoch)
-            log.error("%s: the next batches are sent under a new epoch, %s", kind, epoch)
+        if answer.status == 409 and kind in _NUMBERED_ANEW:
+            return self._number_anew(batch, answer, kind, now)
+        self._set_aside(batch, answer, now)
+        return 0.0
+
+    def _number_anew(self, batch: Batch, answer: Answer, kind: str, now: float) -> float:
+        """A copy of this state delivers too, or this state was set back: go on under a new epoch.
+        What the server says that it holds is let go, the rest of the batch is sent anew."""
+        epoch = str(uuid.uuid4()) if self._spool.was_sealed_last(batch) else None
+        try:
+            rest = stored_samples(answer, batch)
+        except BodyUnreadable as error:
+            log.error("batch %d: %s", batch.sequence, error)
+            rest = None
+        if rest is None:
+            self._set_aside(batch, answer, now)
+            if epoch is not None:
+                self._spool.begin_epoch(epoch)
+        else:
+            self._spool.renumber(batch, rest, epoch=epoch, now=_stamp(now), at=now)
+        if epoch is not None:
+            log.error(
+                "%s: %s The next batches are sent under a new epoch, %s",
+                kind, answer.detail(), epoch,
+            )  # fmt: skip
+        self._renumbered += 1
+        # A server that never has enough of this is not asked without a pause.
+        return 0.0 if self._renumbered == 1 else backoff_seconds(self._renumbered, 1.0)
 
     def _set_aside(self, batch: Batch, answer: Answer, now: float) -> None:
         """Keep what was refused: the samples that the server names, or else the whole batch."""
@@ -191,29 +212,3 @@ class Delivery:
         if wait_seconds is not None:
             return wait_seconds
         return backoff_seconds(self._failures, random.random())  # noqa: S311  spreads load only
-
-
-class DeliveryThread(threading.Thread):
-    """Runs the delivery beside the measuring, which a slow server must not hold up."""
-
-    def __init__(
-        self, path: Path, identity: Identity, key: Ed25519PrivateKey, *, delay_seconds: int
-    ) -> None:
-        super().__init__(name="delivery", daemon=True)
-        self._path, self._identity, self._key = path, identity, key
-        self._delay_seconds = delay_seconds
-        self._stopping = threading.Event()
-        self.failure: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            spool = Spool(self._path)
-            delivery = Delivery(spool, self._identity, self._key, delay_seconds=self._delay_seconds)
-            while not self._stopping.is_set():
-                wait = delivery.step(time.time())
-                self._stopping.wait(1.0 if wait is None else wait)
-        except Exception as error:  # noqa: BLE001  told to the main thread, which ends on it
-            self.failure = error
-
-    def stop(self) -> None:
-        self._stopping.set()

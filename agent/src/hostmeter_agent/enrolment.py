@@ -6,13 +6,13 @@ import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.spool import Identity, Spool
 from hostmeter_agent.state import StateDirectory
 from hostmeter_agent.transport import Server, parse_server
 from hostmeter_agent.wire import ENROL_PATH
+from hostmeter_agent.wire_control import KEY_ID
 
 
 class EnrolmentRefused(AgentError):
@@ -40,27 +40,22 @@ def enrol(
             identity = _register(server, state.create_key(epoch), token, name, epoch, now)
             spool.enrol(identity, now=identity.enrolled_at)
         except AgentError:
-            state.remove_keys_but(known.epoch if known is not None else None)
+            state.remove_key(epoch)
             raise
         state.remove_keys_but(epoch)
     return identity
 
 
 def _register(
-    server: Server, key: Ed25519PrivateKey, token: str, name: str, epoch: str, now: datetime
+    server: Server, key: PrivateKey, token: str, name: str, epoch: str, now: datetime
 ) -> Identity:
-    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    public = base64.b64encode(key.public_bytes()).decode()
     body = json.dumps({"token": token, "name": name, "public_key": public}).encode()
     answer = server.post(server.path(ENROL_PATH), body, {"Content-Type": "application/json"})
     if answer.status != 201:
         raise EnrolmentRefused(f"{server.url} refused to enrol this host: {answer.detail()}")
     host, key_id = answer.fields().get("host"), answer.fields().get("key_id")
-    if not isinstance(host, str) or not isinstance(key_id, str) or not _is_key_id(key_id):
+    if not isinstance(host, str) or not isinstance(key_id, str) or not KEY_ID.match(key_id):
         raise EnrolmentRefused(f"{server.url} answered without a host and a key_id")
     stamp = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Identity(server.url, host, key_id, name, epoch, stamp)
-
-
-def _is_key_id(text: str) -> bool:
-    """Fit to stand in a structured field's string."""
-    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text

@@ -11,6 +11,7 @@ from typing import Final
 from hostmeter_agent.readings import (
     ANCESTORS_MAX,
     INIT,
+    NO_IO,
     UNATTRIBUTED,
     ProcessKey,
     Reading,
@@ -80,9 +81,12 @@ class Family:
 
 @dataclass(slots=True)
 class Families:
-    """All living processes of a host, with everything that ended below them."""
+    """The living processes of a host that changed or have something to tell, with everything that
+    ended below them. Of one that shows what it showed before (the same object: it was not even
+    read) a family is made when it is found to have lost a child."""
 
     by_pid: dict[int, Family]
+    now: Table
     first_seen: dict[ProcessKey, Reading]
     orphans: list[tuple[Reading, list[Family]]]
     """Doubtful ones, each with its living ancestors, the nearest first."""
@@ -93,11 +97,13 @@ class Families:
         by_pid = {}
         for pid, reading in now.processes.items():
             former = before.processes.get(pid)
+            if former is reading and reading.key not in before.credit_us:
+                continue
             if former is None or former.start != reading.start:
                 former = newborn(reading)
             by_pid[pid] = Family(former, reading)
         seen = [_with_credit(r, before) for r in before.processes.values() if not is_in(r, now)]
-        families = cls(by_pid, {r.key: r for r in seen}, [])
+        families = cls(by_pid, now, {r.key: r for r in seen}, [])
         fresh = [*seen, *unseen]
         lost = {r.pid: r for r in fresh}
         for reading in fresh:
@@ -109,11 +115,18 @@ class Families:
         families._settle_orphans()
         return families
 
+    def _living(self, pid: int) -> Family | None:
+        family = self.by_pid.get(pid)
+        if family is None and pid in self.now.processes:
+            unchanged = self.now.processes[pid]
+            family = self.by_pid[pid] = Family(unchanged, unchanged)
+        return family
+
     def _assign(self, reading: Reading, lost: Mapping[int, Reading], *, late: bool) -> None:
         ancestor, orphaned = reading.ppid, False
         living: list[Family] = []
         for _ in range(ANCESTORS_MAX):
-            family = self.by_pid.get(ancestor)
+            family = self._living(ancestor)
             if family is not None:
                 if not orphaned:
                     (family.late if late else family.direct).append(reading)
@@ -166,6 +179,9 @@ class Families:
 
     def book_io(self, usage: Usage) -> None:
         """Each living process's growth, less what its ended children had shown by themselves."""
+        for pid, reading in self.now.processes.items():
+            if pid not in self.by_pid:
+                usage.add_io(reading.application, NO_IO if reading.io is not None else None)
         for family in self.by_pid.values():
             now, before = family.now.io, family.before.io
             if now is None or before is None:

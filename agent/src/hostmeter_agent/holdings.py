@@ -9,7 +9,7 @@ from hostmeter_agent.proportional import ProportionalMemory
 
 GONE: Final = (FileNotFoundError, ProcessLookupError)
 NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
-_CLASSIFY_SECONDS: Final = 60
+_CLASSIFY_SECONDS: Final = 120
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 

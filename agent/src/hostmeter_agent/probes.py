@@ -1,6 +1,8 @@
 """Probes: what measures beside /proc and the cgroup files, one interface for all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hostmeter_agent.measured import Measured
 from hostmeter_agent.scan import Scan
@@ -30,9 +32,14 @@ class Readings:
 
 class Probe:
     """Reading moves nothing: a step that could not be stored is read again from the same `former`,
-    as part of the next."""
+    as part of the next.
+
+    claims: by application, the meters that only this probe is to tell, not those before it, and
+    not for windows either in which it cannot: what it could not read now comes with a later one.
+    """
 
     name: str
+    claims: Mapping[str, frozenset[str]] = MappingProxyType({})
 
     def watch(self) -> None:
         """About once a second between scans; cheap."""
@@ -49,6 +56,17 @@ class Probe:
 
     def close(self) -> None:
         """Let go of what the probe holds open."""
+
+
+def withdraw(earlier: list[Readings], claimant: Probe) -> None:
+    """Take out of earlier probes' readings what a later one claims."""
+    for application, meters in claimant.claims.items():
+        for reading in earlier:
+            for part in (reading.counters, reading.gauges, reading.maxima):
+                for meter in meters & part.get(application, {}).keys():
+                    del part[application][meter]
+            how = reading.measured.setdefault(application, {})
+            how.update(dict.fromkeys(meters, Measured("unavailable", f"{claimant.name}/1")))
 
 
 def merged_how(

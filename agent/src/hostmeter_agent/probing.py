@@ -7,7 +7,7 @@ from typing import Final
 
 from hostmeter_agent.budget import Budget
 from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Probe, Readings
+from hostmeter_agent.probes import Probe, Readings, withdraw
 from hostmeter_agent.scan import Scan
 
 PROBE_SHED: Final = "probe-shed"
@@ -60,6 +60,7 @@ class Probing:
                 with self.budget.timed(probe.name):
                     readings = probe.read(scan, state, elapsed_ms=elapsed_ms)
                 self._meters[probe.name] = _unavailable(readings)
+            withdraw(probed.readings, probe)
             probed.readings.append(readings)
             probed.states[probe.name] = readings.state
         return probed

@@ -66,6 +66,13 @@ def parse_stat(data: bytes) -> Stat:
     )
 
 
+def is_thread(data: bytes) -> bool:
+    """Whether a /proc/NUMBER/stat is of a thread that is not its process's first: at its end it
+    signals nobody, which a first thread does (exit_signal)."""
+    fields = data[data.rfind(b")") + 2 :].split()
+    return len(fields) > 35 and fields[35] == b"-1"
+
+
 def parse_io(data: bytes) -> Io:
     """Parse /proc/PID/io. Raises ValueError or IndexError when it is cut short."""
     words = data.split()
@@ -170,12 +177,15 @@ class ProcFs:
     def descriptor_kinds(self, pid: int) -> tuple[int, ...]:
         """The number of open descriptors by RESOURCE_KINDS."""
         counts = [0] * len(RESOURCE_KINDS)
-        directory = f"{self.root}/{pid}/fd"
-        for name in os.listdir(directory)[:_DESCRIPTORS_MAX]:
-            try:
-                counts[kind_of_target(os.readlink(f"{directory}/{name}"))] += 1
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # closed since the listing
+        directory = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(directory)[:_DESCRIPTORS_MAX]:
+                try:
+                    counts[kind_of_target(os.readlink(name, dir_fd=directory))] += 1
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # closed since the listing
+        finally:
+            os.close(directory)
         return tuple(counts)
 
     def _tells_running(self) -> bool:

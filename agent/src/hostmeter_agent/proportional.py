@@ -11,6 +11,8 @@ from typing import Final
 from hostmeter_agent.proc import ProcFs, Stat
 
 _REFRESH_SECONDS: Final = 60
+_REFRESH_AT_LATEST_SECONDS: Final = 600
+"""Of a process without page faults: it has mapped nothing new, but others may share less."""
 _CHANGED_PERCENT: Final = 1
 _CHANGED_PAGES_MIN: Final = 32
 
@@ -20,8 +22,10 @@ class _Known:
     start: int
     ppid: int
     rss_pages: int
+    faults: int
     pss_bytes: int | None
     until_s: float
+    at_latest_s: float
 
 
 class ProportionalMemory:
@@ -53,7 +57,9 @@ class ProportionalMemory:
         return known.pss_bytes * stat.rss_pages // known.rss_pages
 
     def _is_stale(self, known: _Known, stat: Stat, now_s: float) -> bool:
-        if known.start != stat.start or now_s >= known.until_s or stat.pid in self._disturbed:
+        if known.start != stat.start or stat.pid in self._disturbed or now_s >= known.at_latest_s:
+            return True
+        if now_s >= known.until_s and stat.faults != known.faults:
             return True
         changed = abs(stat.rss_pages - known.rss_pages)
         return changed > max(known.rss_pages * _CHANGED_PERCENT // 100, _CHANGED_PAGES_MIN)
@@ -64,5 +70,9 @@ class ProportionalMemory:
         except PermissionError:
             pss = None
         # Spread, so that not all are due in one scan.
-        until_s = now_s + _REFRESH_SECONDS - stat.pid % (_REFRESH_SECONDS // 2)
-        return _Known(stat.start, stat.ppid, stat.rss_pages, pss, until_s)
+        early_s = stat.pid % (_REFRESH_SECONDS // 2)
+        return _Known(
+            stat.start, stat.ppid, stat.rss_pages, stat.faults, pss,
+            until_s=now_s + _REFRESH_SECONDS - early_s,
+            at_latest_s=now_s + _REFRESH_AT_LATEST_SECONDS - 10 * early_s,
+        )  # fmt: skip

@@ -64,6 +64,19 @@ def refused_samples(answer: Answer, batch: Batch) -> frozenset[int]:
     return frozenset(named) if len(named) < batch.samples else frozenset()
 
 
+def stored_samples(answer: Answer, batch: Batch) -> list[Piece] | None:
+    """What is left of a batch whose number is taken, without the samples of which the server says
+    that it holds them; None where it does not say. Raises BodyUnreadable."""
+    fields = answer.fields()
+    # An epoch that is another host's: nothing of this host is stored under it.
+    indexes = [] if fields.get("type") == "epoch-in-use" else fields.get("stored")
+    if not isinstance(indexes, list) or not all(type(index) is int for index in indexes):
+        return None
+    samples = samples_in(batch.encoding, batch.body)
+    held = frozenset(indexes)
+    return encode_rows([sample for index, sample in enumerate(samples) if index not in held])
+
+
 def split(batch: Batch, refused: frozenset[int]) -> tuple[Batch, list[Piece]]:
     """(the refused samples, the rest as pieces to be queued again). Raises BodyUnreadable."""
     samples = samples_in(batch.encoding, batch.body)

@@ -53,8 +53,12 @@ class Usage:
             self.cpu_us[application] = self.cpu_us.get(application, 0) + cpu_us
 
     def add_io(self, application: str, io: Io | None) -> None:
-        known = self.io.get(application, NO_IO)
-        if io is None or known is None:
+        known = self.io.get(application)
+        if known is None and application not in self.io:
+            self.io[application] = io
+        elif io is NO_IO:
+            return
+        elif io is None or known is None:
             self.io[application] = None
         else:
             self.io[application] = (

@@ -17,18 +17,32 @@ from hostmeter_agent import baseline as baselines
 from hostmeter_agent.budget import Budget, scrape_budget_us
 from hostmeter_agent.cgroups import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
-from hostmeter_agent.delivery import DeliveryThread
+from hostmeter_agent.control import last_good
+from hostmeter_agent.desired import effective
+from hostmeter_agent.ed25519 import backend
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.exits import ExitListener, ExitsUnavailable
+from hostmeter_agent.footprint import Libraries, return_large_blocks
+from hostmeter_agent.keyring import Keyring
+from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
 from hostmeter_agent.naming import clean
 from hostmeter_agent.probes import Probe
 from hostmeter_agent.probing import Probing
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner
-from hostmeter_agent.spool import Identity, Spool, SpoolUnusable, batch_body, encode_rows
+from hostmeter_agent.spool import (
+    Identity,
+    Spool,
+    SpoolFull,
+    SpoolUnusable,
+    batch_body,
+    encode_rows,
+)
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.status import further_status
 from hostmeter_agent.stretches import Moment
+from hostmeter_agent.talking import Talking, bounds_of, note_bounds
 from hostmeter_agent.transport import parse_server
 from hostmeter_agent.windows import next_boundary_ms, stamp
 
@@ -99,7 +113,36 @@ class Agent:
         self._measuring = measuring
         self._config = config
         self._stopping = threading.Event()
+        self._encoder = baselines.Encoder()
+        self.libraries: Libraries | None = None
         self._spool_failure = ""
+        self._wanted: Config | None = None
+        self._probes = tuple(measuring.probing.probes)
+        self._use_probes(config)
+
+    def want(self, config: Config) -> None:
+        """Go by another configuration from the next window on; any thread may say so."""
+        self._wanted = config
+
+    def probe_states(self) -> dict[str, str]:
+        """What each probe does at present, in words."""
+        using = {probe.name for probe in self._measuring.probing.probes}
+        return {probe.name: "on" if probe.name in using else "off" for probe in self._probes}
+
+    def _use_probes(self, config: Config) -> None:
+        self._measuring.probing.probes = tuple(
+            probe for probe in self._probes if probe.name not in config.probes_off
+        )
+
+    def _reconfigure(self, config: Config) -> None:
+        """The window that ends now is still measured by the former configuration."""
+        self.measure_once()
+        self._config = self._measuring.config = config
+        self._measuring.scanner.reconfigure(config)
+        self._measuring.probing.budget.allow(
+            cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max)
+        )
+        self._use_probes(config)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -110,19 +153,29 @@ class Agent:
         check: called every second or so; what it raises ends the run.
         """
         self.measure_once()
-        interval_ms = self._config.interval_seconds * 1_000
-        due_ms = next_boundary_ms(system_clock().wall_ms, interval_ms)
+        due_ms = self._next_due_ms()
         while not self._stopping.is_set():
             check()
+            if (wanted := self._wanted) is not None:
+                self._wanted = None
+                self._reconfigure(wanted)
+                due_ms = self._next_due_ms()
             now = system_clock()
-            if now.wall_ms >= due_ms or due_ms - now.wall_ms > interval_ms:
+            if now.wall_ms >= due_ms or due_ms - now.wall_ms > self._interval_ms:
                 self.measure_once()
-                due_ms = next_boundary_ms(system_clock().wall_ms, interval_ms)
+                due_ms = self._next_due_ms()
                 continue
             self._stopping.wait(min((due_ms - now.wall_ms) / 1_000, self._watch_seconds))
             if self._config.births_seconds and system_clock().wall_ms < due_ms - 100:
                 self._measuring.watch(system_clock())
         self.measure_once()
+
+    @property
+    def _interval_ms(self) -> int:
+        return self._config.interval_seconds * 1_000
+
+    def _next_due_ms(self) -> int:
+        return next_boundary_ms(system_clock().wall_ms, self._interval_ms)
 
     @property
     def _watch_seconds(self) -> float:
@@ -133,7 +186,7 @@ class Agent:
         step = self._measuring.measure(system_clock)
         try:
             self._spool.record(
-                step.samples, baselines.encode(step.baseline), at=time.time(),
+                step.samples, self._encoder.encode(step.baseline), at=time.time(),
                 measurements=step.measurements,
             )  # fmt: skip
         except SpoolUnusable as error:
@@ -143,6 +196,8 @@ class Agent:
             return
         self._spool_failure = ""
         self._measuring.commit(step)
+        if self.libraries is not None:
+            self.libraries.give_back()
 
 
 def run(state: StateDirectory, config: Config, *, server_url: str | None = None) -> None:
@@ -153,7 +208,7 @@ def run(state: StateDirectory, config: Config, *, server_url: str | None = None)
     if not state.spool.exists():
         raise NotEnrolled(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
     state.prepare()
-    with state.held(), closing(Spool(state.spool)) as spool:
+    with state.held(), closing(Spool(state.spool, bounds_of(config))) as spool:
         identity = spool.identity()
         if identity is None:
             raise NotEnrolled(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
@@ -163,27 +218,36 @@ def run(state: StateDirectory, config: Config, *, server_url: str | None = None)
 
 
 def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config) -> None:
-    key = state.load_key(identity.epoch)
-    delivery = DeliveryThread(state.spool, identity, key, delay_seconds=config.push_delay_seconds)
+    return_large_blocks()
+    backend()  # loaded once and for all, before it is counted among the libraries
+    Keyring(spool, state, identity).sweep()
+    try:
+        note_bounds(spool, bounds_of(config))
+        beware_of_copies(spool, this_machine(), now=time.time())
+    except SpoolFull as error:
+        log.error("the state of the spool is not noted: %s", error)
+    wanted = effective(config, last_good(spool))
     measuring = open_measuring(
-        config, instance=identity.name, stored=spool.baseline(), listener=open_listener()
+        wanted, instance=identity.name, stored=spool.baseline(), listener=open_listener()
     )
-    agent = Agent(spool, measuring, config)
+    agent = Agent(spool, measuring, wanted)
+    talking = Talking(state, identity, config, apply=agent.want, probe_states=agent.probe_states)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
-    delivery.start()
+    agent.libraries = Libraries()
+    talking.start()
     try:
-        agent.run(lambda: _check(delivery))
+        agent.run(lambda: _check(talking))
     finally:
-        delivery.stop()
-        delivery.join(_DELIVERY_STOP_SECONDS)
+        talking.stop()
+        talking.join(_DELIVERY_STOP_SECONDS)
     log.info("stopped")
 
 
-def _check(delivery: DeliveryThread) -> None:
-    if delivery.failure is not None:
-        raise AgentError(f"delivery ended: {delivery.failure}") from delivery.failure
+def _check(talking: Talking) -> None:
+    if talking.failure is not None:
+        raise AgentError(f"delivery ended: {talking.failure}") from talking.failure
 
 
 def dry_run(config: Config, *, seconds: float) -> str:
@@ -210,6 +274,7 @@ def status(state: StateDirectory) -> dict[str, object]:
         report["running"] = state.is_held()
         if identity is not None:
             report |= _identity_fields(identity) | {"epoch": spool.sealing_epoch()}
+            report |= further_status(spool, state, identity)
         return report | spool.report()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Final
 
+from hostmeter_agent.births import Births
 from hostmeter_agent.cgroups import CgroupFs, Counters
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
@@ -89,28 +90,39 @@ class Scanner:
     def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
         self._proc = proc
         self._cgroup_fs = cgroup_fs
+        self._own_pid = own_pid
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
         self._holdings = Holdings(proc)
         self._motion = Motion(proc)
+        self._births = Births(proc)
+        self._young: list[int] = []
         self._seen: dict[int, _Seen] = {}
         self._admitted: dict[str, None] = {}
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
 
+    def reconfigure(self, config: Config) -> None:
+        """Look at every process anew: which application it belongs to may have changed."""
+        self._discovery = Discovery(self._proc, config, self._own_pid)
+        self._applications_max = config.applications_max
+        self._admitted = {}
+        self._seen = {}
+
     def births(self, *, now_s: float) -> dict[int, Reading]:
         """Processes that began since the last scan, with their application found out while they
-        live, and nothing yet booked. Cheap: one directory listing, and a look at each new one."""
+        live, and nothing yet booked. Each is looked at twice: many are born as a copy of their
+        parent and become another program at once."""
         new: dict[int, Reading] = {}
-        for pid in self._proc.pids():
-            if pid in self._settled:
-                continue
+        fresh = [pid for pid in self._births.since_last() if pid not in self._settled]
+        for pid in dict.fromkeys([*self._young, *fresh]):
             stat = self._stat(pid)
             if stat is not None:
                 self._last_stats[pid] = stat
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
                 # Nothing yet, not unreadable: the next difference has to hold its first bytes.
                 new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
+        self._young = fresh
         return new
 
     def scan(self, *, now_s: float) -> Scan:
@@ -146,7 +158,8 @@ class Scanner:
         stats: dict[int, Stat] = {}
         still: set[int] = set()
         orphaned: set[int] = set()
-        pids = self._proc.pids()
+        self._young = []
+        pids = self._births.everyone()
         self._motion.keep_only(frozenset(pids))
         for pid in pids:
             seen = self._seen.get(pid)

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from hostmeter_agent.ed25519 import PrivateKey
 from hostmeter_agent.errors import AgentError
 
 # struct flock: kind, whence, start, length, pid.
@@ -32,9 +31,10 @@ class StateDirectory:
     def spool(self) -> Path:
         return self.path / SPOOL_FILE
 
-    def key_path(self, epoch: str) -> Path:
-        """Each enrolment has a key of its own; the identity in the spool says which one counts."""
-        return self.path / f"key-{epoch}"
+    def key_path(self, label: str) -> Path:
+        """Each enrolment has a key of its own, labelled by its epoch, and so has each rotation;
+        the spool says which one counts."""
+        return self.path / f"key-{label}"
 
     def prepare(self) -> None:
         """Create it, or close it to others. Raises StateUnusable."""
@@ -81,28 +81,48 @@ class StateDirectory:
             os.close(descriptor)
         return int(struct.unpack(_LOCK_LAYOUT, found)[0]) != fcntl.F_UNLCK
 
-    def create_key(self, epoch: str) -> Ed25519PrivateKey:
-        """Make a new key and keep it (mode 0600), durably, before anyone is told of it."""
-        key = Ed25519PrivateKey.generate()
+    def create_key(self, label: str) -> PrivateKey:
+        """Make a new key and keep it (mode 0600), durably, before anyone is told of it.
+
+        Raises StateUnusable.
+        """
+        key = PrivateKey.generate()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(self.key_path(epoch), flags, 0o600), "wb") as file:
-            file.write(base64.b64encode(key.private_bytes_raw()) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.key_path(label)
+        try:
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+                file.write(base64.b64encode(key.private_bytes()) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._sync()
+        except OSError as error:
+            raise StateUnusable(f"{path}: {error.strerror}") from error
         return key
 
-    def remove_keys_but(self, epoch: str | None) -> None:
-        """Remove every key but that of one enrolment."""
-        for path in self.path.glob("key-*"):
-            if epoch is None or path != self.key_path(epoch):
-                path.unlink()
+    def _sync(self) -> None:
+        """A file's name is as durable as its directory."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
-    def load_key(self, epoch: str) -> Ed25519PrivateKey:
-        """The key of one enrolment. Raises StateUnusable."""
-        path = self.key_path(epoch)
+    def remove_key(self, label: str) -> None:
+        self.key_path(label).unlink(missing_ok=True)
+
+    def remove_keys_but(self, *labels: str) -> None:
+        """Remove every key but those with these labels."""
+        kept = {self.key_path(label) for label in labels}
+        for path in self.path.glob("key-*"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def load_key(self, label: str) -> PrivateKey:
+        """The key with this label. Raises StateUnusable."""
+        path = self.key_path(label)
         try:
             raw = base64.b64decode(path.read_bytes().strip(), validate=True)
-            return Ed25519PrivateKey.from_private_bytes(raw)
+            return PrivateKey(raw)
         except OSError as error:
             raise StateUnusable(f"{path}: {error.strerror}") from error
         except ValueError as error:

@@ -1,17 +1,18 @@
 """HTTP to the server: one bounded request at a time, and answers as plain values."""
 
-import http.client
 import json
-import ssl
+import socket
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from hostmeter_agent import __version__
 from hostmeter_agent.errors import AgentError
+from hostmeter_agent.exchange import AnswerMalformed, AnswerReader, request_bytes
 
 ANSWER_BYTES_MAX: Final = 1_000_000
 TIMEOUT_SECONDS: Final = 30
+ANSWER_SECONDS_MAX: Final = 120
 
 
 class ServerUnreachable(AgentError):
@@ -29,6 +30,8 @@ class Answer:
     status: int
     retry_after: str | None
     body: bytes
+    etag: str | None = None
+    date: str | None = None
 
     def fields(self) -> dict[str, object]:
         """The JSON object in the body, or nothing."""
@@ -69,25 +72,45 @@ class Server:
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """One POST. Raises ServerUnreachable."""
-        connection = self._connection()
+        return self.send("POST", path, body, headers)
+
+    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """One request. Raises ServerUnreachable."""
+        headers = {"User-Agent": _USER_AGENT, **headers}
         try:
-            connection.request("POST", path, body, {"User-Agent": _USER_AGENT, **headers})
-            response = connection.getresponse()
-            content = response.read(ANSWER_BYTES_MAX)
-            return Answer(response.status, response.getheader("Retry-After"), content)
-        except (OSError, http.client.HTTPException) as error:
+            with self._connected() as connection:
+                connection.sendall(request_bytes(method, self._authority, path, headers, body))
+                answer = AnswerReader(
+                    connection, bytes_max=ANSWER_BYTES_MAX, seconds_max=ANSWER_SECONDS_MAX
+                ).read()
+        except (OSError, UnicodeError, AnswerMalformed) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ServerUnreachable(f"{self.url}: {reason}") from error
-        finally:
-            connection.close()
+        told = answer.headers.get
+        return Answer(answer.status, told("retry-after"), answer.body, told("etag"), told("date"))
 
-    def _connection(self) -> http.client.HTTPConnection:
-        if self.secure:
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(
-                self.host, self.port, timeout=TIMEOUT_SECONDS, context=context
-            )
-        return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
+    @property
+    def _authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _default_port(self.secure) else f"{host}:{self.port}"
+
+    def _connected(self) -> socket.socket:
+        # As bytes: a name in a string is looked at for other alphabets, with 1 MB of tables.
+        place = (self.host.encode("ascii"), self.port)
+        connection = socket.create_connection(place, timeout=TIMEOUT_SECONDS)
+        if not self.secure:
+            return connection
+        import ssl
+
+        try:
+            return ssl.create_default_context().wrap_socket(connection, server_hostname=self.host)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _default_port(secure: bool) -> int:
+    return 443 if secure else 80
 
 
 _USER_AGENT: Final = f"hostmeter-agent/{__version__}"
@@ -105,4 +128,4 @@ def parse_server(url: str) -> Server:
     if parts.query or parts.fragment or parts.username or not url.isascii() or " " in url.strip():
         raise ServerAddressInvalid(f"{url!r} may hold a host, a port and a path, nothing else")
     secure = parts.scheme == "https"
-    return Server(secure, parts.hostname, port or (443 if secure else 80), parts.path.rstrip("/"))
+    return Server(secure, parts.hostname, port or _default_port(secure), parts.path.rstrip("/"))

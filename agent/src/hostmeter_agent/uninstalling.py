@@ -10,11 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from hostmeter_agent import accounts, systemd
+from hostmeter_agent.channel import Channel
 from hostmeter_agent.delivery import Delivery
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.installing import DEFAULT_USER, at, read_text
+from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.spool import Spool
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.transport import parse_server
 from hostmeter_agent.unit import (
     CONFIG_FILE,
     PINS_DIRECTORY,
@@ -122,8 +125,8 @@ class Uninstallation:
         identity = spool.identity()
         if identity is None:
             return
-        key = self._state.load_key(identity.epoch)
-        delivery = Delivery(spool, identity, key, delay_seconds=0)
+        channel = Channel(parse_server(identity.server), Keyring(spool, self._state, identity))
+        delivery = Delivery(channel, delay_seconds=0)
         until = time.monotonic() + _DELIVER_SECONDS_MAX
         while time.monotonic() < until and delivery.step(time.time()) == 0.0:
             pass

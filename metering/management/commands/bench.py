@@ -3,18 +3,30 @@
 import dataclasses
 import json
 from argparse import ArgumentParser
+from importlib import import_module
 from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
 from metering.bench.agent import Terms, measure_agent
+from metering.bench.agent_accuracy import measure_cpu_error
+from metering.bench.agent_faults import Plan, measure_faults
 from metering.bench.agent_workload import Workload
 from metering.bench.ingest import measure_ingest
 from metering.bench.rollup import measure_rollup
 from metering.bench.scratch import scratch_database
 from metering.bench.together import BenchFailed
 
+_BOUNDS = (
+    ("processes", 1, 20_000),
+    ("applications", 1, 100),
+    ("active", 0, 100),
+    ("scrapes", 1, 10_000),
+    ("agent_kills", 0, 10_000),
+    ("server_kills", 0, 10_000),
+    ("answers_lost", 0, 90),
+)
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 
@@ -53,6 +65,22 @@ class Command(BaseCommand):
             help="install netdata's apps.plugin, collectd and prometheus-process-exporter from"
             " Debian's packages, and measure them beside it",
         )  # fmt: skip
+        for name, meaning in (
+            ("network", "also transactions and bytes by eBPF, and its cost per packet"),
+            ("intercept", "also what the intercepting library costs"),
+            ("faults", "instead: kill agent and server and lose answers; needs the database"),
+        ):
+            agent.add_argument(f"--{name}", action="store_true", help=meaning)
+        for name, default, meaning in (
+            ("agent-kills", 100, "of the agent"),
+            ("server-kills", 50, "of the web server"),
+            ("answers-lost", 20, "percent of the server's answers that are lost"),
+        ):
+            agent.add_argument(
+                f"--{name}", type=int, default=default, metavar="N",
+                help=f"--faults: {'kill -9 ' if default != 20 else ''}{meaning}"
+                f" (default: {default})",
+            )  # fmt: skip
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object as the last line"
         )
@@ -60,7 +88,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, what: str, **options: Any) -> None:
         try:
             members = self._agent(options) if what == "agent" else self._database(what, options)
-        except (BenchFailed, psycopg.Error, OSError) as error:
+        except (BenchFailed, psycopg.Error, OSError, RuntimeError) as error:
             raise CommandError(f"bench {what}: {error}".splitlines()[0]) from None
         self._print(members)
         if options["json"]:
@@ -75,17 +103,31 @@ class Command(BaseCommand):
             return dataclasses.asdict(measure(batches, self._note))
 
     def _agent(self, options: dict[str, Any]) -> dict[str, Any]:
-        for name, low, high in (
-            ("processes", 1, 20_000),
-            ("applications", 1, 100),
-            ("active", 0, 100),
-            ("scrapes", 1, 10_000),
-        ):
+        for name, low, high in _BOUNDS:
             if not low <= options[name] <= high:
-                raise CommandError(f"--{name} takes {low} to {high}")
+                raise CommandError(f"--{name.replace('_', '-')} takes {low} to {high}")
+        if options["faults"]:
+            with scratch_database():
+                return dataclasses.asdict(measure_faults(_plan(options), self._note))
         workload = Workload(options["processes"], options["applications"], options["active"])
         terms = Terms(workload, options["scrapes"], options["interval"], options["peers"])
-        return dict(measure_agent(terms, self._note))
+        members = dict(measure_agent(terms, self._note))
+        error = measure_cpu_error(self._note)
+        if error is not None:
+            members |= dataclasses.asdict(error)
+        return members | self._parts(options)
+
+    def _parts(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What is measured only when asked for, and needs more of the machine."""
+        members: dict[str, Any] = {}
+        if options["network"]:
+            network = import_module("metering.bench.agent_network")
+            members |= network.network_figures(self._note)
+        if options["intercept"]:
+            intercept = import_module("metering.bench.agent_intercept")
+            self._note("measuring the intercepting library with wrk and nginx")
+            members |= dataclasses.asdict(intercept.intercept_figures())
+        return members
 
     def _print(self, members: dict[str, Any]) -> None:
         for name, value in members.items():
@@ -98,6 +140,10 @@ class Command(BaseCommand):
 
     def _note(self, line: str) -> None:
         self.stderr.write(f"{line} …")
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    return Plan(options["agent_kills"], options["server_kills"], options["answers_lost"])
 
 
 def _words(name: str) -> str:

@@ -1,0 +1,161 @@
+"""Each hooked call answers, with the library, what it answers without, and is counted exactly."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hostmeter_agent.intercept_pages import Page, Row
+
+from tests.agent.interception import (
+    LIBRARY_NAME,
+    built,
+    calls,
+    environment,
+    open_to_all,
+    read_pages,
+)
+
+SOURCE = Path(__file__).parents[2] / "agent/intercept"
+CASES = [
+    line.split('"')[1]
+    for file in sorted((Path(__file__).parent / "intercept").glob("calls_*.c"))
+    for line in file.read_text().splitlines()
+    if line.startswith('    {"')
+]
+# Standard input is /dev/null, output and error are pipes.
+OPEN_BEFORE = {"device": 1, "pipe": 2}
+
+
+@dataclass
+class Outcome:
+    """What a case did: all that a user of the program can see, and the pages."""
+
+    visible: tuple[int, bytes, bytes]
+    pages: list[Page]
+
+
+def run(case: str, *, intercepted: bool, prefix: tuple[str, ...] = ()) -> Outcome:
+    with open_to_all(0o777) as work, open_to_all(0o1733) as pages:
+        done = subprocess.run(
+            [*prefix, calls(), case, work], env=environment(pages, intercepted=intercepted),
+            stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60,
+        )  # fmt: skip
+        return Outcome((done.returncode, done.stdout, done.stderr), read_pages(pages))
+
+
+def expected(case: str) -> dict[str, list[int]]:
+    text = subprocess.run(
+        [calls(), "--expected", case], capture_output=True, text=True, check=True
+    ).stdout
+    return {words[0]: [int(n) for n in words[1:]] for words in map(str.split, text.splitlines())}
+
+
+def counted(row: Row) -> list[int]:
+    return [
+        row.opened, row.duplicated, row.closed, row.read, row.written, row.accepted, row.connected
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
+    plain, intercepted = run(case, intercepted=False), run(case, intercepted=True)
+    assert plain.pages == []
+    assert intercepted.visible == plain.visible
+    sums = {kind: [0] * 7 for kind in expected(case)}
+    for page in intercepted.pages:
+        for kind, row in page.rows.items():
+            sums[kind] = [a + b for a, b in zip(sums[kind], counted(row), strict=True)]
+    assert sums == {kind: values[:7] for kind, values in expected(case).items()}
+    left = {kind: values[7] + OPEN_BEFORE.get(kind, 0) for kind, values in expected(case).items()}
+    first = next(page for page in intercepted.pages if page.parent == os.getpid())
+    assert {kind: row.open for kind, row in first.rows.items()} == left
+
+
+def test_every_case_of_the_program_is_run() -> None:
+    listed = subprocess.run([calls(), "--list"], capture_output=True, text=True, check=True).stdout
+    assert sorted(CASES) == sorted(listed.split())
+
+
+class TestAProgramThatCannotBeCounted:
+    def test_runs_as_without_the_library_where_there_is_no_directory(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [calls(), "opens", tmp_path],
+            env=environment(tmp_path / "absent"),
+            stdin=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == run(
+            "opens", intercepted=False
+        ).visible
+
+    def test_runs_as_without_the_library_where_it_may_not_write(self) -> None:
+        with open_to_all(0o777) as work, open_to_all(0o755) as pages:
+            done = subprocess.run(
+                ["setpriv", "--reuid=65534", "--clear-groups", calls(), "opens", work],
+                env=environment(pages), stdin=subprocess.DEVNULL, check=False, capture_output=True,
+            )  # fmt: skip
+            assert [page.name for page in read_pages(pages)] == ["setpriv"]
+        assert (done.returncode, done.stdout, done.stderr) == run(
+            "opens", intercepted=False
+        ).visible
+
+    def test_gets_no_signal_where_it_may_write_no_file_of_that_size(self) -> None:
+        limited = run("opens", intercepted=True, prefix=("prlimit", "--fsize=100"))
+        assert limited.visible == run("opens", intercepted=False).visible
+
+    def test_runs_where_the_directory_is_full(self) -> None:
+        with open_to_all() as pages, open_to_all(0o777) as work:
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=4", "none", pages], check=True
+            )
+            try:
+                (pages / "filler").write_bytes(bytes(4096))
+                done = subprocess.run(
+                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
+                    check=False, capture_output=True,
+                )  # fmt: skip
+                assert read_pages(pages) == []
+            finally:
+                subprocess.run(["umount", pages], check=True)
+        assert (done.returncode, done.stdout, done.stderr) == run(
+            "opens", intercepted=False
+        ).visible
+
+
+class TestTheBuild:
+    def test_makes_equal_bytes_of_equal_sources(self, tmp_path: Path) -> None:
+        for name in "ab":
+            built(SOURCE / "build", str(tmp_path / name))
+        first, second = ((tmp_path / name / LIBRARY_NAME).read_bytes() for name in "ab")
+        assert first == second
+
+    def test_is_clean_under_clang(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CC", "clang")
+        built(SOURCE / "build", str(tmp_path))
+        assert (tmp_path / LIBRARY_NAME).exists()
+
+
+class TestThePage:
+    def test_is_its_owners_alone(self) -> None:
+        with open_to_all(0o777) as work, open_to_all(0o1733) as pages:
+            subprocess.run([calls(), "opens", work], env=environment(pages), check=True)
+            modes = [file.stat().st_mode & 0o777 for file in pages.iterdir()]
+        assert modes == [0o600]
+
+    def test_names_the_program_and_no_more(self) -> None:
+        page = run("opens", intercepted=True).pages[0]
+        assert page.name == "calls"
+        assert page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
+
+    @pytest.mark.parametrize(
+        ("case", "uncounted"),
+        [
+            ("sends", False), ("streams", False), ("numbers_of_hosts", False),
+            ("names_of_hosts", True), ("stream_of_a_connection", True),
+        ],
+    )  # fmt: skip
+    def test_says_when_network_bytes_may_be_missing(self, case: str, uncounted: bool) -> None:
+        assert run(case, intercepted=True).pages[0].network_uncounted == uncounted
