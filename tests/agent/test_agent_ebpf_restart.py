@@ -42,6 +42,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pins = pin_directory(tmp_path)
     assert pins is not None
     unpin(pins)
+    assert list((tmp_path / "bpf/hostmeter-agent").iterdir()) == []
     subprocess.run(["umount", tmp_path / "bpf"], check=True)
 
 
@@ -196,11 +197,11 @@ def test_concurrent_peers_are_sampled_between_scans(state: Path, server: WebServ
 
 def test_peers_of_the_host_itself_are_a_lower_bound(state: Path, server: WebServer) -> None:
     opened = probe(state)
+    looked = scan()
     with subprocess.Popen(
         ["wrk", "-t1", "-c4", "-d2s", f"http://127.0.0.1:{server.plain}/small"],
         stdout=subprocess.DEVNULL,
     ) as client:
-        looked = scan()
         readings = opened.read(looked, None, elapsed_ms=0)
         while client.poll() is None and readings.gauges[server.group.name] != {USERS: 1}:
             readings = opened.read(looked, None, elapsed_ms=0)
@@ -265,7 +266,7 @@ def test_a_refusal_names_the_right_that_is_missing(capabilities: str, reason: st
 def test_what_root_attached_is_read_by_the_agents_own_user(state: Path, server: WebServer) -> None:
     state.chmod(0o711)
     os.chown(state, 65_534, 65_534)
-    said = attach_for(state, cgroup_root())
+    said = attach_for(state)
     assert said.startswith(f"attached to {cgroup_root()}")
     ask(server, 4)
     pins = pin_directory(state)

@@ -118,11 +118,10 @@ class NetworkProbe(Probe):
     def _readings(
         self, scan: Scan, former: object | None, maps: dict[int, Flows], flows: HostFlows
     ) -> Readings:
-        owners = self._owners(scan)
+        owners, own_paths = self._owners(scan)
         numbers = {n for counted in maps.values() for n in counted if n != NOWHERE}
-        paths = self._ids.paths(numbers)
         # Those that have counted nothing yet may have peers before the next scan.
-        paths |= {n: path for path in owners if (n := self._ids.inode(path)) is not None}
+        paths = self._ids.paths(numbers - own_paths.keys()) | own_paths
         self._application_of = _applications(paths, owners)
         known = Known.from_json(former)
         grown = grow(maps, self._application_of, known or Known(self._boot, {}), boot=self._boot)
@@ -138,16 +137,19 @@ class NetworkProbe(Probe):
             self._report_users(readings, name, peers.get(name, set()), growth)
         return readings
 
-    def _owners(self, scan: Scan) -> dict[str, str]:
-        """By path, the application that alone has the control group's processes."""
-        owners = {}
+    def _owners(self, scan: Scan) -> tuple[dict[str, str], dict[int, str]]:
+        """(by path, the application that alone has the control group's processes; the paths by
+        number)."""
+        owners: dict[str, str] = {}
+        numbers: dict[int, str] = {}
         for application, paths in scan.cgroups_of.items():
+            found = {self._ids.inode(path): path for path in paths}
             # On a host of both versions the path may be another hierarchy's.
-            if all(self._ids.inode(p) for p in paths) and not (
-                self._hybrid and not all(self._ids.is_populated(p) for p in paths)
-            ):
-                owners.update(dict.fromkeys(paths, application))
-        return owners
+            if None in found or (self._hybrid and not all(map(self._ids.is_populated, paths))):
+                continue
+            owners.update(dict.fromkeys(paths, application))
+            numbers.update((n, path) for n, path in found.items() if n is not None)
+        return owners, numbers
 
     def _report_users(
         self, readings: Readings, name: str, peers: set[bytes], growth: Growth
