@@ -225,7 +225,7 @@ class Follower:
             if one not in entries and not ignored.missed:
                 step.state.known[one] = replace(ignored, missed=True)
         for entry in sorted(entries.values(), key=lambda entry: (not entry.primary, -entry.size)):
-            if self._is_taken(entry, before, step) or not entry.named:
+            if self._is_taken(entry, before, step) or not entry.readable:
                 continue
             if entry.primary:
                 self._follow_new(entry, step)
