@@ -59,8 +59,8 @@ class HostInstances(ReadOnlyInline):
 @admin.register(Host)
 class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     empty_hint = (
-        "Press Add a host above: it shows one command to run on the host, which then installs "
-        "the agent, enrols and begins to deliver."
+        "Add a host shows one command to run on it, which installs the agent, enrols the host and "
+        "begins to deliver."
     )
     list_display = (
         "name", "status", "last_seen", "lag", "key_age", "environment", "clock", "agent",

@@ -41,6 +41,14 @@ class EnrolmentPages(_Pages):
     def has_enrol_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("tenants.add_enrolmenttoken")
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """While there is no host, the list leads to the first one."""
+        listed: Any = super().get_changelist_instance(request)
+        if self.has_enrol_permission(request):
+            url = reverse("admin:metering_host_enrol")
+            listed.empty_action = {"url": url, "text": "Add a host"}
+        return listed
+
     @action(description="Add a host", icon="add", permissions=["enrol"], url_path="enrol")
     def enrol(self, request: HttpRequest) -> HttpResponseBase:
         form = IssueTokenForm(request.POST or None, initial=_only_environment())

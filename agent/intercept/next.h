@@ -25,7 +25,7 @@ struct next {
 
 #define CALL_NEXT(function_name) ((__typeof__(&function_name))next_function(&next_##function_name))
 
-/* Look all of them up. Repeating it does no harm. */
+/* Look all of them up, unless that was done. */
 void next_resolve(void);
 
 static inline void *next_function(struct next *next)

@@ -82,14 +82,13 @@ def measure_cpu_error(progress: Callable[[str], None]) -> CpuError | None:
 
 
 def _error(cgroup: _Cgroup, received: Received) -> CpuError:
-    name, kernel_us = cgroup.folder.name, cgroup.cpu_us()
     seen = len(received.samples)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
     _wait_for(
         lambda: any(sample["window"][0] >= stamp for sample in received.samples[seen:]),
         "the agent delivers no later windows",
     )
-    metered_us = received.total(name, "cpu.time")
+    kernel_us, metered_us = cgroup.cpu_us(), received.total(cgroup.folder.name, "cpu.time")
     percent = abs(metered_us - kernel_us) * 100 / kernel_us
     return CpuError(round(percent, 4), kernel_us, metered_us)
 

@@ -63,8 +63,8 @@ def state_url(page: str) -> str:
 class TestAddingAHost:
     def test_the_empty_list_says_how(self, operator: Client) -> None:
         page = operator.get(LIST).content.decode()
-        assert "Press Add a host above" in page
-        assert f'href="{ENROL}"' in page
+        assert "Add a host shows one command" in page
+        assert page.count(f'href="{ENROL}"') == 2, "above the list, and in its place"
 
     def test_nothing_has_to_be_chosen_where_there_is_one_environment(
         self, operator: Client

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hostmeter_agent.cgroups import CgroupFs, Mounts
+from hostmeter_agent.cgroup_files import CgroupFs, Mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.proc import ProcFs
 from hostmeter_agent.scan import Scanner

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hostmeter_agent.baseline import decode, encode
 from hostmeter_agent.budget import Budget
-from hostmeter_agent.cgroups import Mounts
+from hostmeter_agent.cgroup_files import Mounts
 from hostmeter_agent.config import parse_config
 from hostmeter_agent.exits import Exit
 from hostmeter_agent.measuring import Measuring

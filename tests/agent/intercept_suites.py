@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostmeter_agent.intercept_pages import Page
-
-from tests.agent.interception import built, environment, open_to_all, read_pages
+from tests.agent.interception import Whole, built, environment, open_to_all, read_pages
 
 FETCH = Path(__file__).parent / "intercept/fetch"
 CPYTHON = "/usr/bin/python3.11"
@@ -41,7 +39,7 @@ class Outcome:
     """What a suite found: how often each test had which result, and what was counted."""
 
     results: Counter[tuple[str, str]]
-    pages: list[Page]
+    pages: list[Whole]
 
     @property
     def passed(self) -> int:
@@ -149,12 +147,11 @@ def _report(name: str, suite: Suite) -> bool:
 
 def main() -> int:
     with open_to_all() as for_redis, open_to_all() as for_sqlite:
-        suites = {
-            "CPython": cpython(CPYTHON_LONG),
-            "Redis": redis(fetched("redis-server", for_redis), REDIS_LONG),
-            "SQLite": sqlite(fetched("sqlite3", for_sqlite)),
-        }
-        same = [_report(name, suite) for name, suite in suites.items()]
+        same = [
+            _report("CPython", cpython(CPYTHON_LONG)),
+            _report("Redis", redis(fetched("redis-server", for_redis), REDIS_LONG)),
+            _report("SQLite", sqlite(fetched("sqlite3", for_sqlite))),
+        ]
         return 0 if all(same) else 1
 
 

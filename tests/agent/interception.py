@@ -4,15 +4,20 @@ started with the library."""
 import atexit
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from hostmeter_agent import intercept_pages
 from hostmeter_agent.intercept_pages import Page
+
+from tests.agent.pages import ROWS
 
 _ROOT = Path(__file__).parents[2]
 LIBRARY_NAME = "libhostmeter_intercept.so"
@@ -62,7 +67,43 @@ def environment(pages: Path, *, intercepted: bool = True) -> Mapping[str, str]:
     return {**plain, "LD_PRELOAD": str(library())} if intercepted else plain
 
 
-def read_pages(directory: Path) -> list[Page]:
+class Row(NamedTuple):
+    """All that the library counts of one kind of resource."""
+
+    opened: int
+    duplicated: int
+    closed: int
+    open: int
+    read: int
+    written: int
+    accepted: int
+    connected: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A page, and what is in it beyond what the agent reads."""
+
+    page: Page
+    name: str
+    rows: dict[str, Row]
+
+
+def read_pages(directory: Path) -> list[Whole]:
     """The pages, in the order in which their processes began."""
-    names = sorted(intercept_pages.names(str(directory))[0], key=intercept_pages.process_of)
-    return [intercept_pages.read(str(directory), name) for name in names]
+    names = sorted(intercept_pages.names(str(directory))[0], key=_start)
+    return [_whole(directory, name) for name in names]
+
+
+def _start(name: str) -> tuple[int, str]:
+    return int(name.partition("-")[2].partition(".")[0]), name
+
+
+def _whole(directory: Path, name: str) -> Whole:
+    data = (directory / name).read_bytes()
+    rows = {
+        kind: Row(*struct.unpack_from("=QQQqQQQQ", data, 128 + index * 64))
+        for index, kind in enumerate(ROWS)
+    }
+    page = intercept_pages.read(str(directory), name, whole=True)
+    return Whole(page, data[40:56].split(b"\0")[0].decode(), rows)

@@ -14,6 +14,9 @@ from hostmeter_agent.budget import (
     Budget,
     scrape_budget_us,
 )
+from hostmeter_agent.config import Config
+from hostmeter_agent.opening import open_scanner
+from hostmeter_agent.scan import Scan, Scanner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -197,3 +200,32 @@ class TestLive:
             self.burn_and_fail()
         planned.plan()
         assert planned.cost_us > 0
+
+
+class TestDetailsOfTheScan:
+    """What of the base scan can be left out, on this machine's own processes."""
+
+    def scan(self, scanner: Scanner, second: float, *left_out: str) -> Scan:
+        return scanner.scan(now_s=second, left_out=frozenset(left_out))
+
+    def test_without_kinds_the_number_of_descriptors_stays(self) -> None:
+        scanner, _ = open_scanner(Config())
+        own = "hostmeter-agent"
+        whole = self.scan(scanner, 1_000)
+        assert whole.gauges[own].kinds is not None
+        assert scanner.details_us["descriptor-kinds"] > 0
+        without = self.scan(scanner, 2_000, "descriptor-kinds")
+        assert without.gauges[own].kinds is None
+        assert without.gauges[own].descriptors
+        assert scanner.details_us["descriptor-kinds"] == 0
+        assert self.scan(scanner, 3_000).gauges[own].kinds is not None
+
+    def test_without_proportional_memory_it_is_estimated(self) -> None:
+        scanner, _ = open_scanner(Config())
+        own = "hostmeter-agent"
+        assert self.scan(scanner, 1_000).gauges[own].shared_bytes == 0
+        assert scanner.details_us["proportional-memory"] > 0
+        estimated = self.scan(scanner, 2_000, "proportional-memory").gauges[own]
+        assert estimated.shared_bytes > 0
+        assert estimated.memory_bytes
+        assert scanner.details_us["proportional-memory"] == 0

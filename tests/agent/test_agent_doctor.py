@@ -16,7 +16,7 @@ from hostmeter_agent.findings import Finding, Place
 from hostmeter_agent.state import StateDirectory
 from hostmeter_agent.wire import QUALITIES
 
-from tests.agent.loopback import Contract, serving
+from tests.agent.loopback import Contract, Reply, Request, serving
 from tests.agent.test_agent_command import agent
 
 HERE = Place(Path("/nonexistent"))
@@ -199,6 +199,14 @@ class TestChecks:
         assert found[1].quality == "ok"
 
 
+class NoBatches(Contract):
+    """Refuses as the server does what is signed well and no batch."""
+
+    def store(self, request: Request, body: bytes) -> Reply:
+        assert body == b"{}"
+        return 422, {"detail": "schema: is missing"}, {}
+
+
 class TestTheWayToTheServer:
     @pytest.fixture
     def enrolled(self, host: Place) -> tuple[Place, Contract]:
@@ -236,6 +244,20 @@ class TestTheWayToTheServer:
         found = doctor_delivery.server(place)
         assert found.quality == quality
         assert word in found.reason
+
+    def test_tries_the_key_itself(self, host: Place) -> None:
+        """Whatever a server says to a signed body that is no batch, it has judged the key."""
+        contract = NoBatches()
+        with serving(contract) as url:
+            enrol(
+                StateDirectory(host.state), server_url=url, token="token-1", name="web-1",
+                force=False, now=datetime.now(UTC),
+            )  # fmt: skip
+            contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
+            assert doctor_delivery.server(host).quality == "ok"
+            assert doctor_delivery.server_clock(host).quality == "ok"
+            contract.public_key = bytes(31) + b"\x08"
+            assert "does not take the key" in doctor_delivery.server(host).reason
 
     @pytest.mark.parametrize(
         ("apart", "quality", "remedy"),

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,18 +32,19 @@ def program() -> Iterator[Path]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A system that nothing runs on, as an image builder has it."""
+def root() -> Iterator[Path]:
+    """A system that nothing runs on, as an image builder has it. The agent's user has to reach its
+    state there, which below pytest's own directory it may not."""
+    made = Path(tempfile.mkdtemp(prefix="hostmeter-root-", dir="/opt"))
+    made.chmod(0o755)
     for folder in ("etc", "var/lib", "run", "sys/fs/bpf"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (tmp_path / "etc/group").write_text("root:x:0:\n")
-    (tmp_path / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
-    (tmp_path / "etc/gshadow").write_text("root:*::\n")
-    # The agent's user has to reach its state, as below a real root.
-    for above in (tmp_path, *tmp_path.parents[:3]):
-        above.chmod(above.stat().st_mode | 0o711)
-    return tmp_path
+        (made / folder).mkdir(parents=True)
+    (made / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (made / "etc/group").write_text("root:x:0:\n")
+    (made / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
+    (made / "etc/gshadow").write_text("root:*::\n")
+    yield made
+    shutil.rmtree(made)
 
 
 def content_of(root: Path) -> dict[str, bytes]:

@@ -309,7 +309,7 @@ class TestOnThisMachine:
                 assert running.stdout is not None
                 assert running.stdin is not None
                 assert running.stdout.readline() == b"\n"
-                (page,) = read_pages(pages)
+                page = read_pages(pages)[0].page
                 paper.put(Process(page.pid, "shop", ("shop",), "/bin/shop", start=page.start))
                 scan = paper.scanner().scan(now_s=2)
                 middle = probe.read(scan, state, elapsed_ms=1_000)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.intercept_pages import Page, Row
 
 from tests.agent.interception import (
     LIBRARY_NAME,
+    Row,
+    Whole,
     built,
     calls,
     environment,
+    library,
     open_to_all,
     read_pages,
 )
@@ -33,7 +35,7 @@ class Outcome:
     """What a case did: all that a user of the program can see, and the pages."""
 
     visible: tuple[int, bytes, bytes]
-    pages: list[Page]
+    pages: list[Whole]
 
 
 def run(case: str, *, intercepted: bool, prefix: tuple[str, ...] = ()) -> Outcome:
@@ -69,13 +71,27 @@ def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
             sums[kind] = [a + b for a, b in zip(sums[kind], counted(row), strict=True)]
     assert sums == {kind: values[:7] for kind, values in expected(case).items()}
     left = {kind: values[7] + OPEN_BEFORE.get(kind, 0) for kind, values in expected(case).items()}
-    first = next(page for page in intercepted.pages if page.parent == os.getpid())
+    first = next(page for page in intercepted.pages if page.page.parent == os.getpid())
     assert {kind: row.open for kind, row in first.rows.items()} == left
 
 
 def test_every_case_of_the_program_is_run() -> None:
     listed = subprocess.run([calls(), "--list"], capture_output=True, text=True, check=True).stdout
     assert sorted(CASES) == sorted(listed.split())
+
+
+def functions(file: Path, kind: str) -> set[str]:
+    """kind: T for those that it has, U for those that it takes from others."""
+    command = ["nm", "-D", str(file)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line.split()[-2:] for line in listed.splitlines()]
+    return {name.partition("@")[0] for found, name in lines if found == kind}
+
+
+def test_every_hooked_call_is_made_by_some_case() -> None:
+    hooked = functions(library(), "T")
+    assert len(hooked) > 100
+    assert hooked <= functions(calls(), "U")
 
 
 class TestAProgramThatCannotBeCounted:
@@ -148,7 +164,7 @@ class TestThePage:
     def test_names_the_program_and_no_more(self) -> None:
         page = run("opens", intercepted=True).pages[0]
         assert page.name == "calls"
-        assert page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
+        assert page.page.cgroup == Path("/proc/self/cgroup").read_bytes()[:1024]
 
     @pytest.mark.parametrize(
         ("case", "uncounted"),
@@ -158,4 +174,4 @@ class TestThePage:
         ],
     )  # fmt: skip
     def test_says_when_network_bytes_may_be_missing(self, case: str, uncounted: bool) -> None:
-        assert run(case, intercepted=True).pages[0].network_uncounted == uncounted
+        assert run(case, intercepted=True).pages[0].page.network_uncounted == uncounted

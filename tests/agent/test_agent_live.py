@@ -14,7 +14,8 @@ from typing import IO
 import pytest
 from hostmeter_agent.config import Config
 from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.running import open_listener, open_measuring, system_clock
+from hostmeter_agent.opening import open_listener, open_measuring
+from hostmeter_agent.running import system_clock
 from hostmeter_agent.samples import Sample
 from hostmeter_agent.spool import Spool
 from hostmeter_agent.state import StateDirectory
@@ -363,7 +364,7 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     """Run without CAP_NET_ADMIN: as an ordinary user always, as root by giving it up."""
     code = "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 12, 0, 0, 0)"
     code += "; os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
-    probe = "from hostmeter_agent.running import logging, open_listener; logging.basicConfig()"
+    probe = "from hostmeter_agent.opening import logging, open_listener; logging.basicConfig()"
     done = subprocess.run(
         [sys.executable, "-c", code, f"{probe}; print(open_listener())"],
         env={**os.environ, "PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=True,

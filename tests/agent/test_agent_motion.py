@@ -12,8 +12,8 @@ import pytest
 from hostmeter_agent.births import Births
 from hostmeter_agent.config import Config
 from hostmeter_agent.motion import Motion
+from hostmeter_agent.opening import open_scanner
 from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.running import open_scanner
 
 BUSY = "import sys\nfor line in sys.stdin: print(sum(range(200000)), flush=True)"
 
@@ -119,7 +119,8 @@ class TestScanning:
 
 class TestBirths:
     def test_finds_processes_and_no_threads(self) -> None:
-        births = Births(ProcFs(Path("/proc")))
+        proc = ProcFs(Path("/proc"))
+        births = Births(proc)
         births.everyone()
         start = "Thread(target=time.sleep, args=(60,)).start()"
         lines = ["import time", "from threading import Thread", *[start] * 3, "print(flush=True)"]
@@ -128,7 +129,8 @@ class TestBirths:
             assert process.stdout is not None
             process.stdout.readline()
             tasks = {int(name) for name in os.listdir(f"/proc/{process.pid}/task")}
-            found = births.since_last()
+            stats = [proc.stat(pid) for pid in births.since_last() if Path(f"/proc/{pid}").exists()]
+        found = [stat.pid for stat in stats if not stat.thread]
         assert len(tasks) == 4
         assert {process.pid, other.pid} <= set(found)
         assert not (tasks - {process.pid}) & set(found)

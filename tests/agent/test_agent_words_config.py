@@ -102,9 +102,10 @@ METRIC = '[statsd]\nport = 8125\n[[metric]]\nsource = "statsd"\napplication = "s
         ("[otlp]\nmode = 0o600\n", 1, "[otlp]: socket or port is needed"),
         ('[statsd]\nsocket = "/' + "x" * 107 + '"\n', 2, "socket must be at most 107 bytes"),
         (METRIC + 'meter = "Users"\n', 7, "meter must be a meter's name: 1 to 64 of a-z"),
+        (METRIC + 'meter = "cpu.time"\n', 7, "meter must be transactions, users.concurrent, net"),
         (METRIC + 'meter = "users.concurrent.max"\n', 7, "meter must not be a maximum"),
         (METRIC + 'meter = "transactions"\nmultiply = 0\n', 8, "multiply must be a whole number"),
-        (METRIC.replace('"statsd"', '"otlp"') + 'meter = "launches"\n', 4, "source is 'otlp', for"),
+        (METRIC.replace('"statsd"', '"otlp"') + 'meter = "orders"\n', 4, "source is 'otlp', for"),
         (LOG + METRIC + 'meter = "transactions"\n', 11, "meter comes from access_log already"),
     ],
 )  # fmt: skip

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import socket
-import struct
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -17,168 +15,28 @@ import pytest
 from hostmeter_agent.measured import Measured
 from hostmeter_agent.probes import Readings
 from hostmeter_agent.scan import Scan
-from hostmeter_agent.words.amounts import NANO
 from hostmeter_agent.words.config import Metric, OtlpInlet
-from hostmeter_agent.words.journal import Journal, JournalUnusable
 from hostmeter_agent.words.otlp import OtlpProbe
 from hostmeter_agent.words.otlp_inlet import BODY_BYTES_MAX, CONNECTIONS_MAX, INFLATED_BYTES_MAX
-from hostmeter_agent.words.otlp_points import (
-    Point,
-    RequestMalformed,
-    json_points,
-    protobuf_points,
+
+from tests.agent.otlp_requests import (
+    END,
+    NANO,
+    fixed,
+    message,
+    number,
+    orders,
+    point,
+    request,
+    sessions,
+    sum_of,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 SHOP = (("service.name", re.compile("^shop$")),)
 ORDERS = Metric("otlp", "shop", "orders", "transactions", where=SHOP)
 SERVED = Metric("otlp", "shop", "http.server.request.duration", "launches", where=SHOP)
 SESSIONS = Metric("otlp", "shop", "sessions", "users.concurrent", version=4)
-START, END = 1_700_000_000 * NANO, 1_700_000_010 * NANO
-
-GOLDEN = bytes.fromhex(
-    "0ac6030a320a160a0c736572766963652e6e616d6512060a0473686f700a180a09686f73742e63707573120b"
-    "18fcffffffffffffffff01128f030a070a0573636f706512750a066f72646572731201641a01313a650a2b11"
-    "00002a36fe9c97171900e4358a009d9717312a000000000000003a0e0a06726567696f6e12040a0265750a32"
-    "1100002a36fe9c97171900e4358a009d971721000000000000d03f2a093103000000000000003a0a0a047061"
-    "6964120210011002180112720a086475726174696f6e1a01734a630a5f1100002a36fe9c97171900e4358a00"
-    "9d971721070000000000000029000000000000f83f3210030000000000000004000000000000003a089a9999"
-    "999999b93f4a0b0a04636f6465120318c801599a9999999999b93f61cdccccccccccec3f1001125e0a0b6578"
-    "706f6e656e7469616c524f0a4b0a120a05726174696f120921000000000000e03f1100002a36fe9c97171900"
-    "e4358a009d971721090000000000000029000000000000f83f30063901000000000000004206080312020404"
-    "1002122d0a0873657373696f6e732a210a121900e4358a009d97173103000000000000000a0b1900e4358a00"
-    "9d971740011a0a68747470733a2f2f782f"
-)
-"""A request as the encoder of opentelemetry-proto writes it: of a service "shop" on "host.cpus" -4,
-orders (cumulative sum: 42 in region eu, 0.25 paid), duration (delta histogram of 7, code 200),
-exponential (cumulative exponential histogram of 9, ratio 0.5), sessions (gauge: 3, none)."""
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
-    return out + bytes([value])
-
-
-def message(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def number(field_number: int, value: int) -> bytes:
-    return varint(field_number << 3) + varint(value)
-
-
-def fixed(field_number: int, value: int) -> bytes:
-    return varint(field_number << 3 | 1) + struct.pack("<q", value)
-
-
-def double(field_number: int, value: float) -> bytes:
-    return varint(field_number << 3 | 1) + struct.pack("<d", value)
-
-
-def attribute(where: int, key: str, value: str) -> bytes:
-    return message(where, message(1, key.encode()) + message(2, message(1, value.encode())))
-
-
-def request(*metrics: bytes, service: str = "shop") -> bytes:
-    resource = message(1, attribute(1, "service.name", service))
-    scope = message(2, message(1, message(1, b"scope")) + b"".join(message(2, m) for m in metrics))
-    return message(1, resource + scope)
-
-
-def point(value: bytes, *, start: int = START, time: int = END, more: bytes = b"") -> bytes:
-    return message(1, fixed(2, start) + fixed(3, time) + value + more)
-
-
-def sum_of(name: str, *points: bytes, temporality: int = 2, monotonic: bool = True) -> bytes:
-    data = b"".join(points) + number(2, temporality) + number(3, int(monotonic))
-    return message(1, name.encode()) + message(7, data)
-
-
-def orders(count: int, *, start: int = START, time: int = END, temporality: int = 2) -> bytes:
-    one = point(fixed(6, count), start=start, time=time)
-    return request(sum_of("orders", one, temporality=temporality))
-
-
-def sessions(count: int, *, time: int = END, region: str = "eu") -> bytes:
-    one = point(fixed(6, count), time=time, more=attribute(7, "region", region))
-    return request(message(1, b"sessions") + message(5, one))
-
-
-class TestARequest:
-    def test_of_the_reference_encoder_is_read_to_the_last_field(self) -> None:
-        names = {"orders", "duration", "exponential", "sessions"}
-        resource = {"service.name": "shop", "host.cpus": "-4"}
-        times = (START, END)
-        assert list(protobuf_points(GOLDEN, names)) == [
-            Point("orders", "cumulative", True, *times, 42 * NANO, resource, {"region": "eu"}),
-            Point("orders", "cumulative", True, *times, NANO // 4, resource, {"paid": "true"}),
-            Point("duration", "delta", True, *times, 7 * NANO, resource, {"code": "200"}),
-            Point("exponential", "cumulative", True, *times, 9 * NANO, resource, {"ratio": "0.5"}),
-            Point("sessions", "gauge", False, 0, END, 3 * NANO, resource, {}),
-        ]
-
-    def test_in_protobuf_is_read_field_by_field(self) -> None:
-        histogram = message(1, b"http.server.request.duration") + message(
-            9,
-            message(1, fixed(2, START) + fixed(3, END) + fixed(4, 7) + double(5, 0.5)
-                    + attribute(9, "code", "200"))
-            + number(2, 1),
-        )  # fmt: skip
-        fraction = sum_of("orders", point(double(4, 0.1)))
-        level = sum_of("sessions", point(fixed(6, -3)), monotonic=False)
-        names = {"orders", "sessions", "http.server.request.duration"}
-        other = sum_of("other", point(fixed(6, 1)))
-        found = list(protobuf_points(request(histogram, fraction, level, other), names))
-        resource = {"service.name": "shop"}
-        assert found == [
-            Point("http.server.request.duration", "delta", True, START, END, 7 * NANO, resource,
-                  {"code": "200"}),
-            Point("orders", "cumulative", True, START, END, NANO // 10, resource, {}),
-            Point("sessions", "gauge", False, START, END, -3 * NANO, resource, {}),
-        ]  # fmt: skip
-
-    def test_in_json_is_the_same(self) -> None:
-        body = {
-            "resourceMetrics": [{
-                "resource": {"attributes": [
-                    {"key": "service.name", "value": {"stringValue": "shop"}}]},
-                "scopeMetrics": [{"metrics": [
-                    {"name": "orders", "sum": {
-                        "aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
-                        "isMonotonic": True, "dataPoints": [{
-                            "startTimeUnixNano": str(START), "timeUnixNano": str(END),
-                            "asInt": "42",
-                            "attributes": [{"key": "ok", "value": {"boolValue": True}}]}]}},
-                    {"name": "orders", "histogram": {
-                        "aggregationTemporality": 1, "dataPoints": [{
-                            "timeUnixNano": str(END), "count": "3", "sum": 1.5}]}},
-                    {"name": "sessions", "gauge": {"dataPoints": [
-                        {"timeUnixNano": END, "asDouble": 2.5},
-                        {"timeUnixNano": END, "flags": 1}]}}]}]}],
-        }  # fmt: skip
-        resource = {"service.name": "shop"}
-        assert list(json_points(json.dumps(body).encode(), {"orders", "sessions"})) == [
-            Point("orders", "cumulative", True, START, END, 42 * NANO, resource, {"ok": "true"}),
-            Point("orders", "delta", True, 0, END, 3 * NANO, resource, {}),
-            Point("sessions", "gauge", False, 0, END, 5 * NANO // 2, resource, {}),
-        ]
-
-    @settings(deadline=None)
-    @given(st.binary(max_size=200), st.integers(0, 120))
-    def test_that_is_torn_or_damaged_is_refused_or_read_but_breaks_nothing(
-        self, noise: bytes, cut: int
-    ) -> None:
-        body = orders(5)
-        for given_body in (noise, body[:cut], body[:cut] + noise + body[cut:]):
-            for read in (protobuf_points, json_points):
-                try:
-                    list(read(given_body, {"orders"}))
-                except RequestMalformed as refused:
-                    assert "\n" not in str(refused)  # noqa: PT017
 
 
 @dataclass
@@ -435,51 +293,3 @@ class TestTheInlet:
         assert host.post(body) == 200
         host.restart()
         assert host.scan().counters["shop"]["transactions"] == 8
-
-
-class TestTheJournal:
-    def test_gives_back_what_was_kept_up_to_a_torn_end(self, tmp_path: Path) -> None:
-        path = tmp_path / "journal"
-        with closing(Journal(path)) as journal:
-            name = journal.name
-            for value in range(5):
-                journal.append([value])
-            journal.forget(2)
-        with path.open("ab") as file:
-            file.write(b'[6,["torn')
-        with closing(Journal(path)) as journal:
-            assert journal.name == name
-            assert [number for number, _ in journal.after(2)] == [3, 4, 5]
-            journal.append(["more"])
-            assert journal.after(5) == [(6, ["more"])]
-
-    def test_numbers_go_on_when_everything_was_forgotten(self, tmp_path: Path) -> None:
-        path = tmp_path / "journal"
-        with closing(Journal(path)) as journal:
-            for _ in range(3):
-                journal.append(["x" * 500_000])
-            assert path.stat().st_size > 1_000_000
-            journal.forget(3)
-            assert path.stat().st_size < 100
-        with closing(Journal(path)) as journal:
-            journal.append(["new"])
-            assert journal.after(0) == [(4, ["new"])]
-
-    def test_is_safe_to_write_from_many_threads(self, tmp_path: Path) -> None:
-        with closing(Journal(tmp_path / "journal")) as journal:
-
-            def fill() -> None:
-                for _ in range(20):
-                    journal.append([1])
-
-            threads = [threading.Thread(target=fill) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        with closing(Journal(tmp_path / "journal")) as journal:
-            assert [number for number, _ in journal.after(0)] == list(range(1, 161))
-
-    def test_where_it_cannot_be_says_so(self, tmp_path: Path) -> None:
-        with pytest.raises(JournalUnusable, match="No such file or directory"):
-            Journal(tmp_path / "missing" / "journal")

@@ -41,7 +41,7 @@ def sign_in(browser: Chrome, address: str, tenant: Tenant) -> None:
     """Give the browser the session of an operator."""
     session = signed_in(tenant, "operator").cookies[settings.SESSION_COOKIE_NAME].value
     browser.get(f"{address}/sign-in/")
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session})  # type: ignore[no-untyped-call]
+    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session})
 
 
 def state_says(browser: Chrome, words: str) -> None:
@@ -60,7 +60,7 @@ def test_the_way_from_the_command_to_the_first_batch(
     screen.show()
     sign_in(browser, live_server.url, tenant)
     browser.get(live_server.url + LIST)
-    assert "Press Add a host above" in browser.page_source
+    assert "Add a host shows one command" in browser.page_source
     screen.keep("admin-1-no-hosts")
     browser.get(live_server.url + ENROL)
     screen.keep("admin-2-add-a-host")

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -44,7 +45,7 @@ __all__ = ["applications"]
 BUCKET = timedelta(minutes=5)
 # Two days, so that an hour has several rollups.
 BUCKETS = 2 * 288
-BODIES = [
+BODIES: list[dict[str, Any]] = [
     {"meters": {"cpu.time": ["exact", "cgroup/2"], "memory.used": ["sampled", "proc/1"]}},
     {"meters": {"cpu.time": ["estimated", "ticks/1"], "memory.used": ["lower_bound", "a/1"]}},
     {"meters": {"memory.used.max": ["estimated", "b/1"], "gpu.time": ["lower_bound", "c/1"]}},
@@ -74,7 +75,7 @@ def random_periods(chance: random.Random, applications: list[Application]) -> li
     return periods
 
 
-def store_profiles(bodies: Iterable[dict[str, object]] = BODIES) -> dict[UUID, dict[str, object]]:
+def store_profiles(bodies: Iterable[dict[str, Any]] = BODIES) -> dict[UUID, dict[str, Any]]:
     made = [
         Measurement(digest=sha256(str(number).encode()).digest(), body=body)
         for number, body in enumerate(bodies)
@@ -90,12 +91,18 @@ def rows_with_profiles(chance: random.Random, ids: list[UUID]) -> list[Rollup]:
         for number in chance.sample(range(BUCKETS), 60)
     ]
     for row in rows:
-        row.measurements = chance.choice([[None], [chance.choice(ids)], [None, *ids[:2]], ids[3:5]])
+        kinds: list[list[UUID | None]] = [
+            [None],
+            [chance.choice(ids)],
+            [None, *ids[:2]],
+            [*ids[3:5]],
+        ]
+        row.measurements = chance.choice(kinds)
     return Rollup.objects.bulk_create(rows)
 
 
 def is_refused(
-    row: Rollup, meter: str, accepts: frozenset[str], bodies: dict[UUID, dict[str, object]]
+    row: Rollup, meter: str, accepts: frozenset[str], bodies: dict[UUID, dict[str, Any]]
 ) -> bool:
     """The definition: one of its samples measured the meter in a quality that is refused."""
     return any(

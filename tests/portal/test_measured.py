@@ -1,6 +1,7 @@
 """Pages say how usage was measured, what of it is not billed and why, and what is not known."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -36,7 +37,7 @@ BOUND = {
 STOPPED = {"gap": "agent-stopped"}
 
 
-def profile(body: dict[str, object]) -> UUID:
+def profile(body: Mapping[str, object]) -> UUID:
     return Measurement.objects.create(digest=sha256(str(body).encode()).digest(), body=body).pk
 
 

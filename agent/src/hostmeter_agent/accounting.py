@@ -15,6 +15,7 @@ from hostmeter_agent.readings import (
     ANCESTORS_MAX,
     INIT,
     UNATTRIBUTED,
+    Moved,
     ProcessKey,
     Reading,
     Table,
@@ -30,10 +31,10 @@ def account(before: Table, now: Table, *, exits: Sequence[Exit] | None, elapsed_
     """
     usage = Usage()
     _book_survivors(before, now, usage)
-    ended = _Ended(dict(before.processes))
+    ended = _Ended(dict(before.processes), moved=before.moved)
     if exits is not None:
         _book_exits(ended, now, exits, usage)
-    booked = Table(ended.processes, before.departed, before.credit_us)
+    booked = Table(ended.processes, before.departed, before.credit_us, moved=before.moved)
     families = Families.between(booked, now, ended.unseen)
     families.book_cpu(usage, elapsed_us, recorded=exits is not None)
     families.book_io(usage)
@@ -50,7 +51,7 @@ def _book_survivors(before: Table, now: Table, usage: Usage) -> None:
             continue  # it was not even read: it has not run
         known = former.cpu_us if former is not None and former.start == reading.start else 0
         known = known or before.unread_us.get(pid, 0)
-        usage.add_cpu(reading.application, max(reading.cpu_us - known, 0))
+        usage.add_cpu(reading.pays, max(reading.cpu_us - known, 0))
 
 
 @dataclass(slots=True)
@@ -59,36 +60,43 @@ class _Ended:
 
     processes: dict[int, Reading]
     unseen: list[Reading] = field(default_factory=list)
+    moved: Mapping[int, Moved] = field(default_factory=dict)
 
 
 def _book_exits(ended: _Ended, now: Table, exits: Sequence[Exit], usage: Usage) -> None:
     finished: set[ProcessKey] = set()
     unseen: dict[int, Exit] = {}
-    orphans: list[Exit] = []
-    for record in exits:
+    orphans: list[tuple[int, Exit]] = []
+    for number, record in enumerate(exits):
         reading = _reading_of(record, ended, now, finished)
         if reading is None:
             unseen[record.pid] = record
-            orphans.append(record)
+            orphans.append((number, record))
             continue
         finished.add(reading.key)
-        usage.add_cpu(reading.application, max(record.cpu_us - reading.cpu_us, 0))
+        usage.add_cpu(reading.pays, max(record.cpu_us - reading.cpu_us, 0))
         total = max(record.cpu_us, reading.cpu_us)
         if now.processes.get(reading.pid) is reading:
             now.processes[reading.pid] = replace(reading, cpu_us=total)
         else:
             # Whoever was its parent at the end is the one that shows it.
             ended.processes[reading.pid] = replace(reading, cpu_us=total, ppid=record.ppid)
-    for record in orphans:
-        application = _application_of_unseen(record, unseen, ended, now)
-        usage.add_cpu(application, record.cpu_us)
-        ended.unseen.append(_unseen_reading(record, application))
+    for number, record in orphans:
+        parent = _parent_of_unseen(record, unseen, ended, now)
+        moved = ended.moved.get(parent.pid) if parent is not None else None
+        if parent is not None and moved is not None and number < moved.exits:
+            parent = replace(parent, cgroup=None)  # it ended before its parent was moved
+        usage.add_cpu(parent.pays if parent is not None else UNATTRIBUTED, record.cpu_us)
+        ended.unseen.append(_unseen_reading(record, parent))
 
 
-def _unseen_reading(record: Exit, application: str) -> Reading:
+def _unseen_reading(record: Exit, parent: Reading | None) -> Reading:
+    application, cgroup = UNATTRIBUTED, None
+    if parent is not None:
+        application, cgroup = parent.application, parent.cgroup
     return Reading(
         record.pid, -1, record.ppid, application, record.cpu_us,
-        children_cpu_us=0, faults=0, children_faults=0, threads=1, io=None,
+        children_cpu_us=0, faults=0, children_faults=0, threads=1, io=None, cgroup=cgroup,
     )  # fmt: skip
 
 
@@ -105,18 +113,19 @@ def _reading_of(
     return None
 
 
-def _application_of_unseen(
+def _parent_of_unseen(
     record: Exit, unseen: Mapping[int, Exit], ended: _Ended, now: Table
-) -> str:
-    """Born and ended between two readings: its parent's application, climbing over such parents."""
+) -> Reading | None:
+    """Born and ended between two readings: whose application it was of, climbing over such
+    parents."""
     ppid = record.ppid
     for _ in range(ANCESTORS_MAX):
         if ppid <= INIT:
             break
         parent = now.processes.get(ppid) or ended.processes.get(ppid)
         if parent is not None:
-            return parent.application
+            return parent
         if ppid not in unseen:
             break
         ppid = unseen[ppid].ppid
-    return UNATTRIBUTED
+    return None

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostmeter_agent.cgroup_usage import CgroupState
 from hostmeter_agent.readings import Reading, Table
 
 _LAYOUT = 1
@@ -14,7 +15,7 @@ class Baseline:
     """The counters at the end of the last window that was queued.
 
     at_boot_ms: CLOCK_BOOTTIME; end_ms: the window's label, milliseconds since the epoch;
-    cgroups: by path, (inode, CPU time in µs); suspended_ms: how long the machine had been suspended
+    suspended_ms: how long the machine had been suspended
     since its start; probes: each probe's state by its name, JSON-able.
     """
 
@@ -22,7 +23,7 @@ class Baseline:
     at_boot_ms: int
     end_ms: int
     table: Table
-    cgroups: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cgroups: CgroupState = field(default_factory=CgroupState)
     suspended_ms: int = 0
     probes: dict[str, object] = field(default_factory=dict)
 
@@ -31,19 +32,26 @@ def _row(reading: Reading) -> list[object]:
     return [
         reading.pid, reading.start, reading.ppid, reading.application, reading.cpu_us,
         reading.children_cpu_us, reading.faults, reading.children_faults, reading.threads,
-        reading.io,
+        reading.io, reading.cgroup,
     ]  # fmt: skip
 
 
 def _reading(row: list[Any]) -> Reading:
     """The fields in the order in which _row wrote them."""
-    pid, start, ppid, application, cpu_us, children_cpu_us, faults, children_faults, threads, io = (
-        row
-    )
+    pid, start, ppid, application, cpu_us, children_cpu_us, faults, children_faults, threads = row[
+        :9
+    ]
+    io, cgroup = row[9], row[10] if len(row) > 10 else None
     return Reading(
         pid, start, ppid, application, cpu_us, children_cpu_us, faults, children_faults, threads,
-        None if io is None else (io[0], io[1], io[2], io[3]),
+        None if io is None else (io[0], io[1], io[2], io[3]), cgroup,
     )  # fmt: skip
+
+
+def _cgroups(content: dict[str, Any]) -> CgroupState:
+    """Empty where an agent wrote it that kept less of cgroups: then /proc tells of that time."""
+    counts = content.get("cgroup_counts")
+    return CgroupState() if counts is None else CgroupState.decoded(counts)
 
 
 class Encoder:
@@ -61,7 +69,7 @@ class Encoder:
             "end_ms": baseline.end_ms,
             "departed": [_row(r) for r in baseline.table.departed.values()],
             "credit_us": [[*key, us] for key, us in baseline.table.credit_us.items()],
-            "cgroups": baseline.cgroups,
+            "cgroup_counts": baseline.cgroups.encoded(),
             "suspended_ms": baseline.suspended_ms,
             "probes": baseline.probes,
         }
@@ -99,7 +107,7 @@ def decode(data: bytes) -> Baseline | None:
             # Absent where an agent wrote it that kept no credit.
             {(pid, start): us for pid, start, us in content.get("credit_us", [])},
         ),
-        {path: (inode, cpu_us) for path, (inode, cpu_us) in content["cgroups"].items()},
+        _cgroups(content),
         # Absent where an agent wrote it that knew neither.
         content.get("suspended_ms", 0),
         content.get("probes", {}),

@@ -8,7 +8,7 @@ looked at. Threads take numbers, too.
 import os
 from typing import Final
 
-from hostmeter_agent.proc import ProcFs, is_thread
+from hostmeter_agent.proc import ProcFs
 
 _TRIED_MAX: Final = 200
 """Beyond that a listing is cheaper."""
@@ -29,18 +29,13 @@ class Births:
         return self._proc.pids()
 
     def since_last(self) -> list[int]:
-        """Those that have begun since the last call, and maybe others."""
+        """Numbers of those that have begun since the last call, and maybe of others, of threads and
+        of none."""
         before, now = self._last, self._last_number()
         self._last = now
         if before is None or now is None or not 0 <= now - before <= _TRIED_MAX:
             return self._proc.pids()
-        return [pid for pid in range(before + 1, now + 1) if self._is_process(pid)]
-
-    def _is_process(self, pid: int) -> bool:
-        try:
-            return not is_thread(self._proc.read(f"{pid}/stat"))
-        except OSError:
-            return False
+        return list(range(before + 1, now + 1))
 
     def _last_number(self) -> int | None:
         if self._file is None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX: Final = 1_000_000
 RULES_MAX: Final = 1_000
+PROXIES_MAX: Final = 100
 WORDS_TABLES: Final = ("access_log", "prometheus", "otlp", "statsd", "metric")
 
 
@@ -63,6 +64,8 @@ class Config:
     spool_megabytes_max: int = 500
     key_rotation_days: int = KEY_ROTATION_DAYS
     own_cgroups: bool = False
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks behind which users are not told apart."""
     probes_off: frozenset[str] = frozenset()
     stated: frozenset[str] = frozenset()
     """The keys that the file itself states: for these the server's wishes do not count."""
@@ -129,6 +132,19 @@ def _names(value: Any) -> frozenset[str]:
     return frozenset(_text(name) for name in value)
 
 
+def _networks(value: Any) -> tuple[str, ...]:
+    import ipaddress
+
+    if not isinstance(value, list) or len(value) > PROXIES_MAX:
+        raise _Invalid(f"must be a list of at most {PROXIES_MAX} addresses or networks")
+    for text in value:
+        try:
+            ipaddress.ip_network(_text(text), strict=False)
+        except ValueError as error:
+            raise _Invalid(f"holds {text!r}, which is no address and no network") from error
+    return tuple(value)
+
+
 def _aliases(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _Invalid("must be a table of names")
@@ -150,6 +166,7 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "spool_megabytes_max": _whole(1, 1_000_000),
     "key_rotation_days": _whole(1, KEY_ROTATION_DAYS_MAX),
     "own_cgroups": _truth,
+    "proxies": _networks,
     "probes_off": _probes,
 }
 _RULE_KEYS: Final[dict[str, Callable[[Any], object]]] = {

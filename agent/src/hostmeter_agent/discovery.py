@@ -52,14 +52,19 @@ class Program:
 
 @dataclass(slots=True)
 class Known:
-    """What was found out about a process, valid while its start, name and image stay."""
+    """What was found out about a process, valid while its start, name and image stay.
+
+    wanted: the application that it is by itself, when it is still in a cgroup of another's that the
+    agent made.
+    """
 
     start: int
     comm: bytes
     image: bytes
     application: str
-    cgroup: str | None
+    cgroup: cgroups.Member | None
     until_s: float
+    wanted: str
 
 
 def matches(rule: Rule, program: Program) -> bool:
@@ -107,13 +112,35 @@ class Discovery:
         self._helpers = HELPERS if config.helpers is None else config.helpers
         self._aliases = {**ALIASES, **config.aliases}
         self._known: dict[int, Known] = {}
+        self.owners: dict[str, str] = {}
+        """By path, the applications of cgroups that the agent made."""
         for rule in config.rules:
             if rule.user is not None and not _is_user(rule.user):
                 log.warning("rule %r: this host has no user %r (yet)", rule.name, rule.user)
 
-    def cgroup(self, pid: int) -> str | None:
-        """The cgroup of a process that is an application's, whether or not a rule took it out."""
+    def cgroup(self, pid: int) -> cgroups.Member | None:
+        """A process's place in a cgroup that is an application's, whether or not a rule took it
+        out."""
         return self._known[pid].cgroup
+
+    def application(self, pid: int) -> str | None:
+        """A process's application as it was last seen; None when it never was."""
+        known = self._known.get(pid)
+        return known.application if known is not None else None
+
+    def homeless(self, pid: int) -> str | None:
+        """The application that a process is by itself, when it is not in a cgroup that is this
+        application's; else None."""
+        known = self._known.get(pid)
+        if known is None or known.application in (AGENT, KERNEL):
+            return None
+        if known.cgroup is None or known.application != known.wanted:
+            return known.wanted
+        return None
+
+    def forget(self, pid: int) -> None:
+        """The process has been moved: look again."""
+        self._known.pop(pid, None)
 
     def look_at(
         self, stats: Mapping[int, Stat], still: Container[int] = (), *, now_s: float
@@ -143,19 +170,22 @@ class Discovery:
                 return known.application
         elif known is not None and known.start == stat.start and stat.zombie:
             return known.application  # a zombie has lost its image, not its application
-        application, cgroup = self._find(stat, stats, now_s, depth)
+        wanted, cgroup = self._find(stat, stats, now_s, depth)
+        application = wanted
+        if cgroup is not None and cgroups.is_ours(cgroup.path):
+            application = self.owners.get(cgroup.path, wanted)
         # Spread over the numbers, so that not all come due in one scan.
         until_s = now_s + _REFRESH_SECONDS - stat.pid % (_REFRESH_SECONDS // 2)
         self._known[stat.pid] = Known(
-            stat.start, stat.comm, stat.image, application, cgroup, until_s
+            stat.start, stat.comm, stat.image, application, cgroup, until_s, wanted
         )
         return application
 
     def _find(
         self, stat: Stat, stats: Mapping[int, Stat], now_s: float, depth: int
-    ) -> tuple[str, str | None]:
+    ) -> tuple[str, cgroups.Member | None]:
         if stat.pid == self._own_pid or stat.ppid == self._own_pid:
-            return AGENT, None
+            return AGENT, self._cgroup(stat.pid)
         if stat.kernel or _KTHREADD in (stat.pid, stat.ppid):
             return KERNEL, None
         program = self._program(stat)
@@ -163,14 +193,15 @@ class Discovery:
         for rule in self._config.rules:
             if matches(rule, program):
                 return rule.name, cgroup
-        if cgroup is not None:
-            return naming.clean(cgroups.application_name(cgroup)), cgroup
+        if cgroup is not None and not cgroups.is_ours(cgroup.path):
+            return naming.clean(cgroups.application_name(cgroup.path)), cgroup
         parent = stats.get(stat.ppid)
         if parent is not None and stat.ppid > 1 and depth < _DEPTH_MAX:
             inherits = stat.zombie and not program.argv
             if inherits or is_helper(program, self._helpers):
-                return self._application(parent, stats, now_s, depth + 1), None
-        return self._aliases.get(program.name, program.name), None
+                self._application(parent, stats, now_s, depth + 1)
+                return self._known[parent.pid].wanted, cgroup
+        return self._aliases.get(program.name, program.name), cgroup
 
     def _program(self, stat: Stat) -> Program:
         executable, argv, uid = self._proc.executable(stat.pid), [], 0
@@ -182,9 +213,8 @@ class Discovery:
         comm = stat.comm.decode(errors="replace")
         return Program(naming.program_name(executable, argv, comm), executable, argv, uid)
 
-    def _cgroup(self, pid: int) -> str | None:
+    def _cgroup(self, pid: int) -> cgroups.Member | None:
         try:
-            path = cgroups.path_of_process(self._proc.cgroups(pid))
+            return cgroups.member(self._proc.cgroups(pid))
         except (OSError, ValueError):
             return None
-        return cgroups.application_cgroup(path)

@@ -1,26 +1,25 @@
 """Checks of the way to the server: the spool's disk, the server, the key, both clocks."""
 
-import http.client
 import os
-import ssl
 import time
 from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from hostmeter_agent.channel import Channel
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.findings import Finding, Place
-from hostmeter_agent.signing import signed_headers
+from hostmeter_agent.keyring import Keyring
 from hostmeter_agent.spool import Identity, Spool
 from hostmeter_agent.state import SPOOL_FILE, StateDirectory
-from hostmeter_agent.transport import Server, ServerUnreachable, parse_server
+from hostmeter_agent.transport import parse_server
 from hostmeter_agent.wire import BATCHES_PATH, SIGNATURE_SKEW_SECONDS_MAX
 
 _FREE_BYTES_MIN: Final = 500_000_000
 _FSYNC_MS_MAX: Final = 500
-_TIMEOUT_SECONDS: Final = 5
 _NO_BATCH: Final = b"{}"
 """Signed like a batch and out of contract: the server judges the key first, and stores nothing."""
 _ENROL: Final = "hostmeter-agent install --server URL --token TOKEN"
@@ -83,12 +82,12 @@ def server(place: Place) -> Finding:
         status, _ = _ask(place, identity)
     except AgentError as error:
         return Finding("server", "unavailable", str(error), "see whether the address is right")
-    if status == http.client.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         return Finding(
             "server", "unavailable", f"{identity.server} does not take the key {identity.key_id}",
             "see whether the clocks agree; else the host was retired: enrol it anew",
         )  # fmt: skip
-    if status != http.client.UNPROCESSABLE_ENTITY:
+    if status != HTTPStatus.UNPROCESSABLE_ENTITY:
         return Finding("server", "unavailable", f"{identity.server} answered {status}")
     return Finding("server", "ok", f"{identity.server} takes the key of {identity.name}")
 
@@ -114,29 +113,12 @@ def server_clock(place: Place) -> Finding:
 
 def _ask(place: Place, identity: Identity) -> tuple[int, datetime | None]:
     """The server's status for a signed body that is no batch, and its clock. Raises AgentError."""
-    address = parse_server(identity.server)
-    key = StateDirectory(place.state).load_key(identity.epoch)
-    path = address.path(BATCHES_PATH)
-    headers = {"Content-Type": "application/json"} | signed_headers(
-        key, identity.key_id, method="POST", path=path, body=_NO_BATCH, created=int(time.time())
-    )
-    connection = _connection(address)
+    with closing(Spool(place.state / SPOOL_FILE)) as opened:
+        keyring = Keyring(opened, StateDirectory(place.state), identity)
+        channel = Channel(parse_server(identity.server), keyring)
+        headers = {"Content-Type": "application/json"}
+        answer = channel.send("POST", BATCHES_PATH, _NO_BATCH, headers, now=time.time())
     try:
-        connection.request("POST", path, _NO_BATCH, headers)
-        answer = connection.getresponse()
-        date = answer.getheader("Date")
-        return answer.status, parsedate_to_datetime(date) if date else None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ServerUnreachable(f"{identity.server}: {reason}") from error
-    finally:
-        connection.close()
-
-
-def _connection(address: Server) -> http.client.HTTPConnection:
-    if address.secure:
-        return http.client.HTTPSConnection(
-            address.host, address.port, timeout=_TIMEOUT_SECONDS,
-            context=ssl.create_default_context(),
-        )  # fmt: skip
-    return http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT_SECONDS)
+        return answer.status, parsedate_to_datetime(answer.date) if answer.date else None
+    except ValueError:
+        return answer.status, None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hostmeter_agent.cgroups import parse_mounts
+from hostmeter_agent.cgroup_files import parse_mounts
 from hostmeter_agent.findings import Finding, Place, effective_capabilities, mounts
 from hostmeter_agent.unit import CAPABILITIES
 

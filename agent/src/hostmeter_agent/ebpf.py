@@ -18,12 +18,17 @@ _SYSCALL_OF: Final = {"x86_64": 321, "aarch64": 280}
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE = 0, 1, 2, 3
 _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 5, 6, 7
-_PROG_BY_ID, _OBJ_INFO, _BTF_LOAD, _MAP_LOOKUP_BATCH = 13, 15, 18, 24
+_PROG_BY_ID, _OBJ_INFO, _RAW_TRACEPOINT_OPEN, _BTF_LOAD, _MAP_LOOKUP_BATCH = 13, 15, 17, 18, 24
 _LINK_CREATE, _LINK_UPDATE = 28, 29
 
 _SK_STORAGE: Final = 24
 _PER_CPU: Final = frozenset({5, 6, 10})
-ATTACH_OF: Final = {"cgroup_skb/ingress": (8, 0), "cgroup_skb/egress": (8, 1), "sockops": (13, 3)}
+ATTACH_OF: Final = {
+    "cgroup_skb/ingress": (8, 0),
+    "cgroup_skb/egress": (8, 1),
+    "sockops": (13, 3),
+    "raw_tracepoint/sys_exit": (17, 0),
+}
 """By section: program type and attach type."""
 
 _ATTRIBUTE_BYTES: Final = 144
@@ -274,6 +279,14 @@ def attach(section: str, program: int, cgroup: int) -> int:
     """A link that holds until its last descriptor and pin are gone. Raises EbpfRefused."""
     attribute = _attribute("IIII", program, cgroup, ATTACH_OF[section][1], 0)
     return _call(f"attaching {section}", _LINK_CREATE, attribute)
+
+
+def attach_tracepoint(name: str, program: int) -> int:
+    """Run the program at a tracepoint until the returned descriptor is closed. Raises
+    EbpfRefused."""
+    held = ctypes.create_string_buffer(name.encode())
+    attribute = _attribute("QI", ctypes.addressof(held), program)
+    return _call(f"attaching {name}", _RAW_TRACEPOINT_OPEN, attribute)
 
 
 def replace(section: str, link: int, program: int) -> None:

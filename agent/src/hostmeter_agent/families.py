@@ -13,6 +13,7 @@ from hostmeter_agent.readings import (
     INIT,
     NO_IO,
     UNATTRIBUTED,
+    Moved,
     ProcessKey,
     Reading,
     Table,
@@ -58,8 +59,8 @@ class Family:
         self.growth_us = max(growth - used - fresh, 0)
         self.credit_us = old + max(fresh - (growth - used), 0)
 
-    def parent_application(self) -> str:
-        return UNATTRIBUTED if self.now.pid == INIT else self.now.application
+    def parent_pays(self) -> str:
+        return UNATTRIBUTED if self.now.pid == INIT else self.now.pays
 
     def explained(self) -> tuple[list[Reading], list[Reading]]:
         """(children whose end this process's totals hold, those they do not hold yet)."""
@@ -90,6 +91,7 @@ class Families:
     first_seen: dict[ProcessKey, Reading]
     orphans: list[tuple[Reading, list[Family]]]
     """Doubtful ones, each with its living ancestors, the nearest first."""
+    moved: Mapping[int, Moved]
 
     @classmethod
     def between(cls, before: Table, now: Table, unseen: Iterable[Reading]) -> "Families":
@@ -103,7 +105,7 @@ class Families:
                 former = newborn(reading)
             by_pid[pid] = Family(former, reading)
         seen = [_with_credit(r, before) for r in before.processes.values() if not is_in(r, now)]
-        families = cls(by_pid, now, {r.key: r for r in seen}, [])
+        families = cls(by_pid, now, {r.key: r for r in seen}, [], before.moved)
         fresh = [*seen, *unseen]
         lost = {r.pid: r for r in fresh}
         for reading in fresh:
@@ -163,11 +165,12 @@ class Families:
         could claim, and what no known child explains, is the parent's.
         """
         for family in self.by_pid.values():
+            parent_pays = self._drop_counted(family)
             if not family.growth_us:
                 continue
             threads: dict[str, int] = {}
             for reading in family.below():
-                threads[reading.application] = threads.get(reading.application, 0) + reading.threads
+                threads[reading.pays] = threads.get(reading.pays, 0) + reading.threads
             given = 0
             if threads and (recorded or len(threads) == 1):
                 parts = shares(family.growth_us, list(threads.values()))
@@ -175,13 +178,28 @@ class Families:
                     certain = min(part, count * elapsed_us)
                     usage.add_cpu(application, certain)
                     given += certain
-            usage.add_cpu(family.parent_application(), family.growth_us - given)
+            usage.add_cpu(parent_pays, family.growth_us - given)
+
+    def _drop_counted(self, family: Family) -> str:
+        """Of a parent that was moved, leave what children had used before that: the rest is in its
+        cgroup's count. Returns under what it is booked."""
+        moved = self.moved.get(family.now.pid)
+        if moved is None or moved.start != family.now.start:
+            return family.parent_pays()
+        later_us = max(family.now.children_cpu_us - moved.children_cpu_us, 0)
+        family.growth_us = max(family.growth_us - later_us, 0)
+        return family.now.application
 
     def book_io(self, usage: Usage) -> None:
         """Each living process's growth, less what its ended children had shown by themselves."""
+        known, by_pid = usage.io, self.by_pid
         for pid, reading in self.now.processes.items():
-            if pid not in self.by_pid:
-                usage.add_io(reading.application, NO_IO if reading.io is not None else None)
+            if pid in by_pid:
+                continue
+            if reading.io is None:
+                known[reading.application] = None
+            elif reading.application not in known:
+                known[reading.application] = NO_IO
         for family in self.by_pid.values():
             now, before = family.now.io, family.before.io
             if now is None or before is None:

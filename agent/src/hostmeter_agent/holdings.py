@@ -1,9 +1,12 @@
 """What each process holds at one moment: memory and open resources."""
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+from hostmeter_agent.budget import DETAILS, KINDS_OF_DESCRIPTORS, PROPORTIONAL_MEMORY
 from hostmeter_agent.proc import RESOURCE_KINDS, ProcFs, Stat
 from hostmeter_agent.proportional import ProportionalMemory
 
@@ -11,6 +14,7 @@ GONE: Final = (FileNotFoundError, ProcessLookupError)
 NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
 _CLASSIFY_SECONDS: Final = 120
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_Read = TypeVar("_Read")
 
 
 @dataclass(slots=True)
@@ -41,15 +45,22 @@ class _Details:
 
 
 class Holdings:
-    """Reads what processes hold, no more than has changed."""
+    """Reads what processes hold, no more than has changed.
+
+    left_out: those of DETAILS that are too dear at present. spent_ns: what the others have taken of
+    this thread's time since begin().
+    """
 
     def __init__(self, proc: ProcFs) -> None:
         self._proc = proc
         self._details: dict[int, _Details] = {}
-        self._proportional = ProportionalMemory(proc)
+        self._proportional = ProportionalMemory(proc, self._timed_memory)
+        self.left_out: frozenset[str] = frozenset()
+        self.spent_ns = dict.fromkeys(DETAILS, 0)
 
     def begin(self, stats: dict[int, Stat]) -> None:
         """Before each scan, with all processes that there are."""
+        self.spent_ns = dict.fromkeys(DETAILS, 0)
         self._proportional.begin(stats)
         for pid in [pid for pid in self._details if pid not in stats]:
             del self._details[pid]
@@ -69,7 +80,8 @@ class Holdings:
 
     def _read_memory(self, stat: Stat, holding: Holding, details: _Details, now_s: float) -> None:
         try:
-            pss_bytes = self._proportional.pss_bytes(stat, now_s=now_s)
+            dear = PROPORTIONAL_MEMORY in self.left_out
+            pss_bytes = None if dear else self._proportional.pss_bytes(stat, now_s=now_s)
         except GONE:
             return
         if pss_bytes is not None:
@@ -92,8 +104,10 @@ class Holdings:
     ) -> None:
         try:
             count = self._proc.descriptor_count(pid)
-            if count != details.descriptors or now_s >= details.classify_at_s:
-                details.kinds = self._kinds(pid)
+            if KINDS_OF_DESCRIPTORS in self.left_out:
+                details.kinds, details.descriptors = None, -1
+            elif count != details.descriptors or now_s >= details.classify_at_s:
+                details.kinds = self._timed(KINDS_OF_DESCRIPTORS, self._kinds, pid)
                 details.descriptors = count
                 details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
         except GONE:
@@ -102,6 +116,16 @@ class Holdings:
             holding.descriptors = holding.kinds = None
             return
         holding.descriptors, holding.kinds = count, details.kinds
+
+    def _timed(self, detail: str, read: Callable[[int], _Read], pid: int) -> _Read:
+        began = time.thread_time_ns()
+        try:
+            return read(pid)
+        finally:
+            self.spent_ns[detail] += time.thread_time_ns() - began
+
+    def _timed_memory(self, pid: int) -> int:
+        return self._timed(PROPORTIONAL_MEMORY, self._proc.pss_bytes, pid)
 
     def _kinds(self, pid: int) -> tuple[int, ...] | None:
         try:

@@ -81,11 +81,11 @@ class InterceptProbe(Probe):
         else:
             # Read again: it may have counted between the first reading and its end.
             self._ended.append(name)
-            booking.book_ended(name, self._page(name) or page)
+            booking.book_ended(name, self._page(name, whole=True) or page)
 
-    def _page(self, name: str) -> Page | None:
+    def _page(self, name: str, *, whole: bool = False) -> Page | None:
         try:
-            page = intercept_pages.read(self._directory, name)
+            page = intercept_pages.read(self._directory, name, whole=whole)
         except FileNotFoundError:
             return None
         except UnreadablePage as error:

@@ -21,8 +21,9 @@ _TOTAL: Final = "resources.opened"
 _OPENED: Final = tuple(f"resources.opened.{kind}" for kind in RESOURCE_KINDS)
 _NETWORK: Final = ("network.received", "network.sent")
 _METERS: Final = (*_OPENED, *_NETWORK)
-_EXACT: Final = Measured("exact", METHOD)
-_LOWER_BOUND: Final = Measured("lower_bound", METHOD)
+_WHOLE: Final = dict.fromkeys((_TOTAL, *_METERS), Measured("exact", METHOD))
+_PARTIAL: Final = dict.fromkeys((_TOTAL, *_METERS), Measured("lower_bound", METHOD))
+_NETWORK_PARTIAL: Final = {meter: _PARTIAL[meter] for meter in _NETWORK}
 UNAVAILABLE: Final = dict.fromkeys((_TOTAL, *_METERS), Measured("unavailable", METHOD))
 
 Values = tuple[int, ...]
@@ -89,8 +90,7 @@ class Booking:
         self.book(name, page, known[0] if known is not None else self._heir(page))
 
     def book(self, name: str, page: Page, application: str) -> None:
-        network = page.rows["network"]
-        values = (*page.opened, network.read, network.written)
+        values = (*page.opened, page.received, page.sent)
         self.now.pages[name] = (application, values)
         if page.network_uncounted:
             self.now.uncounted.add(application)
@@ -99,10 +99,14 @@ class Booking:
             self._add(application, values, known[1] if known is not None else (0,) * len(values))
 
     def _add(self, application: str, values: Values, former: Values) -> None:
+        counters = self.readings.counters.get(application)
+        if counters is None:
+            counters = self.readings.counters[application] = dict.fromkeys(UNAVAILABLE, 0)
+        if values == former:
+            return
         if any(value < known for value, known in zip(values, former, strict=True)):
             self.readings.marks.setdefault(application, set()).add(COUNTER_RESET)
-            former = values
-        counters = self.readings.counters.setdefault(application, dict.fromkeys(UNAVAILABLE, 0))
+            return
         for meter, value, known in zip(_METERS, values, former, strict=True):
             counters[meter] = min(counters[meter] + value - known, VALUE_MAX)
         counters[_TOTAL] = min(sum(counters[meter] for meter in _OPENED), VALUE_MAX)
@@ -117,17 +121,13 @@ class Booking:
             if reading.application in applications and not (complete and reading.key in covered):
                 self.now.partial.add(reading.application)
         former = self.before or Booked()
-        partial, uncounted = (
-            self.now.partial | former.partial,
-            self.now.uncounted | former.uncounted,
-        )
+        partial = self.now.partial | former.partial
+        uncounted = self.now.uncounted | former.uncounted
         for application in applications:
-            opened = _LOWER_BOUND if application in partial else _EXACT
-            network = _LOWER_BOUND if application in uncounted else opened
-            self.readings.measured[application] = {
-                **dict.fromkeys((_TOTAL, *_OPENED), opened),
-                **dict.fromkeys(_NETWORK, network),
-            }
+            how = _PARTIAL if application in partial else _WHOLE
+            if how is _WHOLE and application in uncounted:
+                how = _WHOLE | _NETWORK_PARTIAL
+            self.readings.measured[application] = how
         self.readings.state = self.now.encoded()
         return self.readings
 

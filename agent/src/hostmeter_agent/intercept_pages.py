@@ -18,50 +18,35 @@ PAGES_MAX: Final = 16_384
 
 _MAGIC: Final = int.from_bytes(b"HMTICP01", "little")
 _NAME: Final = re.compile(r"[1-9][0-9]{0,9}-[1-9][0-9]{0,18}(\.[1-3])?", re.ASCII)
-_HEAD: Final = struct.Struct("=QIIIIQII16sQ")
-_ROW: Final = struct.Struct("=QQQqQQQQ")
+_HEAD: Final = struct.Struct("=QIIIIQII16xQ")
 _ROWS_AT: Final = 128
-_ROWS: Final = (*RESOURCE_KINDS, "network")
+# What was opened, of five rows; then of the network what was opened, read and written.
+_COUNTS: Final = struct.Struct("=" + "Q56x" * len(RESOURCE_KINDS) + "Q24xQQ16x")
+_COUNTS_BYTES: Final = _ROWS_AT + _COUNTS.size
 _CGROUP_AT: Final = 1024
 _CGROUP_BYTES_MAX: Final = 1024
 _NETWORK_UNCOUNTED: Final = 1
-
-
-class Row(NamedTuple):
-    """One kind of resource. `open` is how many descriptors there are, everything else a count
-    since the process began; bytes are those of successful calls."""
-
-    opened: int
-    duplicated: int
-    closed: int
-    open: int
-    read: int
-    written: int
-    accepted: int
-    connected: int
+# Whoever made the file may have made it a link, or a pipe that would keep us waiting.
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Page(NamedTuple):
-    """One page's values at one moment. owner: the user that made the file."""
+    """One page's values at one moment; counts are since the process began.
+
+    owner: the user that made the file; opened: resources by RESOURCE_KINDS, where one of the
+    network is a socket; received and sent: bytes of the network; cgroup: empty unless asked for.
+    """
 
     pid: int
     start: int
     parent: int
     owner: int
     pid_namespace: int
-    name: str
-    cgroup: bytes
     network_uncounted: bool
-    rows: dict[str, Row]
-
-    @property
-    def opened(self) -> tuple[int, ...]:
-        """Resources opened, by RESOURCE_KINDS; one of the network is a socket."""
-        rows = self.rows
-        return tuple(
-            rows[kind].opened + (rows["network"].opened if kind == "socket" else 0)
-            for kind in RESOURCE_KINDS
-        )
+    opened: tuple[int, int, int, int, int]
+    received: int
+    sent: int
+    cgroup: bytes
 
 
 class UnreadablePage(ValueError):
@@ -69,22 +54,18 @@ class UnreadablePage(ValueError):
 
 
 def parse(data: bytes, *, owner: int) -> Page:
-    """Raises UnreadablePage."""
-    if len(data) != PAGE_BYTES:
-        raise UnreadablePage(f"{len(data)} bytes long")
-    magic, version, size, pid, parent, start, flags, cgroup_bytes, name, namespace = (
-        _HEAD.unpack_from(data)
-    )
+    """A page, or its beginning up to the counts. Raises UnreadablePage."""
+    if len(data) < _COUNTS_BYTES:
+        raise UnreadablePage("cut off")
+    head = _HEAD.unpack_from(data)
+    magic, version, size, pid, parent, start, flags, cgroup_bytes, namespace = head
     if (magic, version, size) != (_MAGIC, VERSION, PAGE_BYTES):
-        raise UnreadablePage(f"not a page of version {VERSION}")
-    rows = {
-        kind: Row(*_ROW.unpack_from(data, _ROWS_AT + index * _ROW.size))
-        for index, kind in enumerate(_ROWS)
-    }
-    cgroup = data[_CGROUP_AT : _CGROUP_AT + min(cgroup_bytes, _CGROUP_BYTES_MAX)]
-    comm = name.split(b"\0", 1)[0].decode(errors="replace")
+        raise UnreadablePage(f"not of version {VERSION}")
+    file, socket, pipe, device, other, network, received, sent = _COUNTS.unpack_from(data, _ROWS_AT)
+    opened = (file, socket + network, pipe, device, other)
     uncounted = bool(flags & _NETWORK_UNCOUNTED)
-    return Page(pid, start, parent, owner, namespace, comm, cgroup, uncounted, rows)
+    cgroup = data[_CGROUP_AT : _CGROUP_AT + min(cgroup_bytes, _CGROUP_BYTES_MAX)]
+    return Page(pid, start, parent, owner, namespace, uncounted, opened, received, sent, cgroup)
 
 
 def names(directory: str) -> tuple[list[str], bool]:
@@ -102,23 +83,19 @@ def names(directory: str) -> tuple[list[str], bool]:
     return found, True
 
 
-def process_of(name: str) -> tuple[int, int]:
-    """The pid and the start time that a page's name tells."""
-    pid, start = name.split(".")[0].split("-")
-    return int(pid), int(start)
+def read(directory: str, name: str, *, whole: bool = False) -> Page:
+    """Read a page, with its cgroup when it is read whole.
 
-
-def read(directory: str, name: str) -> Page:
-    """Read a page. Raises OSError, or UnreadablePage when it is none or not what its name says."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(f"{directory}/{name}", flags)
+    Raises OSError, or UnreadablePage when it is none or not what its name says."""
+    descriptor = os.open(f"{directory}/{name}", _OPEN_FLAGS)
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadablePage("not a regular file")
-        page = parse(os.read(descriptor, PAGE_BYTES + 1), owner=status.st_uid)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != PAGE_BYTES:
+            raise UnreadablePage(f"not a file of {PAGE_BYTES} bytes")
+        data = os.read(descriptor, PAGE_BYTES if whole else _COUNTS_BYTES)
     finally:
         os.close(descriptor)
-    if (page.pid, page.start) != process_of(name):
+    page = parse(data, owner=status.st_uid)
+    if f"{page.pid}-{page.start}" != name.partition(".")[0]:
         raise UnreadablePage("of another process than its name says")
     return page

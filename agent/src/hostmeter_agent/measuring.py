@@ -1,16 +1,20 @@
 """Turns scans into samples: what each application used in the window that has just ended."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hostmeter_agent.accounting import account
+from hostmeter_agent.base_quality import How, base_quality
 from hostmeter_agent.baseline import Baseline
+from hostmeter_agent.cgroup_tree import Groups
+from hostmeter_agent.cgroup_usage import CgroupState, Settled, first_state, settle
 from hostmeter_agent.config import Config
 from hostmeter_agent.exits import Exit, ExitListener
 from hostmeter_agent.measured import Profiles
-from hostmeter_agent.probing import SCAN, Probed, Probing
+from hostmeter_agent.own_cgroups import Moving, open_moving
+from hostmeter_agent.probes import Readings
+from hostmeter_agent.probing import SCAN, Probing
 from hostmeter_agent.readings import Table, Usage
 from hostmeter_agent.samples import Held, Sample, Seen, Source, build, build_gap
 from hostmeter_agent.scan import Scan, Scanner
@@ -29,6 +33,7 @@ class Step:
     measurements: dict[str, str]
     baseline: Baseline
     held: Held
+    groups: Groups
 
 
 @dataclass(slots=True)
@@ -42,8 +47,12 @@ class Measuring:
     baseline: Baseline | None
     listener: ExitListener | None
     probing: Probing
+    moving: Moving | None = None
     _exits: list[Exit] = field(default_factory=list)
     _held: Held | None = None
+    _groups: Groups | None = None
+    _immovable: bool = False
+    _exits_lost: bool = False
     _overflow_said: bool = False
     _profiles: Profiles = field(default_factory=Profiles)
 
@@ -58,6 +67,7 @@ class Measuring:
             if former is None or former.start == reading.start:
                 processes[pid] = reading
         self._drain()
+        self._move(self.baseline.table, now.boot_ms)
         self.probing.watch()
 
     def measure(self, clock: Callable[[], Moment]) -> Step:
@@ -66,11 +76,15 @@ class Measuring:
         Nothing is moved until commit(): a step that could not be stored is measured again, as
         part of the next.
         """
-        self.probing.begin()
+        left_out = self.probing.begin()
         now = clock()
+        self._open_moving()
+        if self._held is None and self.baseline is not None:
+            self.scanner.tree.owners.update(self.baseline.cgroups.owners)
         with self.probing.budget.timed(SCAN):
-            scan = self.scanner.scan(now_s=now.boot_ms / 1_000)
+            scan = self.scanner.scan(now_s=now.boot_ms / 1_000, left_out=left_out)
             self._drain()
+        self.probing.note_details(self.scanner.details_us)
         self._say_overflow(scan)
         if self._held is None:
             # The time before this run is told by parents; records of it would count it again.
@@ -83,16 +97,39 @@ class Measuring:
         former = self.baseline.probes if self.baseline is not None else {}
         probed = self.probing.read(scan, former, elapsed_ms=since.elapsed_ms)
         held = Held(scan.gauges, [reading.gauges for reading in probed.readings])
-        samples, measurements = self._samples(scan, since, probed, held)
-        baseline = self._next_baseline(scan, now, end_ms, probed.states)
-        return Step(samples, measurements, baseline, held)
+        usage, settled, how = self._account(scan, since)
+        readings = [self._cgroup_readings(scan, settled), *probed.readings]
+        samples, measurements = self._samples(
+            Seen(usage, held, self._held or Held(), readings, how), since, probed.marks
+        )
+        baseline = Baseline(
+            self.boot_id, now.boot_ms, end_ms, scan.table, settled.state, now.suspended_ms,
+            probed.states,
+        )  # fmt: skip
+        return Step(samples, measurements, baseline, held, scan.groups)
 
     def commit(self, step: Step) -> None:
         """The step is stored: go on from it."""
         if self._held is not None:
-            self._exits = []
-        self.baseline, self._held = step.baseline, step.held
+            self._exits, self._exits_lost = [], False
+        self.baseline, self._held, self._groups = step.baseline, step.held, step.groups
         self.probing.stored()
+        if self.moving is not None:
+            self.moving.stored(step.baseline.cgroups)
+            self._move(step.baseline.table, step.baseline.at_boot_ms)
+
+    def _open_moving(self) -> None:
+        """The configuration may ask for it at any time; it is found out once whether it can be."""
+        if not self.config.own_cgroups or self.moving is not None or self._immovable:
+            return
+        self.moving = open_moving(self.scanner)
+        self._immovable = self.moving is None
+        if self.moving is not None and self.baseline is not None:
+            self.moving.recall(self.baseline.table)
+
+    def _move(self, table: Table, boot_ms: int) -> None:
+        if self.moving is not None and self.config.own_cgroups:
+            self.moving.take_in(table, now_s=boot_ms / 1_000, exits=len(self._exits))
 
     def _drain(self) -> None:
         if self.listener is None:
@@ -100,6 +137,7 @@ class Measuring:
         exits, lost = self.listener.drain()
         self._exits.extend(exits)
         if lost:
+            self._exits_lost = True
             log.warning("the kernel dropped exit records: CPU time of ended processes is missing")
 
     def _say_overflow(self, scan: Scan) -> None:
@@ -110,52 +148,45 @@ class Measuring:
             )  # fmt: skip
         self._overflow_said = bool(scan.overflowed)
 
+    def _account(self, scan: Scan, since: Stretches) -> tuple[Usage, Settled, dict[str, How]]:
+        """What processes and cgroups used since the baseline, and how well that is known; nothing
+        when there is none."""
+        if self.baseline is None or since.measured is None:
+            return Usage(), Settled(first_state(scan.groups)), {}
+        before, counted = self.baseline.table, self.baseline.cgroups
+        if not since.same_boot:
+            before, counted = Table(), CgroupState.at_boot()
+        exits = None if self._held is None or self.listener is None else self._exits
+        usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
+        moved: list[str] = []
+        if self.moving is not None:
+            moved = self.moving.book(usage, before, counted.moved)
+        settled = settle(usage, scan.groups, counted, scan.outside)
+        settled.state.moved = moved
+        recorded = exits is not None and not self._exits_lost
+        return usage, settled, base_quality(scan, usage, settled, before, recorded=recorded)
+
+    def _cgroup_readings(self, scan: Scan, settled: Settled) -> Readings:
+        """What cgroups say better than processes."""
+        counters = {
+            name: {"disk.read": read, "disk.written": written}
+            for name, (read, written) in settled.disk_bytes.items()
+        }
+        maxima = {}
+        if self._groups is not None:
+            maxima = scan.groups.peaks(self._groups, scan.outside)
+        return Readings(counters=counters, maxima=maxima)
+
     def _samples(
-        self, scan: Scan, since: Stretches, probed: Probed, held: Held
+        self, seen: Seen, since: Stretches, marks: frozenset[str]
     ) -> tuple[list[Sample], dict[str, str]]:
         if self.baseline is None or since.measured is None:
             return [], {}
-        before = self.baseline.table if since.same_boot else Table()
-        exits = None if self._held is None or self.listener is None else self._exits
-        usage = account(before, scan.table, exits=exits, elapsed_us=since.elapsed_ms * 1_000)
-        cgroups = self.baseline.cgroups if since.same_boot else {}
-        _prefer_cgroups(usage, scan, cgroups, since.elapsed_ms)
         source = Source(self.instance, self.config.environment)
-        seen = Seen(usage, held, self._held or Held(), probed.readings, how={})
-        measured = replace(since.measured, marks=since.measured.marks | probed.marks)
+        measured = replace(since.measured, marks=since.measured.marks | marks)
         samples, measurements = build(seen, measured, source, self._profiles)
         if since.down is not None:
             names = dict.fromkeys(r.application for r in self.baseline.table.processes.values())
             gaps, named = build_gap(list(names), since.down, source, self._profiles)
             samples, measurements = gaps + samples, measurements | named
         return samples, measurements
-
-    def _next_baseline(
-        self, scan: Scan, now: Moment, end_ms: int, states: dict[str, object]
-    ) -> Baseline:
-        cgroups = {
-            path: (counters.inode, counters.cpu_us)
-            for path, counters in scan.cgroups.items()
-            if counters.cpu_us is not None
-        }
-        return Baseline(
-            self.boot_id, now.boot_ms, end_ms, scan.table, cgroups, now.suspended_ms, states
-        )
-
-
-def _prefer_cgroups(
-    usage: Usage, scan: Scan, before: dict[str, tuple[int, int]], elapsed_ms: int
-) -> None:
-    """Where cgroups are an application's and only its own, their count is the better one: it
-    holds the processes that no scan has seen."""
-    possible_us = elapsed_ms * 1_000 * (os.cpu_count() or 1)
-    for application, paths in scan.cgroups_of.items():
-        total = 0
-        for path in paths:
-            counters = scan.cgroups[path]
-            inode, former = before.get(path, (0, 0))
-            known = former if inode == counters.inode else 0
-            total += max((counters.cpu_us or 0) - known, 0)
-        # A cgroup that stood empty keeps its old count: more than the time allows is not new.
-        if total <= possible_us:
-            usage.cpu_us[application] = total

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hostmeter_agent.cgroup_files import Mounts
 from hostmeter_agent.cgroup_ids import CgroupIds
-from hostmeter_agent.cgroups import Mounts
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.flow_growth import Grown, Growth, Known, grow
 from hostmeter_agent.flows import NOWHERE, Flows, HostFlows, pin_directory
@@ -138,18 +138,20 @@ class NetworkProbe(Probe):
         return readings
 
     def _owners(self, scan: Scan) -> tuple[dict[str, str], dict[int, str]]:
-        """(by path, the application that alone has the control group's processes; the paths by
-        number)."""
+        """(by path, the application that alone has the control group's processes and has none
+        elsewhere; the paths by number)."""
         owners: dict[str, str] = {}
         numbers: dict[int, str] = {}
-        for application, paths in scan.cgroups_of.items():
-            found = {self._ids.inode(path): path for path in paths}
+        for path, application in scan.groups.owners.items():
+            number = self._ids.inode(path)
             # On a host of both versions the path may be another hierarchy's.
-            if None in found or (self._hybrid and not all(map(self._ids.is_populated, paths))):
+            absent = self._hybrid and not self._ids.is_populated(path)
+            if application in scan.outside or number is None or absent:
                 continue
-            owners.update(dict.fromkeys(paths, application))
-            numbers.update((n, path) for n, path in found.items() if n is not None)
+            owners[path] = application
+            numbers[number] = path
         return owners, numbers
+
 
     def _report_users(
         self, readings: Readings, name: str, peers: set[bytes], growth: Growth

@@ -70,7 +70,7 @@ def withdraw(earlier: list[Readings], claimant: Probe) -> None:
 
 
 def merged_how(
-    base: dict[str, Measured], readings: list[Readings], application: str
+    base: Mapping[str, Measured], readings: list[Readings], application: str
 ) -> dict[str, Measured]:
     """How an application's meters were measured: `base`, then probes, of which the later win; but
     none makes unavailable what another could measure."""

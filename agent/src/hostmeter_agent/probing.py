@@ -43,6 +43,12 @@ class Probing:
         self._shed = frozenset(self.budget.plan())
         return self._shed
 
+    def note_details(self, details_us: Mapping[str, int]) -> None:
+        """What details of the scan took stands in the scan's time, too: move it to their names."""
+        for name, us in details_us.items():
+            self.budget.note(name, us)
+            self.budget.note(SCAN, -us)
+
     def watch(self) -> None:
         for probe in self.probes:
             if probe.name not in self._shed:

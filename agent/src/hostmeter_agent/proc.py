@@ -31,6 +31,9 @@ class Stat(NamedTuple):
     threads: int
     start: int
     rss_pages: int
+    thread: bool
+    """Not a process but one of its further threads, which the kernel shows under its number, too,
+    but does not list: at its end it signals nobody (exit_signal)."""
     image: bytes
     """Changes when the process executes another program or moves its argument list."""
 
@@ -62,15 +65,9 @@ def parse_stat(data: bytes) -> Stat:
         int(fields[17]),
         int(fields[19]),
         int(fields[21]),
+        len(fields) > 35 and fields[35] == b"-1",
         image,
     )
-
-
-def is_thread(data: bytes) -> bool:
-    """Whether a /proc/NUMBER/stat is of a thread that is not its process's first: at its end it
-    signals nobody, which a first thread does (exit_signal)."""
-    fields = data[data.rfind(b")") + 2 :].split()
-    return len(fields) > 35 and fields[35] == b"-1"
 
 
 def parse_io(data: bytes) -> Io:

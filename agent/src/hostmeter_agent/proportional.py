@@ -4,7 +4,7 @@ The kernel counts it by walking all page tables of the process, which is dear: i
 when something says that it has changed, and in between follows the resident size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +31,10 @@ class _Known:
 class ProportionalMemory:
     """Remembers what was read of each process."""
 
-    def __init__(self, proc: ProcFs) -> None:
+    def __init__(self, proc: ProcFs, read: Callable[[int], int]) -> None:
+        """read: proc's pss_bytes, or what stands around it."""
         self._proc = proc
+        self._read_bytes = read
         self._known: dict[int, _Known] = {}
         self._disturbed: set[int] = set()
 
@@ -66,7 +68,7 @@ class ProportionalMemory:
 
     def _read(self, stat: Stat, now_s: float) -> _Known:
         try:
-            pss = self._proc.pss_bytes(stat.pid)
+            pss = self._read_bytes(stat.pid)
         except PermissionError:
             pss = None
         # Spread, so that not all are due in one scan.

@@ -9,10 +9,22 @@ from hostmeter_agent.proc import Io
 UNATTRIBUTED: Final = "unattributed"
 NO_IO: Final[Io] = (0, 0, 0, 0)
 INIT: Final = 1
+_LABEL: Final = "\0"
+"""No application's name begins with it."""
 ANCESTORS_MAX: Final = 256
 
 ProcessKey = tuple[int, int]
 """pid and start time in clock ticks since boot."""
+
+
+def is_label(name: str) -> bool:
+    """Whether CPU time is booked under a cgroup's label, not an application's name."""
+    return name.startswith(_LABEL)
+
+
+def label_path(label: str) -> str:
+    """The cgroup that a label stands for."""
+    return label[len(_LABEL) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,13 @@ class Reading:
     children_faults: int
     threads: int
     io: Io | None
+    cgroup: str | None = None
+    """The path of the cgroup that counts it, where the application has one of its own."""
+
+    @property
+    def pays(self) -> str:
+        """Under what its CPU time is booked: its cgroup's label, or its application."""
+        return self.application if self.cgroup is None else _LABEL + self.cgroup
 
     @property
     def key(self) -> ProcessKey:
@@ -66,6 +85,16 @@ class Usage:
             )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A process that was moved into a cgroup that counts it: what it showed of its children then,
+    and how many exit records had come. What came later, the cgroup has counted."""
+
+    start: int
+    children_cpu_us: int
+    exits: int
+
+
 @dataclass(slots=True)
 class Table:
     """The processes of the host at one moment, and those whose end no parent has shown yet.
@@ -73,12 +102,14 @@ class Table:
     credit_us: by living process, CPU time that was booked for children of its that have ended and
     that its own children_cpu_us does not hold yet. unread_us: by number, what exit records told of
     processes that are in no table; one that began after the numbers were listed may be in the next.
+    moved: by number, since the table was read.
     """
 
     processes: dict[int, Reading] = field(default_factory=dict)
     departed: dict[ProcessKey, Reading] = field(default_factory=dict)
     credit_us: dict[ProcessKey, int] = field(default_factory=dict)
     unread_us: dict[int, int] = field(default_factory=dict)
+    moved: dict[int, Moved] = field(default_factory=dict)
 
 
 def is_in(reading: Reading, table: Table) -> bool:

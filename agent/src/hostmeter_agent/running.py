@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import socket
 import threading
@@ -11,26 +10,20 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from hostmeter_agent import baseline as baselines
-from hostmeter_agent.budget import Budget, scrape_budget_us
-from hostmeter_agent.cgroups import CgroupFs, parse_mounts
+from hostmeter_agent.budget import scrape_budget_us
 from hostmeter_agent.config import Config
 from hostmeter_agent.control import last_good
 from hostmeter_agent.desired import effective
 from hostmeter_agent.ed25519 import backend
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.exits import ExitListener, ExitsUnavailable
 from hostmeter_agent.footprint import Libraries, return_large_blocks
 from hostmeter_agent.keyring import Keyring
+from hostmeter_agent.life import Mark, runtime_directory
 from hostmeter_agent.machine import beware_of_copies, this_machine
 from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.naming import clean
-from hostmeter_agent.probes import Probe
-from hostmeter_agent.probing import Probing
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.scan import Scanner
+from hostmeter_agent.opening import open_listener, open_measuring
 from hostmeter_agent.spool import (
     Identity,
     Spool,
@@ -63,53 +56,14 @@ def system_clock() -> Moment:
     return Moment(boot_ms, time.time_ns() // 1_000_000, max(boot_ms - awake_ms, 0))
 
 
-def open_listener() -> ExitListener | None:
-    """Exit records, where the kernel gives them to us."""
-    try:
-        return ExitListener()
-    except ExitsUnavailable as error:
-        log.warning("no exit records (%s): ended processes are metered by their parents", error)
-        return None
-
-
-def open_scanner(config: Config, proc_root: Path = Path("/proc")) -> tuple[Scanner, ProcFs]:
-    proc = ProcFs(proc_root)
-    cgroup_fs = CgroupFs(parse_mounts(proc.read("self/mounts", 1 << 20).decode(errors="replace")))
-    return Scanner(proc, cgroup_fs, config, os.getpid()), proc
-
-
-def open_measuring(
-    config: Config, *, instance: str, stored: bytes | None, listener: ExitListener | None
-) -> Measuring:
-    """The measuring of this host, from the stored baseline on."""
-    scanner, proc = open_scanner(config)
-    return Measuring(
-        scanner,
-        config,
-        boot_id=proc.boot_id(),
-        instance=clean(config.instance or instance),
-        baseline=baselines.decode(stored) if stored else None,
-        listener=listener,
-        probing=open_probing(config),
-    )
-
-
-def open_probing(config: Config) -> Probing:
-    """The probes that the configuration asks for, within the agent's own limits."""
-    probes: list[Probe] = []
-    budget = Budget(
-        [probe.name for probe in probes],
-        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
-        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
-    )
-    return Probing(probes, budget)
-
-
 class Agent:
     """Measures every interval until it is told to stop."""
 
-    def __init__(self, spool: Spool, measuring: Measuring, config: Config) -> None:
+    def __init__(
+        self, spool: Spool, measuring: Measuring, config: Config, *, mark: Mark | None = None
+    ) -> None:
         self._spool = spool
+        self._mark = mark or Mark(None)
         self._measuring = measuring
         self._config = config
         self._stopping = threading.Event()
@@ -184,17 +138,18 @@ class Agent:
     def measure_once(self) -> None:
         """Scan and store; what cannot be stored now is part of the next window."""
         step = self._measuring.measure(system_clock)
+        baseline = self._encoder.encode(step.baseline)
         try:
             self._spool.record(
-                step.samples, self._encoder.encode(step.baseline), at=time.time(),
-                measurements=step.measurements,
-            )  # fmt: skip
+                step.samples, baseline, at=time.time(), measurements=step.measurements
+            )
         except SpoolUnusable as error:
             if str(error) != self._spool_failure:
                 log.error("not stored, will be tried with the next window: %s", error)
             self._spool_failure = str(error)
             return
         self._spool_failure = ""
+        self._mark.set(baseline)
         self._measuring.commit(step)
         if self.libraries is not None:
             self.libraries.give_back()
@@ -227,10 +182,12 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     except SpoolFull as error:
         log.error("the state of the spool is not noted: %s", error)
     wanted = effective(config, last_good(spool))
+    mark = Mark.of(identity.epoch, runtime_directory())
+    stored = mark.newer(spool.baseline())
     measuring = open_measuring(
-        wanted, instance=identity.name, stored=spool.baseline(), listener=open_listener()
+        wanted, instance=identity.name, stored=stored, listener=open_listener(), state=state.path
     )
-    agent = Agent(spool, measuring, wanted)
+    agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(state, identity, config, apply=agent.want, probe_states=agent.probe_states)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())

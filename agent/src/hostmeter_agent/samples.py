@@ -1,6 +1,6 @@
 """The samples of one step: what was used and held, spread over windows, and how it was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,7 +77,7 @@ class Seen:
     held: Held
     before: Held
     readings: list[Readings]
-    how: dict[str, dict[str, Measured]]
+    how: Mapping[str, Mapping[str, Measured]]
     """By application and meter, for what the scan itself measures."""
 
 

@@ -1,23 +1,24 @@
 """One look at every process of the host: counters and gauges by application."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import add
 from typing import Final
 
 from hostmeter_agent.births import Births
-from hostmeter_agent.cgroups import CgroupFs, Counters
+from hostmeter_agent.cgroup_files import CgroupFs
+from hostmeter_agent.cgroup_tree import CgroupTree, Group, Groups
 from hostmeter_agent.config import Config
 from hostmeter_agent.discovery import OTHER, Discovery
 from hostmeter_agent.holdings import GONE, NO_KINDS, Holding, Holdings
 from hostmeter_agent.motion import Motion
 from hostmeter_agent.proc import Io, ProcFs, Stat, UnreadableStat
-from hostmeter_agent.readings import NO_IO, Reading, Table, newborn
+from hostmeter_agent.readings import INIT, NO_IO, Reading, Table, newborn
 
 _STILL_SECONDS: Final = 300
 """A process that does not run is read anew after this time at the latest: its memory may have been
 taken back, and it may have been moved to another cgroup."""
-_TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
+TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -66,11 +67,20 @@ class Scan:
 
     table: Table = field(default_factory=Table)
     gauges: dict[str, Gauges] = field(default_factory=dict)
-    cgroups: dict[str, Counters] = field(default_factory=dict)
-    """By path: every cgroup that is an application's."""
-    cgroups_of: dict[str, list[str]] = field(default_factory=dict)
-    """By application, where its cgroups hold all of its processes and no others."""
+    groups: Groups = field(default_factory=Groups)
+    outside: set[str] = field(default_factory=set)
+    """Applications of which some process is in no cgroup that is theirs alone."""
     overflowed: int = 0
+
+    @property
+    def cgroups_of(self) -> dict[str, list[str]]:
+        """By application, where cgroups hold all of its processes and no others, those in which
+        there are some."""
+        found: dict[str, list[str]] = {}
+        for path, application in self.groups.owners.items():
+            if path in self.groups.inhabited and application not in self.outside:
+                found.setdefault(application, []).append(path)
+        return found
 
 
 @dataclass(slots=True)
@@ -88,8 +98,8 @@ class Scanner:
     """Scans the host again and again, reading no more than has changed."""
 
     def __init__(self, proc: ProcFs, cgroup_fs: CgroupFs, config: Config, own_pid: int) -> None:
-        self._proc = proc
-        self._cgroup_fs = cgroup_fs
+        self.proc = proc
+        self.tree = CgroupTree(cgroup_fs)
         self._own_pid = own_pid
         self._discovery = Discovery(proc, config, own_pid)
         self._applications_max = config.applications_max
@@ -104,7 +114,9 @@ class Scanner:
 
     def reconfigure(self, config: Config) -> None:
         """Look at every process anew: which application it belongs to may have changed."""
-        self._discovery = Discovery(self._proc, config, self._own_pid)
+        owners = self._discovery.owners
+        self._discovery = Discovery(self.proc, config, self._own_pid)
+        self._discovery.owners = owners
         self._applications_max = config.applications_max
         self._admitted = {}
         self._seen = {}
@@ -115,18 +127,63 @@ class Scanner:
         parent and become another program at once."""
         new: dict[int, Reading] = {}
         fresh = [pid for pid in self._births.since_last() if pid not in self._settled]
+        young: list[int] = []
         for pid in dict.fromkeys([*self._young, *fresh]):
             stat = self._stat(pid)
-            if stat is not None:
+            if stat is not None and not stat.thread:
                 self._last_stats[pid] = stat
+                if pid not in self._young:
+                    young.append(pid)
                 name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
                 # Nothing yet, not unreadable: the next difference has to hold its first bytes.
-                new[pid] = newborn(_reading(stat, self._admit(name), NO_IO))
-        self._young = fresh
+                new[pid] = self._placed(newborn(_reading(stat, self._admit(name), NO_IO)))
+        self._young = young
         return new
 
-    def scan(self, *, now_s: float) -> Scan:
-        """Read everything. now_s: seconds on a clock that never goes back."""
+    def application_of(self, pid: int) -> str | None:
+        """Of a process that the last scan or a look since has seen; else None."""
+        name = self._discovery.application(pid)
+        return self._admit(name) if name is not None else None
+
+    def adopt(self, owners: dict[str, str]) -> None:
+        """owners: by path, the applications of cgroups that the agent makes, kept up to date."""
+        self._discovery.owners = owners
+
+    def homeless(self) -> list[tuple[Stat, str]]:
+        """The processes that are in no cgroup of their application's, and that application, as
+        the last scan and looks since have seen it; those that count as others are left out."""
+        return [
+            (stat, name)
+            for pid, stat in self._last_stats.items()
+            if pid != INIT and (name := self._discovery.homeless(pid)) is not None
+            if self._admit(name) == name
+        ]
+
+    def moved(self, pid: int, *, now_s: float) -> None:
+        """A process has been moved to another cgroup."""
+        self._discovery.forget(pid)
+        stat = self._last_stats[pid]
+        name = self._discovery.glance_at(stat, self._last_stats, now_s=now_s)
+        seen = self._seen.get(pid)
+        if seen is not None:
+            seen.reading = replace(seen.reading, application=self._admit(name))
+
+    def _placed(self, reading: Reading) -> Reading:
+        """With its cgroup, where that is its application's alone as far as is known."""
+        place = self._discovery.cgroup(reading.pid)
+        if place is None or not self.tree.meet(place.path, reading.application):
+            return reading
+        return replace(reading, cgroup=place.path)
+
+    @property
+    def details_us(self) -> dict[str, int]:
+        """What the dear details of the last scan took, in CPU time."""
+        return {name: ns // 1_000 for name, ns in self._holdings.spent_ns.items()}
+
+    def scan(self, *, now_s: float, left_out: frozenset[str] = frozenset()) -> Scan:
+        """Read everything but the details that are `left_out` (budget.DETAILS). now_s: seconds on
+        a clock that never goes back."""
+        self._holdings.left_out = left_out
         stats, still = self._stats(now_s)
         applications = self._discovery.look_at(stats, still, now_s=now_s)
         self._last_stats, self._settled = stats, frozenset(stats)
@@ -212,7 +269,7 @@ class Scanner:
 
     def _stat(self, pid: int) -> Stat | None:
         try:
-            return self._proc.stat(pid)
+            return self.proc.stat(pid)
         except (*GONE, UnreadableStat):
             return None
 
@@ -220,36 +277,36 @@ class Scanner:
         if stat.kernel:
             return None
         try:
-            return self._proc.io(stat.pid)
+            return self.proc.io(stat.pid)
         except GONE:
             raise
         except (OSError, ValueError, IndexError):
             return None
 
     def _read_cgroups(self, scan: Scan) -> None:
-        """Cgroup counters stand for an application only where both hold the same processes."""
-        cgroups_of: dict[str, set[str | None]] = {}
-        applications_in: dict[str, set[str]] = {}
+        """Cgroup counters stand for an application where they hold no other's processes."""
+        found: dict[str, Group] = {}
+        places: dict[int, str] = {}
         for pid, reading in scan.table.processes.items():
-            cgroup = self._discovery.cgroup(pid)
-            cgroups_of.setdefault(reading.application, set()).add(cgroup)
-            if cgroup is not None:
-                applications_in.setdefault(cgroup, set()).add(reading.application)
-        for path in applications_in:
-            counters = self._cgroup_fs.counters(path)
-            if counters is not None:
-                scan.cgroups[path] = counters
-        for application, paths in cgroups_of.items():
-            if all(path and applications_in[path] == {application} for path in paths):
-                self._use_cgroups(scan, application, [path for path in paths if path])
-
-    def _use_cgroups(self, scan: Scan, application: str, paths: list[str]) -> None:
-        counters = [scan.cgroups.get(path) for path in paths]
-        if all(c is not None and c.cpu_us is not None for c in counters):
-            scan.cgroups_of[application] = paths
-        used = [c.memory_bytes if c is not None else None for c in counters]
-        if all(value is not None for value in used):
-            scan.gauges[application].cgroup_bytes = sum(value or 0 for value in used)
+            place = self._discovery.cgroup(pid)
+            if place is None:
+                continue
+            group = found.setdefault(place.path, Group())
+            group.applications.add(reading.application)
+            group.hierarchies &= place.hierarchies
+            places[pid] = place.path
+        scan.groups = self.tree.read(found)
+        for pid, reading in scan.table.processes.items():
+            path = places.get(pid)
+            if path is None or scan.groups.owners.get(path) != reading.application:
+                path = None
+                scan.outside.add(reading.application)
+            if reading.cgroup != path:
+                placed = self._seen[pid].reading = replace(reading, cgroup=path)
+                scan.table.processes[pid] = placed
+        for application, used in scan.groups.memory_bytes(scan.outside).items():
+            if application in scan.gauges:
+                scan.gauges[application].cgroup_bytes = used
 
 
 def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
@@ -258,8 +315,8 @@ def _reading(stat: Stat, application: str, io: Io | None) -> Reading:
         stat.start,
         stat.ppid,
         application,
-        stat.cpu_ticks * _TICK_US,
-        stat.children_cpu_ticks * _TICK_US,
+        stat.cpu_ticks * TICK_US,
+        stat.children_cpu_ticks * TICK_US,
         stat.faults,
         stat.children_faults,
         stat.threads,

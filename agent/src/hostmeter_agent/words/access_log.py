@@ -24,6 +24,7 @@ MISSING: Final = "log-missing"
 CAPPED: Final = "principals-capped"
 WARMING: Final = "principals-since-less"
 UNPARSED_METER: Final = "access_log.unparsed"
+_NAMED_MAX: Final = 4_096
 _SHORT: Final = frozenset(
     {following.TRUNCATED, following.LOST, following.TOO_MANY, following.BEHIND, UNPARSED, MISSING}
 )
@@ -50,6 +51,7 @@ class _Rule:
         self.follower = Follower(rule.path, rule.bytes_per_scan)
         self._reader = LineReader(rule)
         self._said = ""
+        self._named: set[tuple[str | None, int | None]] = set()
 
     @property
     def meters(self) -> list[str]:
@@ -65,6 +67,7 @@ class _Rule:
             self._take(lines, told, present, now_s)
 
         unparsed = told.unparsed
+        self._named.clear()
         try:
             step = self.follower.read(former, take, elapsed_ms=elapsed_ms)
         except OSError as error:
@@ -101,10 +104,18 @@ class _Rule:
                 told.unparsed += 1
             elif entry.counts:
                 told.transactions += self.rule.transactions
-                if entry.user is not None:
+                named = (entry.user, entry.at_s)
+                if entry.user is not None and named not in self._named:
+                    self._note(named)
                     one = present.hash_of(entry.user)
                     at_s = now_s if entry.at_s is None else entry.at_s
                     told.arrivals.add(one, at_s=at_s, active_seconds=self.rule.active_seconds)
+
+    def _note(self, named: tuple[str | None, int | None]) -> None:
+        """Who was named at a second in this step need not be hashed again."""
+        if len(self._named) >= _NAMED_MAX:
+            self._named.clear()
+        self._named.add(named)
 
 
 class AccessLogProbe(Probe):

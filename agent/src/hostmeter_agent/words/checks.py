@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from hostmeter_agent.wire import METER_NAME_PATTERN, NAME_LENGTH_MAX, kind_of
+from hostmeter_agent.wire import METER_NAME_PATTERN, METERS_BY_NAME, NAME_LENGTH_MAX, kind_of
 from hostmeter_agent.wire_control import RESERVED_NAMES
 
 CONDITIONS_MAX: Final = 16
 TEXT_LENGTH_MAX: Final = 1_000
+TOLD: Final = ("transactions", "users.concurrent", "network.received", "network.sent")
+"""Built-in meters that applications may tell; the others the agent reads from the kernel."""
 
 Conditions = tuple[tuple[str, re.Pattern[str]], ...]
 """Field names, each with the expression that is searched in the field's text."""
@@ -101,6 +103,8 @@ def meter(value: Any) -> str:
         raise ValueRefused("must be a meter's name: 1 to 64 of a-z 0-9 . _")
     if kind_of(name) == "maximum":
         raise ValueRefused("must not be a maximum: the agent takes those itself")
+    if name in METERS_BY_NAME and name not in TOLD:
+        raise ValueRefused(f"must be {', '.join(TOLD)} or a name that is not built in")
     return name
 
 

@@ -18,7 +18,7 @@ from hostmeter_agent.words.lines import (
     head_print,
     read_lines,
 )
-from hostmeter_agent.words.listing import Entry, Identity, look
+from hostmeter_agent.words.listing import Entry, Identity, Listing
 from hostmeter_agent.words.log_state import Followed, Ignored, LogState
 
 FILES_MAX: Final = 64
@@ -29,7 +29,7 @@ QUIET_MS_MAX: Final = 600_000
 DELETED_QUIET_MS_MAX: Final = 60_000
 
 COPIED: Final = "log-copied"
-"""It was copied and emptied; what was written between the two is in neither file."""
+"""It was copied, then emptied or removed; what was written in between is in neither file."""
 TRUNCATED: Final = "log-truncated"
 LOST: Final = "log-lost"
 TOO_MANY: Final = "too-many-files"
@@ -52,7 +52,7 @@ class Follower:
     """Reads what is new in the files that a pattern matches."""
 
     def __init__(self, pattern: str, bytes_per_scan: int) -> None:
-        self._pattern = pattern
+        self._listing = Listing(pattern)
         self._budget_bytes = bytes_per_scan
         self._held: dict[Identity, int] = {}
         self._passing: list[int] = []
@@ -67,7 +67,7 @@ class Follower:
         """
         before = former or LogState()
         followed = {file.identity: file.base for file in before.files}
-        entries = look(self._pattern, set(followed.values()), followed)
+        entries = self._listing.look(set(followed.values()), followed, before.known)
         step = LogStep(LogState())
         try:
             self._go_on(before, entries, step)
@@ -133,19 +133,17 @@ class Follower:
             elif self._is_intact(descriptor, former):
                 step.state.files.append(file)
             else:
-                if self._goes_on_in_copy(former, free, step):
-                    step.marks.add(COPIED)
-                else:
+                if not self._goes_on_in_copy(former, free, step):
                     self._mark(TRUNCATED, former, free, step)
-                if entry is None or primary:
+                if primary:
                     anew = Followed(former.identity, former.base, primary=primary)
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
 
     def _is_unknown(self, file: Followed) -> bool:
-        """Whether only its number tells a file: nothing was read of it, so that another one that
-        has the number by now looks the same. It is taken on like any other that is new."""
-        return not file.position.offset and file.identity not in self._held
+        """Whether only its number tells a file: nothing was in it, so that another one that has
+        the number by now looks the same. It is taken on like any other that is new."""
+        return not file.told_by and file.identity not in self._held
 
     def _is_intact(self, descriptor: int, file: Followed) -> bool:
         size = os.fstat(descriptor).st_size
@@ -179,6 +177,7 @@ class Follower:
         copies = [entry for entry in free.values() if self._holds(entry, file)]
         if not copies:
             return False
+        step.marks.add(COPIED)
         largest = max(copies, key=lambda entry: (entry.size, entry.modified_ns))
         step.state.files.append(replace(file, identity=largest.identity, primary=False))
         for entry in copies:
@@ -188,21 +187,20 @@ class Follower:
         return True
 
     def _may_lie_in(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> bool:
-        """Whether there is a new file that can hold what was not begun of this one."""
+        """Whether a new file holds what was in this one, of which no line was read."""
         return any(
-            one in step.fresh and not entry.primary and entry.size >= file.seen
+            one in step.fresh and entry.size >= file.seen and self._holds(entry, file)
             for one, entry in free.items()
-            if entry.base == file.base
         )
 
     def _holds(self, entry: Entry, file: Followed) -> bool:
-        """Whether a file holds what was read of another one."""
-        if entry.primary or entry.size < file.position.offset:
+        """Whether a file begins with what another one is known by."""
+        if entry.primary or entry.size < file.told_by:
             return False
         descriptor = self._opened(entry)
         if descriptor is None:
             return False
-        return fingerprint(descriptor, file.position.offset) == file.fingerprint
+        return fingerprint(descriptor, file.told_by) == file.fingerprint
 
     def _begin(self, entries: dict[Identity, Entry], step: LogStep) -> None:
         """The first time: what was written before is not metered."""
@@ -227,7 +225,7 @@ class Follower:
             if one not in entries and not ignored.missed:
                 step.state.known[one] = replace(ignored, missed=True)
         for entry in sorted(entries.values(), key=lambda entry: (not entry.primary, -entry.size)):
-            if self._is_taken(entry, before, step):
+            if self._is_taken(entry, before, step) or not entry.named:
                 continue
             if entry.primary:
                 self._follow_new(entry, step)
@@ -239,12 +237,12 @@ class Follower:
     def _is_taken(self, entry: Entry, before: LogState, step: LogStep) -> bool:
         """Whether a file is followed, or known to hold nothing new."""
         one = entry.identity
+        known = before.known.get(one)
         if one in step.state.known or any(file.identity == one for file in step.state.files):
             return True
-        known = before.known.get(one)
         if known is None or not self._is_same(entry, known):
             return False
-        step.state.known[one] = replace(known, missed=False)
+        step.state.known[one] = replace(known, missed=False) if known.missed else known
         step.marks |= {TOO_MANY} if entry.primary else set()
         return True
 

@@ -1,0 +1,231 @@
+"""Processes without a cgroup are moved to one of the agent's: nothing is lost, nothing twice."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hostmeter_agent import baseline
+from hostmeter_agent.cgroup_files import CgroupFs, Mounts
+from hostmeter_agent.config import Config, parse_config
+from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.opening import open_measuring
+from hostmeter_agent.own_cgroups import (
+    OwnCgroups,
+    OwnCgroupsUnavailable,
+    cgroup_of,
+    open_moving,
+)
+from hostmeter_agent.proc import ProcFs
+from hostmeter_agent.running import system_clock
+from hostmeter_agent.scan import Scanner
+
+from tests.agent.livecgroups import cgroups, commit, run_in, this_machines, total
+
+# Burns given CPU times, in children of the same program, then says so and waits for a line; again.
+TREE = """
+import os, sys, time
+def burn(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+print(flush=True)
+for word in sys.argv[1:]:
+    for _ in range(20):
+        burn(float(word) / 20)
+        if not os.fork():
+            burn(0.005)
+            os._exit(0)
+        os.wait()
+    print(time.process_time_ns() // 1_000, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def tree(folder: Path, name: str, *seconds: float) -> Iterator["subprocess.Popen[str]"]:
+    """A program in a tree of its own, and no child of the agent's."""
+    path = folder / f"{name}.py"
+    path.write_text(TREE)
+    words = ["setsid", "--fork", "--wait", sys.executable, str(path), *map(str, seconds)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        yield child
+        if child.stdin is not None and not child.stdin.closed:
+            child.communicate("\n" * 9)
+
+
+def line_of(child: "subprocess.Popen[str]") -> str:
+    assert child.stdout is not None
+    return child.stdout.readline()
+
+
+def say_go_on(child: "subprocess.Popen[str]") -> None:
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+def rusage_us(child: "subprocess.Popen[str]") -> int:
+    """What the kernel says that the whole tree has used, at its end."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("\n" * 9)
+    child.stdin.close()
+    child.stdout.read()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return int((used.ru_utime + used.ru_stime) * 1_000_000)
+
+
+RULES = """
+    own_cgroups = true
+    [[application]]
+    name = "mover-one"
+    process = "mover-one"
+"""
+"""Beside it, applications of the machine itself are moved too: only those of this test are named
+in what it makes, and it removes them all."""
+
+
+@pytest.fixture
+def own() -> Iterator[None]:
+    mounts = this_machines()
+    assert mounts.unified is not None, "no cgroup2 here"
+    yield
+    root = Path(f"{mounts.unified}/hostmeter")
+    for path, folders, _ in os.walk(root, topdown=False):
+        for name in folders:
+            folder = Path(path) / name
+            for pid in (folder / "cgroup.procs").read_text().split():
+                (mounts.unified / "cgroup.procs").write_text(pid)
+            folder.rmdir()
+    if root.exists():
+        root.rmdir()
+
+
+def metering(stored: bytes | None = None) -> Measuring:
+    config = parse_config(Path("agent.toml"), RULES)
+    measuring = open_measuring(config, instance="here", stored=stored, listener=None)
+    return only_those_of_the_test(measuring)
+
+
+def only_those_of_the_test(measuring: Measuring) -> Measuring:
+    """Leave the other processes of this machine where they are."""
+    found = measuring.scanner.homeless
+    mine = lambda: [(s, n) for s, n in found() if n.startswith("mover-")]  # noqa: E731
+    measuring.scanner.homeless = mine  # type: ignore[method-assign]
+    return measuring
+
+
+def stored_state(measuring: Measuring) -> bytes:
+    assert measuring.baseline is not None
+    return baseline.encode(measuring.baseline)
+
+
+@pytest.mark.usefixtures("own")
+class TestMoving:
+    def test_a_tree_is_metered_as_the_kernel_counts_it_before_and_after_its_move(
+        self, tmp_path: Path
+    ) -> None:
+        measuring = metering()
+        commit(measuring)
+        with tree(tmp_path, "mover-one", 0.2, 0.5) as child:
+            line_of(child)
+            line_of(child)
+            measuring.watch(system_clock())  # moves it
+            say_go_on(child)
+            line_of(child)
+            samples = commit(measuring)
+            used = rusage_us(child)
+        samples += commit(measuring)
+        samples += commit(measuring)
+        # The kernel shows what children used before the move in two figures of whole ticks.
+        assert total(samples, "mover-one") == pytest.approx(used, abs=25_000)
+        assert not Path(f"{this_machines().unified}{cgroup_of('mover-one')}").exists()
+
+    def test_an_agent_killed_between_a_move_and_its_step_books_the_move_once(
+        self, tmp_path: Path
+    ) -> None:
+        measuring = metering()
+        commit(measuring)
+        with tree(tmp_path, "mover-one", 0.3, 0.2) as child:
+            line_of(child)
+            stored = stored_state(measuring)
+            line_of(child)
+            measuring.watch(system_clock())
+            again = metering(stored)
+            samples = commit(again)
+            after = stored_state(again)
+            say_go_on(child)
+            line_of(child)
+            last = metering(after)
+            samples += commit(last)
+            used = rusage_us(child)
+        samples += commit(last)
+        assert total(samples, "mover-one") == pytest.approx(used, abs=25_000)
+
+    def test_a_process_in_a_cgroup_of_another_maker_stays_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "mover-one.py"
+        path.write_text(TREE)
+        with cgroups() as made:
+            folder = made.make("web")
+            child = run_in(folder, [sys.executable, str(path), "0.01"])
+            measuring = metering()
+            commit(measuring)
+            line_of(child)
+            line_of(child)
+            measuring.watch(system_clock())
+            commit(measuring)
+            assert len((folder / "cgroup.procs").read_text().split()) == 1
+            child.communicate("\n" * 9)
+
+    def test_children_that_are_the_same_application_stay_and_others_get_their_own(
+        self, tmp_path: Path
+    ) -> None:
+        measuring = metering()
+        commit(measuring)
+        other = tmp_path / "mover-two.py"
+        other.write_text("print(flush=True)\nimport sys\nsys.stdin.readline()\n")
+        code = "import os, sys\nprint(flush=True)\nsys.stdin.readline()\n"
+        code += f"os.spawnlp(os.P_WAIT, {sys.executable!r}, 'python', {str(other)!r})\n"
+        path = tmp_path / "mover-one.py"
+        path.write_text(code)
+        words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            line_of(child)
+            measuring.watch(system_clock())
+            say_go_on(child)
+            line_of(child)
+            measuring.watch(system_clock())
+            gauges = measuring.measure(system_clock).held.scanned
+            assert measuring.moving is not None
+            owners = sorted(measuring.moving.own.owners.values())
+            child.communicate("\n")
+        assert owners == ["mover-one", "mover-two"]
+        assert (gauges["mover-one"].processes, gauges["mover-two"].processes) == (1, 1)
+
+
+class TestWhereItMayNot:
+    def test_without_cgroup2_the_agent_says_so_and_goes_on(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        proc = ProcFs(Path("/proc"))
+        files = CgroupFs(Mounts(None, None, None))
+        assert open_moving(Scanner(proc, files, Config(), os.getpid())) is None
+        assert "no own cgroups (no cgroup2 hierarchy is mounted)" in caplog.text
+
+    def test_where_the_hierarchy_cannot_be_written_the_agent_says_so_and_goes_on(self) -> None:
+        files = CgroupFs(Mounts(Path("/proc/self"), None, None))
+        with pytest.raises(OwnCgroupsUnavailable, match="/proc/self/hostmeter: "):
+            OwnCgroups(ProcFs(Path("/proc")), files)
+
+
+def test_names_of_cgroups_are_safe_and_never_one_for_two_applications() -> None:
+    assert cgroup_of("shop") != cgroup_of("shop ")
+    assert cgroup_of("a/../b") == "/hostmeter/a_.._b-" + cgroup_of("a/../b")[-8:]
+    assert len(cgroup_of("x" * 200)) < 90
