@@ -124,6 +124,7 @@ def test_another_version_takes_over_in_the_middle_of_the_traffic(
         second = probe(state)
         assert second.reason is None
         assert client.wait() == 0
+    server.settle()
 
     readings = second.read(scan(), before.state, elapsed_ms=1_000)
     assert transactions(readings, server) == server.answered() > 100
@@ -307,6 +308,7 @@ def test_a_load_of_requests_is_counted_once_after_many_restarts(
     for _ in range(5):
         opened.close()
         load(f"http://127.0.0.1:{server.plain}/small", seconds=1, keep_alive=False)
+        server.settle()
         opened = probe(state)
         readings = opened.read(scan(), at, elapsed_ms=1_000)
         total, at = total + transactions(readings, server), readings.state
