@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent import flows as flows_module
-from hostmeter_agent.cgroups import CgroupFs, Mounts, parse_mounts
+from hostmeter_agent.cgroup_files import CgroupFs, Mounts, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.ebpf import EbpfRefused
 from hostmeter_agent.ebpf_object import parse_object

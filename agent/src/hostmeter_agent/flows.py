@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from hostmeter_agent import ebpf
-from hostmeter_agent.cgroups import parse_mounts
+from hostmeter_agent.cgroup_files import parse_mounts
 from hostmeter_agent.ebpf import Map
 from hostmeter_agent.ebpf_object import MapDefinition, ObjectFile, parse_object
 from hostmeter_agent.errors import AgentError

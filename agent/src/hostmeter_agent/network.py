@@ -152,7 +152,6 @@ class NetworkProbe(Probe):
             numbers[number] = path
         return owners, numbers
 
-
     def _report_users(
         self, readings: Readings, name: str, peers: set[bytes], growth: Growth
     ) -> None:
