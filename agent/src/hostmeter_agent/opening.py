@@ -61,9 +61,11 @@ def open_measuring(
 
 def open_probes(config: Config, scanner: Scanner, state: Path) -> list[Probe]:
     """All of this host, those that the application itself speaks to last, for these win."""
+    launches = open_launches(scanner.application_of)
     return [
-        open_launches(scanner.application_of),
-        open_opens(scanner.application_of),
+        launches,
+        # What ended before a scan saw it is known by its launch, which is read before.
+        open_opens(lambda pid: scanner.application_of(pid) or launches.application_of(pid)),
         NetworkProbe(state, scanner.tree.files.mounts, proxies=config.proxies),
         InterceptProbe(scanner.proc),
         *open_words(config, state),
