@@ -66,8 +66,9 @@ EXPORT mqd_t mq_open(const char *name, int flags, ...)
 {
     va_list arguments;
     va_start(arguments, flags);
-    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
-    struct mq_attr *attributes = (flags & O_CREAT) != 0 ? va_arg(arguments, struct mq_attr *) : NULL;
+    bool creates = (flags & O_CREAT) != 0;
+    mode_t mode = creates ? va_arg(arguments, mode_t) : 0;
+    struct mq_attr *attributes = creates ? va_arg(arguments, struct mq_attr *) : NULL;
     va_end(arguments);
     mqd_t queue = CALL_NEXT(mq_open)(name, flags, mode, attributes);
     count_opened(queue, KIND_FILE);

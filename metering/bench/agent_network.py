@@ -53,24 +53,25 @@ class Counter:
     """The eBPF program, attached by a process of its own."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", _COUNTER, str(cgroup_root())],
             env={**os.environ, "PYTHONPATH": str(AGENT_SOURCE)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the counting process has no pipes")
+        self._process, self._asked, self._told = process, process.stdin, process.stdout
         self._answer()
 
     def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._told.readline()
         if not line:
             raise RuntimeError("the eBPF program could not be attached")
         return line
 
     def read(self, group: Path) -> Counted:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{group.stat().st_ino}\n")
-        self._process.stdin.flush()
+        self._asked.write(f"{group.stat().st_ino}\n")
+        self._asked.flush()
         data = json.loads(self._answer())
         runs, nanoseconds = (sum(cost[i] for cost in data["costs"].values()) for i in (0, 1))
         return Counted(data["transactions"], data["irregular"], runs, nanoseconds)

@@ -25,6 +25,7 @@ http {{
   server {{ listen {deferred} deferred; }}
   server {{ listen {tls} ssl; }}
   server {{ listen {plain_h2} http2; }}
+  server {{ listen unix:{folder}/settle; access_log off; location / {{ return 204; }} }}
   server {{ listen {tls_h2} ssl http2; }}
 }}
 """
@@ -104,13 +105,24 @@ class WebServer:
     def pid(self) -> int:
         return int((self.folder / "nginx.pid").read_text())
 
+    def settle(self) -> None:
+        """Wait until all that was asked before is answered and logged: one process serves in order.
+        What passes through the socket is no packet, so it is not counted."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "settle"))
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while connection.recv(4_096):
+                pass
+
     def answered(self) -> int:
         """Requests in its log."""
+        self.settle()
         with (self.folder / "access.log").open("rb") as log:
             return sum(1 for _ in log)
 
     def forget(self) -> None:
         """Begin the log anew; nginx appends to it."""
+        self.settle()
         os.truncate(self.folder / "access.log", 0)
 
 

@@ -56,7 +56,10 @@ def _stream(body: bytes) -> CopyStream:
     """A batch's rows, packed, without the stream's head and end."""
     batch = decode_batch(body, as_of=datetime.now(UTC))
     ids = {source[:3]: InstanceIds(uuid4(), uuid4()) for source in batch.distinct_sources}
-    stream = copy_stream(batch, tenant_id=uuid4(), batch_id=uuid4(), ids=ids)
+    measurements = {key: uuid4() for key in batch.measurements}
+    stream = copy_stream(
+        batch, tenant_id=uuid4(), batch_id=uuid4(), ids=ids, measurements=measurements
+    )
     return replace(stream, data=stream.data[len(SIGNATURE) : -len(TRAILER)])
 
 

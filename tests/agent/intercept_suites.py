@@ -147,12 +147,11 @@ def _report(name: str, suite: Suite) -> bool:
 
 def main() -> int:
     with open_to_all() as for_redis, open_to_all() as for_sqlite:
-        suites = {
-            "CPython": cpython(CPYTHON_LONG),
-            "Redis": redis(fetched("redis-server", for_redis), REDIS_LONG),
-            "SQLite": sqlite(fetched("sqlite3", for_sqlite)),
-        }
-        same = [_report(name, suite) for name, suite in suites.items()]
+        same = [
+            _report("CPython", cpython(CPYTHON_LONG)),
+            _report("Redis", redis(fetched("redis-server", for_redis), REDIS_LONG)),
+            _report("SQLite", sqlite(fetched("sqlite3", for_sqlite))),
+        ]
         return 0 if all(same) else 1
 
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -28,12 +28,16 @@ from metering.bench.webserver import (
 class Counting:
     """What one control group has counted since it was last asked."""
 
-    def __init__(self, flows: HostFlows, group: Path) -> None:
+    def __init__(
+        self, flows: HostFlows, group: Path, settle: Callable[[], None] = lambda: None
+    ) -> None:
         self._flows = flows
+        self._settle = settle
         self._number = group.stat().st_ino
         self._last = Flow()
 
     def since(self) -> Flow:
+        self._settle()
         (counted,) = self._flows.read().values()
         now = counted.get(self._number, Flow())
         pairs = zip(now.words(), self._last.words(), strict=True)
@@ -62,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 
 @pytest.fixture
 def counting(flows: HostFlows, server: WebServer) -> Counting:
-    counting = Counting(flows, server.group)
+    counting = Counting(flows, server.group, server.settle)
     counting.since()
     server.forget()
     return counting

@@ -14,6 +14,7 @@ from tests.agent.interception import (
     built,
     calls,
     environment,
+    library,
     open_to_all,
     read_pages,
 )
@@ -77,6 +78,20 @@ def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
 def test_every_case_of_the_program_is_run() -> None:
     listed = subprocess.run([calls(), "--list"], capture_output=True, text=True, check=True).stdout
     assert sorted(CASES) == sorted(listed.split())
+
+
+def functions(file: Path, kind: str) -> set[str]:
+    """kind: T for those that it has, U for those that it takes from others."""
+    command = ["nm", "-D", str(file)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line.split()[-2:] for line in listed.splitlines()]
+    return {name.partition("@")[0] for found, name in lines if found == kind}
+
+
+def test_every_hooked_call_is_made_by_some_case() -> None:
+    hooked = functions(library(), "T")
+    assert len(hooked) > 100
+    assert hooked <= functions(calls(), "U")
 
 
 class TestAProgramThatCannotBeCounted:

@@ -28,11 +28,12 @@ def program() -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def lengths(contract: Contract) -> set[float]:
-    """Of the windows that came since the last look, in seconds."""
+    """Of the windows that came, in seconds."""
     found = set()
     for sample in list(contract.samples):
-        start, end = sample["window"]  # type: ignore[misc]
-        found.add(_seconds(end) - _seconds(start))
+        window = sample["window"]
+        assert isinstance(window, list)
+        found.add(_seconds(window[1]) - _seconds(window[0]))
     return found
 
 

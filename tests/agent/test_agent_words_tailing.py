@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hostmeter_agent.words.following import COPIED, LOST, TRUNCATED, Follower
 from hostmeter_agent.words.log_state import LogState, decode_log
 from hypothesis import given, settings
@@ -266,6 +267,14 @@ def test_every_line_is_counted_once_through_any_rotation_restart_and_failed_stor
     assert outcome.marks <= {COPIED}
 
 
+def check_that_loss_is_marked(actions: list[str], *, settled: bool) -> None:
+    outcome = play(actions, kept=3, settled=settled)
+    assert not outcome.counted - outcome.written
+    if outcome.written - outcome.counted - outcome.unseen:
+        # A copy that is older than the emptying looks the same as copytruncate.
+        assert outcome.marks & {LOST, TRUNCATED, COPIED}
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.sampled_from((*HARMLESS, *SCANS, *DESTROYING, "append")), max_size=25),
@@ -274,8 +283,26 @@ def test_every_line_is_counted_once_through_any_rotation_restart_and_failed_stor
 def test_what_was_destroyed_before_it_was_read_is_marked_and_nothing_counts_twice(
     actions: list[str], settled: bool
 ) -> None:
-    outcome = play(actions, kept=3, settled=settled)
-    assert not outcome.counted - outcome.written
-    if outcome.written - outcome.counted - outcome.unseen:
-        # A copy that is older than the emptying looks the same as copytruncate.
-        assert outcome.marks & {LOST, TRUNCATED, COPIED}
+    check_that_loss_is_marked(actions, settled=settled)
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        "move_away append copy",
+        "copy_and_truncate recreate restart",
+        "recreate append restart copy",
+        "copy append recreate restart",
+        "move_away scan rename_and_create rename copy_and_truncate restart append copy",
+        "move_away rotate begin_a_line scan truncate",
+        "move_away begin_a_line scan truncate append",
+        "move_away begin_a_line scan truncate append copy_and_truncate",
+        "move_away begin_a_line scan restart truncate move_away",
+        "recreate restart append scan copy recreate rename_and_create rename"
+        " scan_that_cannot_be_stored recreate rename_and_create scan copy rename",
+    ],
+)
+def test_what_was_hard_to_tell_once_is_told(actions: str) -> None:
+    """Numbers used again, copies beside their originals, logs emptied within their first line."""
+    for settled in (False, True):
+        check_that_loss_is_marked(actions.split(), settled=settled)

@@ -24,11 +24,15 @@ class CgroupIds:
 
     def is_populated(self, path: str) -> bool:
         """Whether a process is in the group or below it."""
+        name = f"{self._mount}/{path.lstrip('/')}/cgroup.events"
         try:
-            with open(f"{self._mount}/{path.lstrip('/')}/cgroup.events", "rb") as file:
-                return b"populated 1" in file.read(256)
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False
+        try:
+            return b"populated 1" in os.read(descriptor, 256)
+        finally:
+            os.close(descriptor)
 
     def paths(self, numbers: set[int]) -> dict[int, str]:
         """The path of each that still exists. The tree is walked only for one not seen before."""

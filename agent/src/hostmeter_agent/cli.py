@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, commands_install, quarantine, rotation, running
+from hostmeter_agent import __version__, commands_install, flows, quarantine, rotation, running
 from hostmeter_agent.config import load_config
 from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
@@ -48,11 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     rotating.add_argument(
         "--server", metavar="URL", help="where the server is now, if it has moved"
     )
+    attach = commands.add_parser(
+        "attach", help="as root: load the eBPF program for an agent with a user of its own"
+    )
     once = commands.add_parser("once", help="measure one short window")
     once.add_argument(
         "--dry-run", action="store_true", required=True, help="print it; nothing is sent"
     )
-    for command in (enrolling, run, status, requeue, rotating):
+    for command in (enrolling, run, status, requeue, rotating, attach):
         command.add_argument("--state", required=True, type=Path, metavar="DIR")
     for command in (run, once):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML")
@@ -108,6 +111,8 @@ def _execute(arguments: argparse.Namespace) -> None:
                 StateDirectory(arguments.state), server_url=arguments.server, now=time.time()
             )
             print(f"signing with key {key_id}; the former one expires in a day")
+        case "attach":
+            print(flows.attach_for(arguments.state))
         case "once":
             print(running.dry_run(load_config(arguments.config), seconds=_DRY_RUN_SECONDS))
 

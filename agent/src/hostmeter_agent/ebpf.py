@@ -36,11 +36,15 @@ _LOG_BYTES: Final = 1 << 20
 _NAME_BYTES_MAX: Final = 15
 _ENTRIES_PER_CALL: Final = 256
 
+_CAP_SYS_ADMIN: Final = 1 << 21
+_CAP_PERFMON: Final = 1 << 38
+_NEEDED: Final = "CAP_PERFMON is needed; `hostmeter-agent attach` as root loads and pins it"
+
 _REASONS: Final = {
     errno.EPERM: "not permitted: CAP_BPF and CAP_NET_ADMIN are needed",
     errno.EACCES: "the kernel's verifier refuses the program",
     errno.ENOSYS: "the kernel has no bpf(2)",
-    errno.EINVAL: "the kernel does not know what is asked for: Linux 5.8 or newer is needed",
+    errno.EINVAL: "the kernel does not know what is asked for: Linux 5.10 or newer is needed",
 }
 
 
@@ -235,13 +239,24 @@ def load_program(program: Program, license_: bytes, descriptors: dict[str, int])
     try:
         return _system_call(_PROG_LOAD, attribute(0, None))
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EINVAL, errno.E2BIG):
+        if error.errno in (errno.EACCES, errno.EFAULT, errno.E2BIG) and not _may_load():
+            raise EbpfRefused(doing, error.errno, _NEEDED) from error
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.E2BIG, errno.EFAULT):
             raise EbpfRefused(doing, error.errno or 0) from error
     log = ctypes.create_string_buffer(_LOG_BYTES)
     try:
         return _system_call(_PROG_LOAD, attribute(1, log))
     except OSError as error:
         raise EbpfRefused(doing, error.errno or 0, _verdict(log.value)) from error
+
+
+def _may_load(status: Path = Path("/proc/self/status")) -> bool:
+    """Without CAP_PERFMON the verifier follows what a processor might do by mistake, too, and
+    gives up on a program as long as ours."""
+    for line in status.read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) & (_CAP_PERFMON | _CAP_SYS_ADMIN))
+    return False
 
 
 def _verdict(log: bytes) -> str:

@@ -8,7 +8,10 @@ Python's cannot be reached.
 import ctypes
 import functools
 import os
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -114,7 +117,7 @@ class Cryptography:
         return self._key(private).public_key().public_bytes_raw()
 
     @staticmethod
-    def _key(private: bytes):  # type: ignore[no-untyped-def]
+    def _key(private: bytes) -> "Ed25519PrivateKey":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (
             Ed25519PrivateKey,
         )

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Final
 
 from hostmeter_agent import ebpf
+from hostmeter_agent.cgroup_files import parse_mounts
 from hostmeter_agent.ebpf import Map
 from hostmeter_agent.ebpf_object import MapDefinition, ObjectFile, parse_object
+from hostmeter_agent.errors import AgentError
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
 _BPFFS: Final = Path("/sys/fs/bpf")
+_PINS_NAME: Final = "hostmeter-agent"
 _CGROUP: Final = struct.Struct("=Q")
 _PEER: Final = struct.Struct("=Q16s")
 NOWHERE: Final = 0
@@ -61,13 +64,23 @@ def shipped_object() -> bytes:
     return (resources.files("hostmeter_agent") / "bpf" / "hostmeter.bpf.o").read_bytes()
 
 
-def flow_of(value: bytes) -> Flow:
-    """The sum over the processors of one per-CPU value. A version that counts more than this one
-    knows has longer values."""
-    count = len(value) // 8
-    words = struct.unpack(f"={count}Q", value)
-    width = count // ebpf.possible_cpus()
+def flow_of(value: bytes, width: int) -> Flow:
+    """The sum over the processors of one per-CPU value of `width` words each. A version that counts
+    more than this one knows has longer values."""
+    words = struct.unpack(f"={len(value) // 8}Q", value)
     return Flow(*(sum(words[i::width]) for i in range(min(_WORDS, width))))
+
+
+def _flows_of(map_: Map) -> Flows:
+    width = map_.value_bytes // 8
+    return {_CGROUP.unpack(key)[0]: flow_of(value, width) for key, value in map_.entries()}
+
+
+class NowhereToAttach(AgentError):
+    """There is no place to attach or to pin to."""
+
+    def __init__(self) -> None:
+        super().__init__("eBPF: a cgroup2 hierarchy and a bpffs (/sys/fs/bpf) have to be mounted")
 
 
 class Pins:
@@ -220,10 +233,7 @@ class HostFlows:
 
     def read(self) -> dict[int, Flows]:
         """By map (the kernel's number, used once per boot), what it has counted so far."""
-        return {
-            map_.id: {_CGROUP.unpack(key)[0]: flow_of(value) for key, value in map_.entries()}
-            for map_ in (self._maps[_COUNTED], *self._retired)
-        }
+        return {map_.id: _flows_of(map_) for map_ in (self._maps[_COUNTED], *self._retired)}
 
     def forget_retired(self) -> None:
         """What former versions had counted is stored: let go of their maps."""
@@ -257,13 +267,31 @@ def _link_name(section: str) -> str:
 def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
     """Where an agent with that state directory pins: in the host's bpffs, or else in one that is
     mounted in the state directory, if that is allowed. None: nowhere."""
-    name = "hostmeter-" + hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
+    name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
     for mount in (bpffs, state / "bpf"):
-        if _is_bpffs(mount) and os.access(mount, os.W_OK | os.X_OK):
-            return mount / name
+        pins = mount / _PINS_NAME
+        if _is_bpffs(mount) and any(_is_usable(path) for path in (pins / name, pins, mount)):
+            return pins / name
     if _mount_bpffs(state / "bpf"):
-        return state / "bpf" / name
+        return state / "bpf" / _PINS_NAME / name
     return None
+
+
+def attach_for(state: Path) -> str:
+    """Load, attach and pin as root for an agent that runs as the state directory's owner, who then
+    needs no right to load programs. A line that says what was done. Raises AgentError."""
+    cgroup_root = parse_mounts(Path("/proc/self/mounts").read_text()).unified
+    pins = pin_directory(state)
+    if pins is None or cgroup_root is None:
+        raise NowhereToAttach
+    try:
+        HostFlows(cgroup_root, pins).close()
+        owner = state.stat()
+        for path in (pins, *pins.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise AgentError(f"eBPF: {error.strerror}: {error.filename}") from error
+    return f"attached to {cgroup_root}, pinned in {pins}"
 
 
 def _is_bpffs(path: Path) -> bool:
@@ -273,6 +301,10 @@ def _is_bpffs(path: Path) -> bool:
         if len(words) > 2 and words[2] == b"bpf" and words[1] == resolved:
             return True
     return False
+
+
+def _is_usable(path: Path) -> bool:
+    return os.access(path, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _mount_bpffs(path: Path) -> bool:

@@ -118,9 +118,10 @@ class NetworkProbe(Probe):
     def _readings(
         self, scan: Scan, former: object | None, maps: dict[int, Flows], flows: HostFlows
     ) -> Readings:
-        owners = self._owners(scan)
+        owners, own_paths = self._owners(scan)
         numbers = {n for counted in maps.values() for n in counted if n != NOWHERE}
-        paths = self._ids.paths(numbers)
+        # Those that have counted nothing yet may have peers before the next scan.
+        paths = self._ids.paths(numbers - own_paths.keys()) | own_paths
         self._application_of = _applications(paths, owners)
         known = Known.from_json(former)
         grown = grow(maps, self._application_of, known or Known(self._boot, {}), boot=self._boot)
@@ -136,16 +137,20 @@ class NetworkProbe(Probe):
             self._report_users(readings, name, peers.get(name, set()), growth)
         return readings
 
-    def _owners(self, scan: Scan) -> dict[str, str]:
-        """By path, the application that alone has the control group's processes, of those that
-        have none elsewhere. On a host of both versions the path may be another hierarchy's."""
-        return {
-            path: name
-            for path, name in scan.groups.owners.items()
-            if name not in scan.outside
-            and self._ids.inode(path)
-            and not (self._hybrid and not self._ids.is_populated(path))
-        }
+    def _owners(self, scan: Scan) -> tuple[dict[str, str], dict[int, str]]:
+        """(by path, the application that alone has the control group's processes and has none
+        elsewhere; the paths by number)."""
+        owners: dict[str, str] = {}
+        numbers: dict[int, str] = {}
+        for path, application in scan.groups.owners.items():
+            number = self._ids.inode(path)
+            # On a host of both versions the path may be another hierarchy's.
+            absent = self._hybrid and not self._ids.is_populated(path)
+            if application in scan.outside or number is None or absent:
+                continue
+            owners[path] = application
+            numbers[number] = path
+        return owners, numbers
 
     def _report_users(
         self, readings: Readings, name: str, peers: set[bytes], growth: Growth

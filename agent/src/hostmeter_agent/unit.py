@@ -28,6 +28,8 @@ After=network.target
 [Service]
 Type=exec
 ExecStartPre=-+install -d -m 0700 -o {user} -g {group} {pins}
+# As root: the agent itself may attach and read what is loaded here, but not load.
+ExecStartPre=-+{attach}
 ExecStart={command}
 User={user}
 Group={group}
@@ -108,12 +110,17 @@ class Unit:
         ]  # fmt: skip
         return words + (["--server", self.server] if self.server else [])
 
+    def attach(self) -> list[str]:
+        """The words that, as root, load what the agent counts with."""
+        return [self.python, "-m", "hostmeter_agent", "attach", "--state", str(STATE_DIRECTORY)]
+
     def text(self) -> str:
         """The unit file."""
         return _TEMPLATE.format(
             unit=UNIT_NAME, directory=DIRECTORY_NAME, runtime=RUNTIME_NAME, pins=PINS_DIRECTORY,
             user=self.user, group=self.group, capabilities=" ".join(CAPABILITIES),
             command=" ".join(_quoted(word) for word in self.command()),
+            attach=" ".join(_quoted(word) for word in self.attach()),
             memory_mb=self.memory_mb, cpu_percent=self.cpu_percent,
         )  # fmt: skip
 

@@ -187,6 +187,26 @@ static void named_by_the_library(void)
     SAY(close(3));
 }
 
+static void queues(void)
+{
+    struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 16};
+    char name[64];
+    snprintf(name, sizeof name, "/hostmeter-test-%ld", (long)getpid());
+    SAY(mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes));
+    SAY(mq_open(name, O_RDONLY));
+    SAY(mq_unlink(name));
+    SAY(mq_open(name, O_RDONLY));
+    SAY(mq_close(3));
+    SAY(mq_close(3));
+    SAY(close(4));
+}
+
+static void watches(void)
+{
+    SAY(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+    SAY(close(3));
+}
+
 static void terminals(void)
 {
     SAY(posix_openpt(O_RDWR | O_NOCTTY));
@@ -228,6 +248,8 @@ const struct test_case file_cases[] = {
      made_descriptors,
      {.other = {.opened = 7, .closed = 7}, .file = {.opened = 1, .closed = 1}}},
     {"named_by_the_library", named_by_the_library, {.file = {.opened = 9, .closed = 9}}},
+    {"queues", queues, {.file = {.opened = 2, .closed = 2}}},
+    {"watches", watches, {.other = {.opened = 1, .closed = 1}}},
     {"terminals", terminals, {.device = {.opened = 3, .closed = 3}}},
     {"close_ranges", close_ranges, {.device = {.duplicated = 6, .closed = 6}}},
     {0},

@@ -135,7 +135,7 @@ class Follower:
             else:
                 if not self._goes_on_in_copy(former, free, step):
                     self._mark(TRUNCATED, former, free, step)
-                if entry is None or primary:
+                if primary:
                     anew = Followed(former.identity, former.base, primary=primary)
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
@@ -187,21 +187,20 @@ class Follower:
         return True
 
     def _may_lie_in(self, file: Followed, free: dict[Identity, Entry], step: LogStep) -> bool:
-        """Whether there is a new file that can hold what was not begun of this one."""
+        """Whether a new file holds what was in this one, of which no line was read."""
         return any(
-            one in step.fresh and not entry.primary and entry.size >= file.seen
+            one in step.fresh and entry.size >= file.seen and self._holds(entry, file)
             for one, entry in free.items()
-            if entry.base == file.base
         )
 
     def _holds(self, entry: Entry, file: Followed) -> bool:
-        """Whether a file holds what was read of another one."""
-        if entry.primary or entry.size < file.position.offset:
+        """Whether a file begins with what another one is known by."""
+        if entry.primary or entry.size < file.told_by:
             return False
         descriptor = self._opened(entry)
         if descriptor is None:
             return False
-        return fingerprint(descriptor, file.position.offset) == file.fingerprint
+        return fingerprint(descriptor, file.told_by) == file.fingerprint
 
     def _begin(self, entries: dict[Identity, Entry], step: LogStep) -> None:
         """The first time: what was written before is not metered."""
@@ -226,7 +225,7 @@ class Follower:
             if one not in entries and not ignored.missed:
                 step.state.known[one] = replace(ignored, missed=True)
         for entry in sorted(entries.values(), key=lambda entry: (not entry.primary, -entry.size)):
-            if self._is_taken(entry, before, step):
+            if self._is_taken(entry, before, step) or not entry.readable:
                 continue
             if entry.primary:
                 self._follow_new(entry, step)

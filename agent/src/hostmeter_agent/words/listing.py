@@ -27,6 +27,8 @@ class Entry:
     size: int
     changed_ns: int
     modified_ns: int
+    readable: bool
+    """Its name is not that of a compressed file, which may have a log's number by now."""
 
 
 def is_rotated(name: str, base: str) -> bool:
@@ -131,10 +133,11 @@ def _entry(
     except FileNotFoundError:
         return None
     identity = (status.st_dev, status.st_ino)
+    readable = not path.endswith(_COMPRESSED)
     base = followed.get(identity) or (path if path in primaries else base)
     if base is None or not stat.S_ISREG(status.st_mode):
         return None
     return Entry(
         path, base, path in primaries, identity, status.st_size, status.st_ctime_ns,
-        status.st_mtime_ns,
+        status.st_mtime_ns, readable,
     )  # fmt: skip
