@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.opening import open_scanner
+from hostmeter_agent.launches import LaunchesProbe
+from hostmeter_agent.opening import open_probes, open_scanner
 from hostmeter_agent.opens import (
     METERS,
     Counts,
@@ -188,3 +189,37 @@ def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) ->
     made = tmp_path / "opens.bpf.o"
     subprocess.run(["sh", SOURCE.parent / "bpf" / "build", made, "opens"], check=True)
     assert made.read_bytes() == (SOURCE / "hostmeter_agent" / "bpf" / "opens.bpf.o").read_bytes()
+
+
+def test_what_short_programs_open_is_their_launchs_application(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each opens a device 10 times and ends long before the next scan."""
+    path = tmp_path / "opener-two.py"
+    path.write_text(
+        "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
+        "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
+        "print(flush=True)\nsys.stdin.readline()\n"
+    )
+    config = Config()
+    scanner, _ = open_scanner(config)
+    probes = open_probes(config, scanner, tmp_path)
+    launches, opens = probes[0], probes[2]
+    if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
+        assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
+        return
+    words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        scan = scanner.scan(now_s=1)
+        launched = launches.read(scan, None, elapsed_ms=1_000)
+        opened = opens.read(scan, None, elapsed_ms=1_000)
+        child.communicate(b"\n")
+    for probe in probes:
+        probe.close()
+    assert launched.counters["opener-two"]["launches"] == 51
+    assert opened.counters["opener-two"]["resources.opened.device"] >= 500

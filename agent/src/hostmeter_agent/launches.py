@@ -257,11 +257,15 @@ class NoLaunches(Probe):
 
     name = METER
 
+    def application_of(self, pid: int) -> str | None:
+        """Nobody has told."""
+        return None
+
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         return Readings(default={METER: Measured("unavailable", EXACT.method)})
 
 
-def open_launches(application_of: Callable[[int], str | None]) -> Probe:
+def open_launches(application_of: Callable[[int], str | None]) -> "LaunchesProbe | NoLaunches":
     """The probe for this host; where it can't be had, the log says why."""
     try:
         return LaunchesProbe(ForkListener(), application_of)

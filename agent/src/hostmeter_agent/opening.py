@@ -62,10 +62,12 @@ def open_measuring(
 def open_probes(config: Config, scanner: Scanner, state: Path) -> list[Probe]:
     """All of this host. Later ones win: the kernel over the intercepting library, and over both
     what applications themselves say."""
+    launches = open_launches(scanner.application_of)
     return [
-        open_launches(scanner.application_of),
+        launches,
         InterceptProbe(scanner.proc),
-        open_opens(scanner.application_of),
+        # What ended before a scan saw it is known by its launch, which is read before.
+        open_opens(lambda pid: scanner.application_of(pid) or launches.application_of(pid)),
         NetworkProbe(state, scanner.tree.files.mounts, proxies=config.proxies),
         *open_words(config, state),
     ]
