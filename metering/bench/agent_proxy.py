@@ -40,7 +40,7 @@ class LossyProxy:
 
     def _loses(self) -> bool:
         with self._lock:
-            loses = self._chance.random() < self.losing
+            loses = self.losing > 0 and self._chance.random() < self.losing
             self.lost += loses
             self.passed += not loses
         return loses

@@ -11,7 +11,7 @@ from metering.bench.agent_faults import Plan, measure_faults
 def test_no_usage_is_lost_or_doubled() -> None:
     """The short form of `bench agent --faults`."""
     connection.close()
-    figures = measure_faults(Plan(6, 2, 30), lambda line: None)
+    figures = measure_faults(Plan(5, 1, 30), lambda line: None)
     assert figures.written_bytes > 0
     assert figures.cpu_us > 0
     assert figures.answers_lost > 0

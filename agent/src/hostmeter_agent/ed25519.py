@@ -111,18 +111,16 @@ class Cryptography:
     """The same by the package `cryptography`."""
 
     def sign(self, private: bytes, message: bytes) -> bytes:
-        return self._key(private).sign(message)
+        return _packaged(private).sign(message)
 
     def public(self, private: bytes) -> bytes:
-        return self._key(private).public_key().public_bytes_raw()
+        return _packaged(private).public_key().public_bytes_raw()
 
-    @staticmethod
-    def _key(private: bytes) -> "Ed25519PrivateKey":
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-            Ed25519PrivateKey,
-        )
 
-        return Ed25519PrivateKey.from_private_bytes(private)
+def _packaged(private: bytes) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(private)
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import json
 import socket
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
 from hostmeter_agent import __version__
@@ -96,8 +96,10 @@ class Server:
 
     def _connected(self) -> socket.socket:
         # As bytes: a name in a string is looked at for other alphabets, with 1 MB of tables.
-        place = cast("tuple[str, int]", (self.host.encode("ascii"), self.port))
-        connection = socket.create_connection(place, timeout=TIMEOUT_SECONDS)
+        connection = socket.create_connection(
+            (self.host.encode("ascii"), self.port),  # type: ignore[arg-type]
+            timeout=TIMEOUT_SECONDS,
+        )
         if not self.secure:
             return connection
         import ssl
