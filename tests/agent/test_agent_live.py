@@ -1,6 +1,8 @@
 """On this machine's own kernel: what a program used is what is delivered, to its last moment."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from hostmeter_agent.running import system_clock
 from hostmeter_agent.samples import Sample
 from hostmeter_agent.spool import Spool
 from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
@@ -372,3 +375,24 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     assert done.stdout == "None\n"
     assert "no exit records (" in done.stderr
     assert "Operation not permitted" in done.stderr
+
+
+def test_every_quality_and_method_is_one_that_the_contract_knows(tmp_path: Path) -> None:
+    listener = open_listener()
+    measuring = open_measuring(
+        Config(), instance="here", stored=None, listener=listener, state=tmp_path
+    )
+    try:
+        measuring.commit(measuring.measure(system_clock))
+        step = measuring.measure(system_clock)
+    finally:
+        measuring.probing.close()
+        if listener is not None:
+            listener.close()
+    told = [pair for text in step.measurements.values() for pair in _pairs(text)]
+    assert {quality for quality, _ in told} <= set(QUALITIES)
+    assert [method for _, method in told if not re.match(METHOD_PATTERN, method)] == []
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [(quality, method) for quality, method in json.loads(text)["meters"].values()]

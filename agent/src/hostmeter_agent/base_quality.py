@@ -19,7 +19,7 @@ from hostmeter_agent.scan import Gauges, Scan
 How = Mapping[str, Measured]
 
 _CGROUP_CPU: Final = {1: Measured("exact", "cgroup-v1/1"), 2: Measured("exact", "cgroup-v2/1")}
-_RECORDED: Final = Measured("sampled", "proc+taskstats/1")
+_RECORDED: Final = Measured("sampled", "proc-taskstats/1")
 _LIVING: Final = Measured("sampled", "proc/1")
 _BY_PARENTS: Final = Measured("lower_bound", "proc/1")
 _CUT: Final = Measured("lower_bound", "cgroup-v2/1")
