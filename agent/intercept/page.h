@@ -1,6 +1,6 @@
 /* The page that one process shares with the agent: layout and creation.
  *
- * The reader is agent/src/hostmeter_agent/intercept_pages.py; a change of the layout is a new
+ * The reader is agent/src/hostmeter_agent/interception/intercept_pages.py; a change of the layout is a new
  * PAGE_VERSION in both. All numbers are in the machine's own byte order.
  */
 #ifndef HOSTMETER_INTERCEPT_PAGE_H

@@ -25,7 +25,7 @@ _COSTS: Final = (("keep-alive", "plain", True), ("https", "tls", True), ("new", 
 _COUNTER: Final = """
 import json, sys
 from pathlib import Path
-from hostmeter_agent.flows import Flow, HostFlows
+from hostmeter_agent.kernel.flows import Flow, HostFlows
 flows = HostFlows(Path(sys.argv[1]), None)
 print("attached", flush=True)
 for line in sys.stdin:

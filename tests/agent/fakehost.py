@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hostmeter_agent.cgroup_files import CgroupFs, Mounts
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts
 from hostmeter_agent.config import Config
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.scan import Scanner
+from hostmeter_agent.measure.proc import ProcFs
+from hostmeter_agent.measure.scan import Scanner
 
 OWN_PID = 77
 

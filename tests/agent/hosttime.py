@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostmeter_agent.baseline import decode, encode
-from hostmeter_agent.budget import Budget
-from hostmeter_agent.cgroup_files import Mounts
+from hostmeter_agent.cgroup.cgroup_files import Mounts
 from hostmeter_agent.config import parse_config
-from hostmeter_agent.exits import Exit
-from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.probes import Probe
-from hostmeter_agent.probing import Probing
-from hostmeter_agent.samples import Sample
-from hostmeter_agent.stretches import Moment
+from hostmeter_agent.measure.baseline import decode, encode
+from hostmeter_agent.measure.budget import Budget
+from hostmeter_agent.measure.exits import Exit
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.probes import Probe
+from hostmeter_agent.measure.probing import Probing
+from hostmeter_agent.measure.samples import Sample
+from hostmeter_agent.measure.stretches import Moment
 
 from tests.agent.fakehost import FakeHost, Process
 

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from hostmeter_agent import intercept_pages
-from hostmeter_agent.intercept_pages import Page
+from hostmeter_agent.interception import intercept_pages
+from hostmeter_agent.interception.intercept_pages import Page
 
 from tests.agent.pages import ROWS
 

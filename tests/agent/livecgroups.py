@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hostmeter_agent.cgroup_files import CgroupFs, Mounts, parse_mounts
-from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts, parse_mounts
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.samples import Sample
 from hostmeter_agent.running import system_clock
-from hostmeter_agent.samples import Sample
 
 
 def this_machines() -> Mounts:

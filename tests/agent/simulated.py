@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from hostmeter_agent.accounting import account
-from hostmeter_agent.exits import Exit
-from hostmeter_agent.readings import Reading, Table
+from hostmeter_agent.measure.accounting import account
+from hostmeter_agent.measure.exits import Exit
+from hostmeter_agent.measure.readings import Reading, Table
 
 TICK_US = 10_000
 TIMER_US = 4_000

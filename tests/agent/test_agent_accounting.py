@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.exits import Exit
-from hostmeter_agent.stretches import Moment
+from hostmeter_agent.measure.exits import Exit
+from hostmeter_agent.measure.stretches import Moment
 
 from tests.agent.fakehost import FakeHost
 from tests.agent.hosttime import NOON_MS, program, start, stored_baseline, total, usage

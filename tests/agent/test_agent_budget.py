@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
-from hostmeter_agent.budget import (
+from hostmeter_agent.config import Config
+from hostmeter_agent.measure.budget import (
     DETAILS,
     PATIENCE_SCRAPES,
     RETRY_SCRAPES_MAX,
@@ -14,9 +15,8 @@ from hostmeter_agent.budget import (
     Budget,
     scrape_budget_us,
 )
-from hostmeter_agent.config import Config
+from hostmeter_agent.measure.scan import Scan, Scanner
 from hostmeter_agent.opening import open_scanner
-from hostmeter_agent.scan import Scan, Scanner
 from hypothesis import given
 from hypothesis import strategies as st
 

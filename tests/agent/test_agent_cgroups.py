@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.cgroup_files import CgroupFs, Counters, Mounts
-from hostmeter_agent.cgroups import member
-from hostmeter_agent.samples import Sample
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Counters, Mounts
+from hostmeter_agent.cgroup.cgroups import member
+from hostmeter_agent.measure.samples import Sample
 
 from tests.agent.fakehost import FakeHost
 from tests.agent.hosttime import Timeline, program, start, total, usage

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hostmeter_agent import baseline
 from hostmeter_agent.config import Config
-from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.measure import baseline
+from hostmeter_agent.measure.measuring import Measuring
 from hostmeter_agent.opening import open_listener, open_measuring
 
 from tests.agent.livecgroups import Cgroups, cgroups, commit, run_in, total

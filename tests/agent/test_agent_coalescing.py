@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostmeter_agent.coalescing import Sample, at_ms, bucket_ms, coalesce
-from hostmeter_agent.room import Bounds
-from hostmeter_agent.shrinking import BUCKETS_PER_STEP, Shrinking
-from hostmeter_agent.spool import Spool, SpoolFull
-from hostmeter_agent.windows import BUCKET_MS, stamp
+from hostmeter_agent.measure.windows import BUCKET_MS, stamp
+from hostmeter_agent.store.coalescing import Sample, at_ms, bucket_ms, coalesce
+from hostmeter_agent.store.room import Bounds
+from hostmeter_agent.store.shrinking import BUCKETS_PER_STEP, Shrinking
+from hostmeter_agent.store.spool import Spool, SpoolFull
 from hostmeter_agent.wire import VALUE_MAX, kind_of
 from hypothesis import given
 from hypothesis import strategies as st

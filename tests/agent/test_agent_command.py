@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import ConfigInvalid, parse_config
-from hostmeter_agent.discovery import AGENT, KERNEL, OTHER, Discovery
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.readings import UNATTRIBUTED
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.state import StateDirectory, StateUnusable
-from hostmeter_agent.windows import shares, split
+from hostmeter_agent.measure.discovery import AGENT, KERNEL, OTHER, Discovery
+from hostmeter_agent.measure.proc import ProcFs
+from hostmeter_agent.measure.readings import UNATTRIBUTED
+from hostmeter_agent.measure.windows import shares, split
+from hostmeter_agent.store.spool import Spool
+from hostmeter_agent.store.state import StateDirectory, StateUnusable
 from hostmeter_agent.wire_control import RESERVED_NAMES
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent import __version__
-from hostmeter_agent.channel import Channel
-from hostmeter_agent.clocks import ClockWatch, skew_seconds
 from hostmeter_agent.config import Config, parse_config
-from hostmeter_agent.control import FETCH_SECONDS, Control, last_good
-from hostmeter_agent.desired import Desired, DesiredInvalid, effective, parse_desired
-from hostmeter_agent.keyring import Keyring
-from hostmeter_agent.transport import parse_server
+from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.clocks import ClockWatch, skew_seconds
+from hostmeter_agent.server.control import FETCH_SECONDS, Control, last_good
+from hostmeter_agent.server.desired import Desired, DesiredInvalid, effective, parse_desired
+from hostmeter_agent.server.keyring import Keyring
+from hostmeter_agent.server.transport import parse_server
 from hostmeter_agent.wire_control import costly_reason, version_of
 
 from tests.agent.test_agent_command import agent

@@ -8,14 +8,14 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.channel import Channel
-from hostmeter_agent.delivery import Delivery, backoff_seconds, judge, retry_after_seconds
-from hostmeter_agent.enrolment import EnrolmentRefused, enrol
-from hostmeter_agent.keyring import Keyring
-from hostmeter_agent.signing import content_digest, signed_headers
-from hostmeter_agent.spool import Batch, Identity, Spool, batch_body, encode_rows
-from hostmeter_agent.state import StateDirectory, StateUnusable
-from hostmeter_agent.transport import Answer, parse_server
+from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.delivery import Delivery, backoff_seconds, judge, retry_after_seconds
+from hostmeter_agent.server.enrolment import EnrolmentRefused, enrol
+from hostmeter_agent.server.keyring import Keyring
+from hostmeter_agent.server.signing import content_digest, signed_headers
+from hostmeter_agent.server.transport import Answer, parse_server
+from hostmeter_agent.store.spool import Batch, Identity, Spool, batch_body, encode_rows
+from hostmeter_agent.store.state import StateDirectory, StateUnusable
 
 from tests.agent.loopback import HOST, Contract, Reply, serving
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostmeter_agent import doctor, doctor_delivery, doctor_host, doctor_kernel
-from hostmeter_agent.enrolment import enrol
-from hostmeter_agent.findings import Finding, Place
-from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.install import doctor, doctor_delivery, doctor_host, doctor_kernel
+from hostmeter_agent.install.findings import Finding, Place
+from hostmeter_agent.server.enrolment import enrol
+from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import QUALITIES
 
 from tests.agent.loopback import Contract, Reply, Request, serving
@@ -94,7 +94,7 @@ class TestOnThisMachine:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from hostmeter_agent import doctor
+from hostmeter_agent.install import doctor
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 findings = doctor.examine(doctor.place(Path("/nonexistent"), None))
 print("\\n".join(doctor.as_lines(findings)))

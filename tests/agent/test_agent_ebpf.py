@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.flows import Flow, HostFlows
+from hostmeter_agent.kernel.flows import Flow, HostFlows
 
 from metering.bench.webserver import (
     WebServer,

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.flow_growth import Growth, Known, grow
-from hostmeter_agent.flows import NOWHERE, Flow
-from hostmeter_agent.peers import Proxies, UnknownProxy, address_of, networks, own_addresses
+from hostmeter_agent.kernel.flow_growth import Growth, Known, grow
+from hostmeter_agent.kernel.flows import NOWHERE, Flow
+from hostmeter_agent.kernel.peers import Proxies, UnknownProxy, address_of, networks, own_addresses
 
 SHOP, MAIL = 101, 102
 

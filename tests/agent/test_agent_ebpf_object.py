@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.ebpf_object import MalformedObject, parse_object
-from hostmeter_agent.flows import shipped_object
+from hostmeter_agent.kernel.ebpf_object import MalformedObject, parse_object
+from hostmeter_agent.kernel.flows import shipped_object
 
 BUILD = Path(__file__).parents[2] / "agent/bpf/build"
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostmeter_agent import flows as flows_module
-from hostmeter_agent.cgroup_files import CgroupFs, Mounts, parse_mounts
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts, parse_mounts
 from hostmeter_agent.config import Config
-from hostmeter_agent.ebpf import EbpfRefused
-from hostmeter_agent.ebpf_object import parse_object
-from hostmeter_agent.flows import HostFlows, attach_for, pin_directory, shipped_object, unpin
-from hostmeter_agent.network import USERS, NetworkProbe
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.scan import Scan, Scanner
+from hostmeter_agent.kernel import flows as flows_module
+from hostmeter_agent.kernel.ebpf import EbpfRefused
+from hostmeter_agent.kernel.ebpf_object import parse_object
+from hostmeter_agent.kernel.flows import HostFlows, attach_for, pin_directory, shipped_object, unpin
+from hostmeter_agent.kernel.network import USERS, NetworkProbe
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.proc import ProcFs
+from hostmeter_agent.measure.scan import Scan, Scanner
 
 from metering.bench.webserver import WebServer, cgroup_root, control_group, load, web_server
 from tests.agent.test_agent_command import SOURCE
@@ -142,7 +142,7 @@ def test_another_version_takes_over_in_the_middle_of_the_traffic(
 def test_without_a_place_to_pin_the_time_between_is_said_to_be_missing(
     tmp_path: Path, server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostmeter_agent.network.pin_directory", lambda state: None)
+    monkeypatch.setattr("hostmeter_agent.kernel.network.pin_directory", lambda state: None)
     first = probe(tmp_path)
     assert first.reason == "eBPF: no bpffs: nothing is counted while the agent is stopped"
     before = first.read(scan(), None, elapsed_ms=0)
@@ -238,7 +238,7 @@ LOAD = """
 import sys
 from pathlib import Path
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.flows import HostFlows
+from hostmeter_agent.kernel.flows import HostFlows
 try:
     HostFlows(Path(sys.argv[1]), None)
 except AgentError as error:
@@ -273,7 +273,7 @@ def test_what_root_attached_is_read_by_the_agents_own_user(state: Path, server: 
     pins = pin_directory(state)
     rights = "+bpf,+net_admin,+dac_read_search,+sys_ptrace"
     program = (
-        "import sys; from pathlib import Path; from hostmeter_agent.flows import HostFlows\n"
+        "import sys; from pathlib import Path; from hostmeter_agent.kernel.flows import HostFlows\n"
         "(counted,) = HostFlows(Path(sys.argv[1]), Path(sys.argv[2])).read().values()\n"
         "print(counted[int(sys.argv[3])].transactions)"
     )

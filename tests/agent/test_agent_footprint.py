@@ -5,15 +5,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from hostmeter_agent.baseline import Baseline, Encoder, decode
-from hostmeter_agent.readings import Reading, Table
+from hostmeter_agent.measure.baseline import Baseline, Encoder, decode
+from hostmeter_agent.measure.readings import Reading, Table
 
 READING = Reading(7, 100, 1, "shop", 10, 20, 3, 4, 1, (1, 2, 3, 4))
 
 SHRINKING = """
 import re, sys
 from hostmeter_agent import running
-from hostmeter_agent.ed25519 import PrivateKey
+from hostmeter_agent.server.ed25519 import PrivateKey
 from hostmeter_agent.footprint import Libraries, return_large_blocks
 
 def resident_kb():

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.room import RESERVE_BYTES
-from hostmeter_agent.spool import Spool, SpoolFull, SpoolUnusable
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.talking import Talking
+from hostmeter_agent.server.talking import Talking
+from hostmeter_agent.store.room import RESERVE_BYTES
+from hostmeter_agent.store.spool import Spool, SpoolFull, SpoolUnusable
+from hostmeter_agent.store.state import StateDirectory
 
 from tests.agent.loopback import Contract
 from tests.agent.test_agent_delivery import contract, enrolled, sample, url

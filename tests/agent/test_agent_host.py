@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.cgroup_files import Mounts
+from hostmeter_agent.cgroup.cgroup_files import Mounts
 from hostmeter_agent.config import parse_config
 
 from tests.agent.fakehost import OWN_PID, FakeHost, Process

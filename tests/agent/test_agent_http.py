@@ -10,9 +10,14 @@ from email.utils import format_datetime
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hostmeter_agent.ed25519 import Cryptography, OpenSsl, PrivateKey
-from hostmeter_agent.http_date import http_date
-from hostmeter_agent.transport import ANSWER_BYTES_MAX, Answer, ServerUnreachable, parse_server
+from hostmeter_agent.server.ed25519 import Cryptography, OpenSsl, PrivateKey
+from hostmeter_agent.server.http_date import http_date
+from hostmeter_agent.server.transport import (
+    ANSWER_BYTES_MAX,
+    Answer,
+    ServerUnreachable,
+    parse_server,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostmeter_agent import config_file
-from hostmeter_agent.accounts import AccountUnusable, checked_name, find_account
 from hostmeter_agent.config import ConfigInvalid
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.unit import CAPABILITIES, PINS_DIRECTORY, Unit, user_of
+from hostmeter_agent.install import config_file
+from hostmeter_agent.install.accounts import AccountUnusable, checked_name, find_account
+from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, user_of
+from hostmeter_agent.store.spool import Spool
 
 from tests.agent import installed
 from tests.agent.loopback import Contract, Reply, Request, serving

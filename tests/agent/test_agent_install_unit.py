@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.unit import UNIT_NAME, Unit
+from hostmeter_agent.install.unit import UNIT_NAME, Unit
 
 EXPOSURE_MAX = 3.5
 """systemd's figure from 0 (nothing) to 10; "OK" up to 4.9, "MEDIUM" from 5."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.intercept import InterceptProbe
-from hostmeter_agent.intercept_pages import UnreadablePage, parse
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.proc import ProcFs
+from hostmeter_agent.interception.intercept import InterceptProbe
+from hostmeter_agent.interception.intercept_pages import UnreadablePage, parse
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.proc import ProcFs
 
 from tests.agent.fakehost import FakeHost, Process
 from tests.agent.interception import environment, open_to_all, read_pages

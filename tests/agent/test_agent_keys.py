@@ -4,14 +4,14 @@ import base64
 from pathlib import Path
 
 import pytest
-from hostmeter_agent import rotation
-from hostmeter_agent.channel import Channel
 from hostmeter_agent.config import Config
-from hostmeter_agent.control import Control
-from hostmeter_agent.keyring import Keyring
-from hostmeter_agent.rotation import RotationRefused
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.transport import ServerUnreachable, parse_server
+from hostmeter_agent.server import rotation
+from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.control import Control
+from hostmeter_agent.server.keyring import Keyring
+from hostmeter_agent.server.rotation import RotationRefused
+from hostmeter_agent.server.transport import ServerUnreachable, parse_server
+from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.wire_control import KEY_OVERLAP_SECONDS
 
 from tests.agent.loopback import KEY_ID

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.launches import Fork, ForkListener, LaunchesProbe, open_launches, parse_fork
-from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.kernel.launches import (
+    Fork,
+    ForkListener,
+    LaunchesProbe,
+    open_launches,
+    parse_fork,
+)
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.readings import Reading
+from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import open_measuring, open_scanner
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.readings import Reading
 from hostmeter_agent.running import system_clock
-from hostmeter_agent.scan import Gauges, Scan
 
 from tests.agent.livecgroups import commit, total
 

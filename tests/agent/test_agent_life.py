@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.baseline import Baseline, encode
-from hostmeter_agent.life import Mark, runtime_directory
-from hostmeter_agent.readings import Table
+from hostmeter_agent.measure.baseline import Baseline, encode
+from hostmeter_agent.measure.readings import Table
+from hostmeter_agent.store.life import Mark, runtime_directory
 
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_live import Run

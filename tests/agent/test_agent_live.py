@@ -15,12 +15,12 @@ from typing import IO
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.samples import Sample
 from hostmeter_agent.opening import open_listener, open_measuring
 from hostmeter_agent.running import system_clock
-from hostmeter_agent.samples import Sample
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.store.spool import Spool
+from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
 from tests.agent.loopback import Contract, serving

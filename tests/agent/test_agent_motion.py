@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.births import Births
 from hostmeter_agent.config import Config
-from hostmeter_agent.motion import Motion
+from hostmeter_agent.measure.births import Births
+from hostmeter_agent.measure.motion import Motion
+from hostmeter_agent.measure.proc import ProcFs
 from hostmeter_agent.opening import open_scanner
-from hostmeter_agent.proc import ProcFs
 
 BUSY = "import sys\nfor line in sys.stdin: print(sum(range(200000)), flush=True)"
 

@@ -1,7 +1,7 @@
 """A program is called what its user would call it."""
 
 import pytest
-from hostmeter_agent.naming import clean, program_name, runs_code_from_arguments
+from hostmeter_agent.measure.naming import clean, program_name, runs_code_from_arguments
 
 PYTHON = "/usr/bin/python3.11"
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
-from hostmeter_agent.launches import LaunchesProbe
-from hostmeter_agent.opening import open_probes, open_scanner
-from hostmeter_agent.opens import (
+from hostmeter_agent.kernel.launches import LaunchesProbe
+from hostmeter_agent.kernel.opens import (
     METERS,
     Counts,
     OpenCounter,
@@ -17,9 +16,10 @@ from hostmeter_agent.opens import (
     OpensUnavailable,
     open_opens,
 )
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.readings import Reading
-from hostmeter_agent.scan import Gauges, Scan
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.readings import Reading
+from hostmeter_agent.measure.scan import Gauges, Scan
+from hostmeter_agent.opening import open_probes, open_scanner
 
 from tests.agent.test_agent_command import SOURCE
 
@@ -168,7 +168,7 @@ def test_without_the_right_to_it_the_agent_says_that_opens_are_not_counted() -> 
     code += "; [drop(24, n, 0, 0, 0) for n in range(41) if n not in (12, 39)]"
     code += "; os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
     probe = "import logging; logging.basicConfig()"
-    probe += "; from hostmeter_agent.opens import open_opens; p = open_opens(lambda _: None)"
+    probe += "; from hostmeter_agent.kernel.opens import open_opens; p = open_opens(lambda _: None)"
     probe += "; print(p.read(None, None, elapsed_ms=0).default['resources.opened'].quality)"
     done = subprocess.run(
         [sys.executable, "-c", code, probe],

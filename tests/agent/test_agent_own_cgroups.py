@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hostmeter_agent import baseline
-from hostmeter_agent.cgroup_files import CgroupFs, Mounts
-from hostmeter_agent.config import Config, parse_config
-from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.opening import open_measuring
-from hostmeter_agent.own_cgroups import (
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts
+from hostmeter_agent.cgroup.own_cgroups import (
     OwnCgroups,
     OwnCgroupsUnavailable,
     cgroup_of,
     open_moving,
 )
-from hostmeter_agent.proc import ProcFs
+from hostmeter_agent.config import Config, parse_config
+from hostmeter_agent.measure import baseline
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.proc import ProcFs
+from hostmeter_agent.measure.scan import Scanner
+from hostmeter_agent.opening import open_measuring
 from hostmeter_agent.running import system_clock
-from hostmeter_agent.scan import Scanner
 
 from tests.agent.livecgroups import cgroups, commit, run_in, this_machines, total
 

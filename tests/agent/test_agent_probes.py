@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Probe, Readings
-from hostmeter_agent.scan import Scan
-from hostmeter_agent.spool import Spool, batch_body
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.scan import Scan
+from hostmeter_agent.store.spool import Spool, batch_body
 
 from tests.agent.fakehost import FakeHost
 from tests.agent.hosttime import Timeline, probing, program, start, usage

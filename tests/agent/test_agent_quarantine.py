@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from hostmeter_agent.quarantine import NothingQuarantined, refused_samples, requeue
-from hostmeter_agent.spool import Batch, Spool
-from hostmeter_agent.transport import Answer
+from hostmeter_agent.server.transport import Answer
+from hostmeter_agent.store.quarantine import NothingQuarantined, refused_samples, requeue
+from hostmeter_agent.store.spool import Batch, Spool
 
 from tests.agent.loopback import Contract, Reply
 from tests.agent.test_agent_command import agent

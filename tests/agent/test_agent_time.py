@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hostmeter_agent.baseline import Baseline, decode
-from hostmeter_agent.readings import Table
-from hostmeter_agent.stretches import Moment, Stretches, stretches_since
-from hostmeter_agent.windows import BUCKET_MS, Window
+from hostmeter_agent.measure.baseline import Baseline, decode
+from hostmeter_agent.measure.readings import Table
+from hostmeter_agent.measure.stretches import Moment, Stretches, stretches_since
+from hostmeter_agent.measure.windows import BUCKET_MS, Window
 from hypothesis import given
 from hypothesis import strategies as st
 

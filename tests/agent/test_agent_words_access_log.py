@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import parse_config
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.access_log import AccessLogProbe
 from hostmeter_agent.words.config import AccessLog
 from hostmeter_agent.words.lines import LINE_BYTES_MAX

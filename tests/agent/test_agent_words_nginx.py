@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.access_log import AccessLogProbe
 from hostmeter_agent.words.config import AccessLog
 

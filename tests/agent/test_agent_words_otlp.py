@@ -12,9 +12,9 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.config import Metric, OtlpInlet
 from hostmeter_agent.words.otlp import OtlpProbe
 from hostmeter_agent.words.otlp_inlet import BODY_BYTES_MAX, CONNECTIONS_MAX, INFLATED_BYTES_MAX

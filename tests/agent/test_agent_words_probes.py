@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config, parse_config
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Probe, Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words import open_words
 
 from tests.agent.fakehost import FakeHost

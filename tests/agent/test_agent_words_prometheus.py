@@ -11,9 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.amounts import NANO, Carry, nanos
 from hostmeter_agent.words.config import Endpoint, Metric
 from hostmeter_agent.words.exposition import read_page

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.measured import Measured
-from hostmeter_agent.probes import Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured
+from hostmeter_agent.measure.probes import Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.amounts import NANO
 from hostmeter_agent.words.config import Metric, StatsdInlet
 from hostmeter_agent.words.statsd import StatsdProbe

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hostmeter_agent.config import Config
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.talking import Talking
+from hostmeter_agent.server.talking import Talking
+from hostmeter_agent.store.spool import Spool
+from hostmeter_agent.store.state import StateDirectory
 
 SAMPLES_PER_SCRAPE = 40
 WAITING_MAX = 400

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.channel import Channel
-from hostmeter_agent.delivery import Delivery
-from hostmeter_agent.enrolment import enrol
-from hostmeter_agent.keyring import Keyring
-from hostmeter_agent.machine import beware_of_copies
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.transport import parse_server
+from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.delivery import Delivery
+from hostmeter_agent.server.enrolment import enrol
+from hostmeter_agent.server.keyring import Keyring
+from hostmeter_agent.server.transport import parse_server
+from hostmeter_agent.store.machine import beware_of_copies
+from hostmeter_agent.store.spool import Spool
+from hostmeter_agent.store.state import StateDirectory
 from pytest_django.live_server_helper import LiveServer
 
 from metering.core.buckets import bucket_of

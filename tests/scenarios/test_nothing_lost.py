@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.db.models import Sum
-from hostmeter_agent.enrolment import enrol
-from hostmeter_agent.spool import Spool
-from hostmeter_agent.state import StateDirectory
+from hostmeter_agent.server.enrolment import enrol
+from hostmeter_agent.store.spool import Spool
+from hostmeter_agent.store.state import StateDirectory
 
 from config.celery import app
 from metering.models import DirtyBucket, Rollup, Sample, SampleBatch

@@ -10,13 +10,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hostmeter_agent import __version__, commands_install, flows, quarantine, rotation, running
+from hostmeter_agent import __version__, running
 from hostmeter_agent.config import load_config
-from hostmeter_agent.enrolment import enrol
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.tokens import read_token
-from hostmeter_agent.windows import stamp
+from hostmeter_agent.install import commands_install
+from hostmeter_agent.install.tokens import read_token
+from hostmeter_agent.kernel import flows
+from hostmeter_agent.measure.windows import stamp
+from hostmeter_agent.server import rotation
+from hostmeter_agent.server.enrolment import enrol
+from hostmeter_agent.store import quarantine
+from hostmeter_agent.store.state import StateDirectory
 
 _DRY_RUN_SECONDS = 2.0
 

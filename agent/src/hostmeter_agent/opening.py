@@ -5,21 +5,21 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hostmeter_agent import baseline as baselines
-from hostmeter_agent.budget import DETAILS, Budget, scrape_budget_us
-from hostmeter_agent.cgroup_files import CgroupFs, parse_mounts
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
-from hostmeter_agent.exits import ExitListener, ExitsUnavailable
-from hostmeter_agent.intercept import InterceptProbe
-from hostmeter_agent.launches import open_launches
-from hostmeter_agent.measuring import Measuring
-from hostmeter_agent.naming import clean
-from hostmeter_agent.network import NetworkProbe
-from hostmeter_agent.opens import open_opens
-from hostmeter_agent.probes import Probe
-from hostmeter_agent.probing import Probing
-from hostmeter_agent.proc import ProcFs
-from hostmeter_agent.scan import Scanner
+from hostmeter_agent.interception.intercept import InterceptProbe
+from hostmeter_agent.kernel.launches import open_launches
+from hostmeter_agent.kernel.network import NetworkProbe
+from hostmeter_agent.kernel.opens import open_opens
+from hostmeter_agent.measure import baseline as baselines
+from hostmeter_agent.measure.budget import DETAILS, Budget, scrape_budget_us
+from hostmeter_agent.measure.exits import ExitListener, ExitsUnavailable
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.naming import clean
+from hostmeter_agent.measure.probes import Probe
+from hostmeter_agent.measure.probing import Probing
+from hostmeter_agent.measure.proc import ProcFs
+from hostmeter_agent.measure.scan import Scanner
 from hostmeter_agent.words import open_words
 
 log = logging.getLogger("hostmeter_agent")

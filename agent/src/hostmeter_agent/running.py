@@ -11,20 +11,25 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-from hostmeter_agent import baseline as baselines
-from hostmeter_agent.budget import scrape_budget_us
 from hostmeter_agent.config import Config
-from hostmeter_agent.control import last_good
-from hostmeter_agent.desired import effective
-from hostmeter_agent.ed25519 import backend
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.footprint import Libraries, return_large_blocks
-from hostmeter_agent.keyring import Keyring
-from hostmeter_agent.life import Mark, runtime_directory
-from hostmeter_agent.machine import beware_of_copies, this_machine
-from hostmeter_agent.measuring import Measuring
+from hostmeter_agent.measure import baseline as baselines
+from hostmeter_agent.measure.budget import scrape_budget_us
+from hostmeter_agent.measure.measuring import Measuring
+from hostmeter_agent.measure.stretches import Moment
+from hostmeter_agent.measure.windows import next_boundary_ms, stamp
 from hostmeter_agent.opening import open_listener, open_measuring
-from hostmeter_agent.spool import (
+from hostmeter_agent.server.control import last_good
+from hostmeter_agent.server.desired import effective
+from hostmeter_agent.server.ed25519 import backend
+from hostmeter_agent.server.keyring import Keyring
+from hostmeter_agent.server.talking import Talking, bounds_of, note_bounds
+from hostmeter_agent.server.transport import parse_server
+from hostmeter_agent.status import further_status
+from hostmeter_agent.store.life import Mark, runtime_directory
+from hostmeter_agent.store.machine import beware_of_copies, this_machine
+from hostmeter_agent.store.spool import (
     Identity,
     Spool,
     SpoolFull,
@@ -32,12 +37,7 @@ from hostmeter_agent.spool import (
     batch_body,
     encode_rows,
 )
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.status import further_status
-from hostmeter_agent.stretches import Moment
-from hostmeter_agent.talking import Talking, bounds_of, note_bounds
-from hostmeter_agent.transport import parse_server
-from hostmeter_agent.windows import next_boundary_ms, stamp
+from hostmeter_agent.store.state import StateDirectory
 
 log = logging.getLogger("hostmeter_agent")
 

@@ -1,15 +1,15 @@
 """What `status` shows beside the queue: the key, the clock, the server's wishes, the room."""
 
-from hostmeter_agent.channel import CLOCK
-from hostmeter_agent.clocks import WARN_SECONDS, in_words
-from hostmeter_agent.control import last_good
-from hostmeter_agent.desired import NOTE as DESIRED
 from hostmeter_agent.errors import AgentError
-from hostmeter_agent.keyring import NEXT, Keyring
-from hostmeter_agent.spool import Identity, Spool
-from hostmeter_agent.state import StateDirectory
-from hostmeter_agent.talking import BOUNDS
-from hostmeter_agent.windows import stamp
+from hostmeter_agent.measure.windows import stamp
+from hostmeter_agent.server.channel import CLOCK
+from hostmeter_agent.server.clocks import WARN_SECONDS, in_words
+from hostmeter_agent.server.control import last_good
+from hostmeter_agent.server.desired import NOTE as DESIRED
+from hostmeter_agent.server.keyring import NEXT, Keyring
+from hostmeter_agent.server.talking import BOUNDS
+from hostmeter_agent.store.spool import Identity, Spool
+from hostmeter_agent.store.state import StateDirectory
 
 
 def further_status(spool: Spool, state: StateDirectory, identity: Identity) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hostmeter_agent.config import Config
-    from hostmeter_agent.probes import Probe
+    from hostmeter_agent.measure.probes import Probe
 
 
 def open_words(config: "Config", state: Path | None) -> "list[Probe]":

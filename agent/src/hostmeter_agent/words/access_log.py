@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured, Quality
-from hostmeter_agent.probes import Probe, Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured, Quality
+from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words import following, principals
 from hostmeter_agent.words.config import AccessLog
 from hostmeter_agent.words.following import Follower, LogStep

@@ -4,9 +4,9 @@ import logging
 import time
 from typing import Any, Final
 
-from hostmeter_agent.measured import Measured, Quality
-from hostmeter_agent.probes import Probe, Readings
-from hostmeter_agent.scan import Scan
+from hostmeter_agent.measure.measured import Measured, Quality
+from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.wire import kind_of
 from hostmeter_agent.words.amounts import Carry, rounded
 from hostmeter_agent.words.config import Metric, StatsdInlet

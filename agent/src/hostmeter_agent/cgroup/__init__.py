@@ -1,0 +1,1 @@
+"""Control groups: whose they are, what they count, and giving applications one of their own."""

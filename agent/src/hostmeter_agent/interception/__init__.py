@@ -1,0 +1,1 @@
+"""What programs count that were started with the intercepting library."""

@@ -1,0 +1,1 @@
+"""What every host measures: processes and their applications, windows, and how well."""

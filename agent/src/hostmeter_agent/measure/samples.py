@@ -1,0 +1,170 @@
+"""The samples of one step: what was used and held, spread over windows, and how it was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hostmeter_agent.measure.measured import Measured, Profile, Profiles
+from hostmeter_agent.measure.probes import Readings, merged, merged_how
+from hostmeter_agent.measure.proc import RESOURCE_KINDS
+from hostmeter_agent.measure.readings import Usage
+from hostmeter_agent.measure.scan import Gauges
+from hostmeter_agent.measure.windows import Window, shares
+
+Sample = dict[str, object]
+
+_IO_METERS: Final = ("file.read", "file.written", "disk.read", "disk.written")
+_WITHOUT_MAXIMUM: Final = frozenset(f"resources.open.{kind}" for kind in RESOURCE_KINDS)
+
+
+def gauge_values(gauges: Gauges) -> dict[str, int | None]:
+    """An application's gauges by meter."""
+    values: dict[str, int | None] = {
+        "memory.used": gauges.memory_bytes,
+        "processes": gauges.processes,
+        "threads": gauges.threads,
+        "files.open": gauges.kinds[0] if gauges.kinds is not None else None,
+        "resources.open": gauges.descriptors,
+    }
+    for index, kind in enumerate(RESOURCE_KINDS):
+        values[f"resources.open.{kind}"] = gauges.kinds[index] if gauges.kinds else None
+    return values
+
+
+def counter_meters(usage: Usage, application: str) -> dict[str, int]:
+    """An application's counters over the whole time between two scans."""
+    meters = {"cpu.time": usage.cpu_us.get(application, 0)}
+    io = usage.io.get(application)
+    if io is not None:
+        meters.update(zip(_IO_METERS, io, strict=True))
+    return meters
+
+
+@dataclass(slots=True)
+class Held:
+    """Gauges of all applications at one moment, the scan's own and those of probes."""
+
+    scanned: dict[str, Gauges] = field(default_factory=dict)
+    probed: list[dict[str, dict[str, int]]] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        return [*self.scanned, *(name for part in self.probed for name in part)]
+
+    def values(self, application: str) -> dict[str, int]:
+        """What could be read, by meter."""
+        gauges = self.scanned.get(application)
+        scanned = gauge_values(gauges) if gauges is not None else {}
+        values = {name: value for name, value in scanned.items() if value is not None}
+        return values | merged(self.probed, application)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The time between two scans. watched: the gauges at its ends stand for it; gap: why not;
+    marks: what was odd about its clocks."""
+
+    windows: Sequence[Window]
+    watched: bool
+    gap: str | None = None
+    marks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen at the end of a stretch, and of what was held at its start."""
+
+    usage: Usage
+    held: Held
+    before: Held
+    readings: list[Readings]
+    how: Mapping[str, Mapping[str, Measured]]
+    """By application and meter, for what the scan itself measures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who the samples are from."""
+
+    instance: str
+    environment: str | None
+
+
+def build(
+    seen: Seen, stretch: Stretch, source: Source, profiles: Profiles
+) -> tuple[list[Sample], dict[str, str]]:
+    """(a sample for each application and window, the measurements that they name by key)."""
+    weights = [window.length_ms for window in stretch.windows]
+    samples: list[Sample] = []
+    measurements: dict[str, str] = {}
+    for name in _names(seen):
+        totals = counter_meters(seen.usage, name)
+        totals |= merged([reading.counters for reading in seen.readings], name)
+        parts = {meter: shares(total, weights) for meter, total in totals.items()}
+        profile = _profile(seen, stretch, name, profiles)
+        measurements[profile.key] = profile.text
+        for index, window in enumerate(stretch.windows):
+            usage = {meter: part[index] for meter, part in parts.items()}
+            if stretch.watched:
+                usage |= _gauge_meters(seen, name, window.length_ms)
+            samples.append(_sample(source, name, window, stretch, usage, profile))
+    return samples, measurements
+
+
+def build_gap(
+    names: Sequence[str], stretch: Stretch, source: Source, profiles: Profiles
+) -> tuple[list[Sample], dict[str, str]]:
+    """As build, of applications of which nothing is known: gaps, which are no zeros."""
+    profile = profiles.profile({}, gap=stretch.gap, marks=stretch.marks)
+    samples = [
+        _sample(source, name, window, stretch, {}, profile)
+        for name in names
+        for window in stretch.windows
+    ]
+    return samples, {profile.key: profile.text}
+
+
+def _names(seen: Seen) -> list[str]:
+    counted = [name for reading in seen.readings for name in reading.counters]
+    return list(
+        dict.fromkeys([*seen.held.names(), *seen.before.names(), *seen.usage.cpu_us, *counted])
+    )
+
+
+def _gauge_meters(seen: Seen, application: str, length_ms: int) -> dict[str, int]:
+    """Integrals over a window (the value at its end, held for its whole length) and maxima (the
+    largest of the values at both ends and of what probes saw in between)."""
+    now, former = seen.held.values(application), seen.before.values(application)
+    if application not in seen.held.scanned and application in seen.before.scanned:
+        # It has ended and holds nothing: that is said once, in its last window.
+        now = dict.fromkeys(gauge_values(Gauges()), 0) | now
+    between = merged([reading.maxima for reading in seen.readings], application)
+    meters: dict[str, int] = {}
+    for name, value in now.items():
+        meters[name] = (value * length_ms + 500) // 1_000
+        if name not in _WITHOUT_MAXIMUM:
+            meters[f"{name}.max"] = max(value, former.get(name, 0), between.get(name, 0))
+    return meters
+
+
+def _profile(seen: Seen, stretch: Stretch, application: str, profiles: Profiles) -> Profile:
+    how = merged_how(seen.how.get(application, {}), seen.readings, application)
+    marks = set(stretch.marks)
+    for reading in seen.readings:
+        marks |= reading.marks.get(application, set())
+    return profiles.profile(how, gap=stretch.gap, marks=frozenset(marks))
+
+
+def _sample(
+    source: Source, name: str, window: Window, stretch: Stretch, usage: dict[str, int],
+    profile: Profile,
+) -> Sample:  # fmt: skip
+    return {
+        "application": name,
+        "instance": source.instance,
+        "role": "primary",
+        "environment": source.environment,
+        "window": window.label(),
+        "coverage": int(stretch.watched),
+        "measured": profile.key,
+        "usage": usage,
+    }

@@ -1,0 +1,1 @@
+"""Everything that is said to the server, and what it answers."""

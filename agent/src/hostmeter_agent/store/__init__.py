@@ -1,0 +1,1 @@
+"""What is measured and not yet acknowledged, kept on disk."""
