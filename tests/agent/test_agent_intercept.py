@@ -14,6 +14,7 @@ from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.proc import ProcFs
 
+from tests import needs
 from tests.agent.fakehost import FakeHost, Process
 from tests.agent.interception import environment, open_to_all, read_pages
 from tests.agent.pages import PaperPage
@@ -168,6 +169,7 @@ class TestAProgramThatHasEnded:
         assert host.opened("unattributed") == 2
 
     def test_is_unattributed_when_another_user_names_the_parent(self, host: Host) -> None:
+        needs.root()
         host.begin(PaperPage(10), "shop")
         PaperPage(11, parent=10, opened={"file": 2}).write(host.pages)
         os.chown(host.pages / "11-1000", NOBODY, NOBODY)

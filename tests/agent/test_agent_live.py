@@ -23,6 +23,8 @@ from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
+from tests import needs
+from tests.agent import mounts
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
 
@@ -112,6 +114,13 @@ class Run:
         self.process.terminate()
         return self.process.wait(20)
 
+    def end(self) -> None:
+        """However the test went: nothing of the agent is left, neither running nor attached."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        mounts.detach(self.state)
+
     def cpu_us(self, application: str) -> int:
         found = 0
         for sample in list(self.contract.samples):
@@ -142,17 +151,14 @@ def _start(sample: dict[str, object]) -> str:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Run]:
-    contract = Contract()
+def running(folder: Path, contract: Contract) -> Iterator[Run]:
+    """An agent beside its server, for as long as the test takes."""
     with serving(contract) as url:
         run = Run(folder, url, contract)
         try:
-            run.wait_for(lambda: bool(run.contract.samples))
             yield run
         finally:
-            if run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
+            run.end()
 
 
 def script(folder: Path, name: str) -> Path:
@@ -197,7 +203,8 @@ def launched(path: Path, seconds: float) -> Iterator[Callable[[], float]]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with running(tmp_path) as run:
+    with running(tmp_path, Contract()) as run:
+        run.wait_for(lambda: bool(run.contract.samples))
         yield run
 
 
@@ -216,7 +223,7 @@ def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     _commit(measuring)
     # A child of this process would be the agent's own.
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = [*needs.own_session(), sys.executable, str(path)]
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -240,7 +247,7 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
     listener = open_listener()
     measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
     _commit(measuring)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = [*needs.own_session(), sys.executable, str(path)]
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -261,7 +268,7 @@ def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
     path = tmp_path / "forker-one.py"
     path.write_text(FORK)
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = [*needs.own_session(), sys.executable, str(path)]
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from hostmeter_agent.measure.readings import Reading
 from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import open_probes, open_scanner
 
+from tests import needs
+from tests.agent import mounts
 from tests.agent.test_agent_command import SOURCE
 
 # Opens a known number of each kind, says so, and waits for a line; then the same again.
@@ -144,7 +147,7 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
         return
     path = tmp_path / "opener-one.py"
     path.write_text(OPENER)
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+    words = [*needs.own_session(), "--wait", sys.executable, str(path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -186,16 +189,24 @@ def test_an_object_that_is_no_program_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) -> None:
+    needs.bpf_compiler(14)
     made = tmp_path / "opens.bpf.o"
     subprocess.run(["sh", SOURCE.parent / "bpf" / "build", made, "opens"], check=True)
     assert made.read_bytes() == (SOURCE / "hostmeter_agent" / "bpf" / "opens.bpf.o").read_bytes()
 
 
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state directory; what is attached for it ends with the test."""
+    yield tmp_path
+    mounts.detach(tmp_path)
+
+
 def test_what_short_programs_open_is_their_launchs_application(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
-    path = tmp_path / "opener-two.py"
+    path = state / "opener-two.py"
     path.write_text(
         "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
         "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
@@ -203,12 +214,12 @@ def test_what_short_programs_open_is_their_launchs_application(
     )
     config = Config()
     scanner, _ = open_scanner(config)
-    probes = open_probes(config, scanner, tmp_path)
+    probes = open_probes(config, scanner, state)
     launches, opens = probes[0], probes[2]
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
         return
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+    words = [*needs.own_session(), "--wait", sys.executable, str(path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
