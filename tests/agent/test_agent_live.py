@@ -384,10 +384,10 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     assert "Operation not permitted" in done.stderr
 
 
-def test_every_quality_and_method_is_one_that_the_contract_knows(tmp_path: Path) -> None:
+def test_every_quality_and_method_is_one_that_the_contract_knows(state_directory: Path) -> None:
     listener = open_listener()
     measuring = open_measuring(
-        Config(), instance="here", stored=None, listener=listener, state=tmp_path
+        Config(), instance="here", stored=None, listener=listener, state=state_directory
     )
     try:
         measuring.commit(measuring.measure(system_clock))

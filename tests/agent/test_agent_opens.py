@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import open_probes, open_scanner
 
 from tests import needs
-from tests.agent import mounts
 from tests.agent.test_agent_command import SOURCE
 
 # Opens a known number of each kind, says so, and waits for a line; then the same again.
@@ -195,18 +193,11 @@ def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) ->
     assert made.read_bytes() == (SOURCE / "hostmeter_agent" / "bpf" / "opens.bpf.o").read_bytes()
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[Path]:
-    """A state directory; what is attached for it ends with the test."""
-    yield tmp_path
-    mounts.detach(tmp_path)
-
-
 def test_what_short_programs_open_is_their_launchs_application(
-    state: Path, caplog: pytest.LogCaptureFixture
+    state_directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
-    path = state / "opener-two.py"
+    path = state_directory / "opener-two.py"
     path.write_text(
         "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
         "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
@@ -214,7 +205,7 @@ def test_what_short_programs_open_is_their_launchs_application(
     )
     config = Config()
     scanner, _ = open_scanner(config)
-    probes = open_probes(config, scanner, state)
+    probes = open_probes(config, scanner, state_directory)
     launches, opens = probes[0], probes[2]
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
