@@ -311,7 +311,10 @@ class TestUninstall:
     def test_does_not_take_the_ground_from_a_running_agent(self, program: Path, host: Path) -> None:
         state = host / "var/lib/hostmeter-agent"
         with subprocess.Popen(
-            [program, "run", "--state", state], stderr=subprocess.PIPE, text=True, cwd="/"
+            [program, "run", "--unpinned", "--state", state],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
         ) as running:
             assert running.stderr is not None
             for line in running.stderr:

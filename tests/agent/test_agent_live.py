@@ -99,7 +99,9 @@ class Run:
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                command("run", "--state", self.state, "--config", self.config, *options),
+                command(
+                    "run", "--unpinned", "--state", self.state, "--config", self.config, *options
+                ),
                 env={**os.environ, "PYTHONPATH": str(SOURCE)}, stderr=log,
             )  # fmt: skip
 
