@@ -104,7 +104,7 @@ def beat(environment: Mapping[str, str], home: Home) -> Part:
 
 def agent(state: Path, url: str, environment: Mapping[str, str]) -> Part:
     # With the address of today: the web's port may have been taken since the agent was enrolled.
-    arguments = _agent("run", "--state", str(state), "--server", url)
+    arguments = _agent("run", "--unpinned", "--state", str(state), "--server", url)
     command = Command(arguments, agent_environment(environment))
 
     def has_settled(started: Started) -> bool:

@@ -64,7 +64,9 @@ def _agent(url: str, folder: Path, interval_seconds: int) -> Iterator[Measured]:
     enrolled(url, state, "bench")
     configuration = folder / "agent.toml"
     configuration.write_text(f"interval_seconds = {interval_seconds}\n")
-    command = agent_command("run", "--state", str(state), "--config", str(configuration))
+    command = agent_command(
+        "run", "--unpinned", "--state", str(state), "--config", str(configuration)
+    )
     with measured(_AGENT, command, folder / "agent.log", **agent_variables()) as agent:
         yield agent
 

@@ -70,7 +70,7 @@ def measure_cpu_error(progress: Callable[[str], None]) -> CpuError | None:
         url, received = stack.enter_context(receiving())
         enrolled(url, folder / "state", "bench")
         (folder / "agent.toml").write_text(_CONFIGURATION)
-        command = agent_command("run", "--state", str(folder / "state"))
+        command = agent_command("run", "--unpinned", "--state", str(folder / "state"))
         command += ["--config", str(folder / "agent.toml")]
         stack.enter_context(
             measured("the agent", command, folder / "agent.log", **agent_variables())

@@ -72,7 +72,9 @@ class _Agent:
         configuration = self.state.with_name("agent.toml")
         configuration.write_text(_CONFIGURATION)
         self.process = subprocess.Popen(
-            agent_command("run", "--state", str(self.state), "--config", str(configuration)),
+            agent_command(
+                "run", "--unpinned", "--state", str(self.state), "--config", str(configuration)
+            ),
             env=os.environ | agent_variables(),
             stderr=subprocess.DEVNULL,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hostmeter_agent.cgroup.cgroup_files import Mounts
@@ -61,7 +62,14 @@ class Timeline:
 
 
 def probing(probes: Sequence[Probe], *, cpu_us_max: int = 10_000_000) -> Probing:
-    return Probing(probes, Budget([probe.name for probe in probes], cpu_us_max=cpu_us_max))
+    openers = {probe.name: partial(_itself, probe) for probe in probes}
+    made = Probing(openers, Budget(list(openers), cpu_us_max=cpu_us_max))
+    made.use()
+    return made
+
+
+def _itself(probe: Probe) -> Probe:
+    return probe
 
 
 def start(

@@ -1,12 +1,10 @@
-"""File systems that a test or its agent mounts, and their end."""
+"""File systems that a test mounts, and their end."""
 
 import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from hostmeter_agent.kernel.flows import pin_directory, unpin
 
 from tests import needs
 
@@ -45,15 +43,3 @@ def unmount(path: Path) -> None:
     """Also where something is still open below it."""
     if _libc.umount2(os.fsencode(path), _MNT_DETACH):
         raise OSError(ctypes.get_errno(), "unmounting", str(path))
-
-
-def detach(state: Path) -> None:
-    """End the counting that an agent with that state directory has left attached to the kernel."""
-    pins = pin_directory(state) if state.is_dir() else None
-    if pins is None:
-        return
-    try:
-        unpin(pins)
-    finally:
-        if os.path.ismount(state / "bpf"):
-            unmount(state / "bpf")

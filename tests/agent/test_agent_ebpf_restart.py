@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts
 from hostmeter_agent.config import Config
-from hostmeter_agent.kernel import flows as flows_module
 from hostmeter_agent.kernel.ebpf import EbpfRefused
 from hostmeter_agent.kernel.ebpf_object import parse_object
 from hostmeter_agent.kernel.flows import HostFlows, attach_for, pin_directory, shipped_object, unpin
@@ -41,8 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory with a bpffs of its own."""
     needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
-    monkeypatch.setattr(flows_module, "_BPFFS", tmp_path / "none")
-    monkeypatch.setattr(pin_directory, "__kwdefaults__", {"bpffs": tmp_path / "none"})
+    (tmp_path / "bpf").mkdir()
+    monkeypatch.setattr(pin_directory, "__kwdefaults__", {"bpffs": tmp_path / "bpf"})
     yield tmp_path
     pins = pin_directory(tmp_path)
     assert pins is not None
@@ -127,7 +126,7 @@ def test_another_version_takes_over_in_the_middle_of_the_traffic(
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as client:
         first.close()
         data = newer(shipped_object())
-        monkeypatch.setattr(flows_module, "shipped_object", lambda: data)
+        monkeypatch.setattr("hostmeter_agent.kernel.flows.shipped_object", lambda: data)
         second = probe(state)
         assert second.reason is None
         assert client.wait() == 0

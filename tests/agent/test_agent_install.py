@@ -20,7 +20,7 @@ from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, use
 from hostmeter_agent.store.spool import Spool
 
 from tests import needs
-from tests.agent import installed, mounts
+from tests.agent import installed
 from tests.agent.loopback import Contract, Reply, Request, serving
 
 USER = "hostmeter-agent"
@@ -48,7 +48,6 @@ def root() -> Iterator[Path]:
     (made / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
     (made / "etc/gshadow").write_text("root:*::\n")
     yield made
-    mounts.detach(made / "var/lib/hostmeter-agent")
     shutil.rmtree(made)
 
 
@@ -316,7 +315,10 @@ class TestUninstall:
     def test_does_not_take_the_ground_from_a_running_agent(self, program: Path, host: Path) -> None:
         state = host / "var/lib/hostmeter-agent"
         with subprocess.Popen(
-            [program, "run", "--state", state], stderr=subprocess.PIPE, text=True, cwd="/"
+            [program, "run", "--unpinned", "--state", state],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
         ) as running:
             assert running.stderr is not None
             try:

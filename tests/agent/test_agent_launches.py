@@ -25,6 +25,7 @@ from hostmeter_agent.opening import open_measuring, open_scanner
 from hostmeter_agent.running import system_clock
 
 from tests import needs
+from tests.agent.hosttime import probing
 from tests.agent.livecgroups import commit, total
 
 # Runs /bin/true again and again, says so, and waits for a line.
@@ -162,7 +163,7 @@ def metering_launches() -> Iterator[Measuring | None]:
     """This machine's, with what the kernel tells of process starts; None where it does not."""
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     probe = open_launches(measuring.scanner.application_of)
-    measuring.probing.probes = [probe]
+    measuring.probing = probing([probe])
     try:
         commit(measuring)
         yield measuring if isinstance(probe, LaunchesProbe) else None

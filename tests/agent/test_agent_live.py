@@ -24,7 +24,6 @@ from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
 from tests import needs
-from tests.agent import mounts
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
 
@@ -101,7 +100,9 @@ class Run:
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                command("run", "--state", self.state, "--config", self.config, *options),
+                command(
+                    "run", "--unpinned", "--state", self.state, "--config", self.config, *options
+                ),
                 env={**os.environ, "PYTHONPATH": str(SOURCE)}, stderr=log,
             )  # fmt: skip
 
@@ -115,11 +116,10 @@ class Run:
         return self.process.wait(20)
 
     def end(self) -> None:
-        """However the test went: nothing of the agent is left, neither running nor attached."""
+        """However the test went."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        mounts.detach(self.state)
 
     def cpu_us(self, application: str) -> int:
         found = 0
@@ -384,10 +384,10 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     assert "Operation not permitted" in done.stderr
 
 
-def test_every_quality_and_method_is_one_that_the_contract_knows(state_directory: Path) -> None:
+def test_every_quality_and_method_is_one_that_the_contract_knows(tmp_path: Path) -> None:
     listener = open_listener()
     measuring = open_measuring(
-        Config(), instance="here", stored=None, listener=listener, state=state_directory
+        Config(), instance="here", stored=None, listener=listener, state=tmp_path, pinned=False
     )
     try:
         measuring.commit(measuring.measure(system_clock))

@@ -19,7 +19,7 @@ from hostmeter_agent.kernel.opens import (
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.readings import Reading
 from hostmeter_agent.measure.scan import Gauges, Scan
-from hostmeter_agent.opening import open_probes, open_scanner
+from hostmeter_agent.opening import kernel_probes, open_scanner
 
 from tests import needs
 from tests.agent.test_agent_command import SOURCE
@@ -190,14 +190,14 @@ def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) ->
     needs.bpf_compiler(14)
     made = tmp_path / "opens.bpf.o"
     subprocess.run(["sh", SOURCE.parent / "bpf" / "build", made, "opens"], check=True)
-    assert made.read_bytes() == (SOURCE / "hostmeter_agent" / "bpf" / "opens.bpf.o").read_bytes()
+    assert made.read_bytes() == (SOURCE / "hostmeter_agent/kernel/bpf/opens.bpf.o").read_bytes()
 
 
 def test_what_short_programs_open_is_their_launchs_application(
-    state_directory: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
-    path = state_directory / "opener-two.py"
+    path = tmp_path / "opener-two.py"
     path.write_text(
         "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
         "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
@@ -205,8 +205,8 @@ def test_what_short_programs_open_is_their_launchs_application(
     )
     config = Config()
     scanner, _ = open_scanner(config)
-    probes = open_probes(config, scanner, state_directory)
-    launches, opens = probes[0], probes[2]
+    openers = kernel_probes(config, scanner, None)
+    launches, opens = openers["launches"](), openers["opens"]()
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
         return
@@ -221,7 +221,7 @@ def test_what_short_programs_open_is_their_launchs_application(
         launched = launches.read(scan, None, elapsed_ms=1_000)
         opened = opens.read(scan, None, elapsed_ms=1_000)
         child.communicate(b"\n")
-    for probe in probes:
+    for probe in (launches, opens):
         probe.close()
     assert launched.counters["opener-two"]["launches"] == 51
     assert opened.counters["opener-two"]["resources.opened.device"] >= 500

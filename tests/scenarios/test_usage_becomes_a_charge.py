@@ -60,7 +60,7 @@ def deliver_a_burn(server: str, tenant: Tenant, folder: Path) -> float:
     assert enrolled.returncode == 0, enrolled.stderr
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command("run", "--state", state, "--config", config),
+            command("run", "--unpinned", "--state", state, "--config", config),
             env={**os.environ, "PYTHONPATH": str(SOURCE)},
             stderr=log,
         )

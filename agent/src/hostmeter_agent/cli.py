@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="measure and deliver until stopped")
     run.add_argument("--server", metavar="URL", help="where the server is now, if it has moved")
+    run.add_argument(
+        "--unpinned", action="store_true",
+        help="leave no eBPF program behind: nothing is counted by it while the agent is stopped",
+    )  # fmt: skip
     status = commands.add_parser("status", help="show identity, spool and quarantine")
     status.add_argument("--json", action="store_true", help="one JSON object")
     requeue = commands.add_parser("requeue", help="send again what is in quarantine")
@@ -99,6 +103,7 @@ def _execute(arguments: argparse.Namespace) -> None:
                 StateDirectory(arguments.state),
                 load_config(arguments.config),
                 server_url=arguments.server,
+                pinned=not arguments.unpinned,
             )
         case "status":
             report = running.status(StateDirectory(arguments.state))

@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.interception.intercept import InterceptProbe
-from hostmeter_agent.kernel.launches import open_launches
+from hostmeter_agent.kernel.launches import LaunchesProbe, NoLaunches, open_launches
 from hostmeter_agent.kernel.network import NetworkProbe
 from hostmeter_agent.kernel.opens import open_opens
 from hostmeter_agent.measure import baseline as baselines
@@ -20,7 +20,7 @@ from hostmeter_agent.measure.probes import Probe
 from hostmeter_agent.measure.probing import Probing
 from hostmeter_agent.measure.proc import ProcFs
 from hostmeter_agent.measure.scan import Scanner
-from hostmeter_agent.words import open_words
+from hostmeter_agent.words import word_probes
 
 log = logging.getLogger("hostmeter_agent")
 
@@ -42,12 +42,24 @@ def open_scanner(config: Config, proc_root: Path = Path("/proc")) -> tuple[Scann
 
 def open_measuring(
     config: Config, *, instance: str, stored: bytes | None, listener: ExitListener | None,
-    state: Path | None = None,
+    state: Path | None = None, pinned: bool = True,
 ) -> Measuring:  # fmt: skip
     """The measuring of this host, from the stored baseline on; without a state directory by what
-    can be read and nothing that has to be attached or listened to."""
+    can be read and nothing that has to be attached or listened to.
+
+    pinned: what counts in the kernel goes on counting while the agent is stopped.
+    """
     scanner, proc = open_scanner(config)
-    probes = open_words(config, None) if state is None else open_probes(config, scanner, state)
+    openers = word_probes(config, state)
+    if state is not None:
+        openers = kernel_probes(config, scanner, state if pinned else None) | openers
+    budget = Budget(
+        [*DETAILS, *openers],
+        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
+        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
+    )
+    probing = Probing(openers, budget)
+    probing.use(config.probes_off)
     return Measuring(
         scanner,
         config,
@@ -55,29 +67,38 @@ def open_measuring(
         instance=clean(config.instance or instance),
         baseline=baselines.decode(stored) if stored else None,
         listener=listener,
-        probing=open_probing(config, probes),
+        probing=probing,
     )
 
 
-def open_probes(config: Config, scanner: Scanner, state: Path) -> list[Probe]:
-    """All of this host. Later ones win: the kernel over the intercepting library, and over both
-    what applications themselves say."""
-    launches = open_launches(scanner.application_of)
-    return [
-        launches,
-        InterceptProbe(scanner.proc),
+def kernel_probes(
+    config: Config, scanner: Scanner, pins: Path | None
+) -> dict[str, Callable[[], Probe]]:
+    """What opens the probes of every host, by their names. Later ones win: the kernel over the
+    intercepting library, and over both what applications themselves say."""
+    launches = Launches(scanner)
+    return {
+        "launches": launches.open,
+        "intercept": lambda: InterceptProbe(scanner.proc),
         # What ended before a scan saw it is known by its launch, which is read before.
-        open_opens(lambda pid: scanner.application_of(pid) or launches.application_of(pid)),
-        NetworkProbe(state, scanner.tree.files.mounts, proxies=config.proxies),
-        *open_words(config, state),
-    ]
+        "opens": lambda: open_opens(launches.application_of),
+        "network": lambda: NetworkProbe(pins, scanner.tree.files.mounts, proxies=config.proxies),
+    }
 
 
-def open_probing(config: Config, probes: Sequence[Probe]) -> Probing:
-    """Probes within the agent's own limits."""
-    budget = Budget(
-        [*DETAILS, *(probe.name for probe in probes)],
-        cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max),
-        memory_bytes_max=config.memory_megabytes_max * 1_000_000,
-    )
-    return Probing(probes, budget)
+class Launches:
+    """The applications of processes, those included that only their launch has told of."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self._scanner = scanner
+        self._probe: LaunchesProbe | NoLaunches | None = None
+
+    def open(self) -> Probe:
+        self._probe = open_launches(self._scanner.application_of)
+        return self._probe
+
+    def application_of(self, pid: int) -> str | None:
+        known = self._scanner.application_of(pid)
+        if known is None and self._probe is not None:
+            known = self._probe.application_of(pid)
+        return known

@@ -71,22 +71,10 @@ class Agent:
         self.libraries: Libraries | None = None
         self._spool_failure = ""
         self._wanted: Config | None = None
-        self._probes = tuple(measuring.probing.probes)
-        self._use_probes(config)
 
     def want(self, config: Config) -> None:
         """Go by another configuration from the next window on; any thread may say so."""
         self._wanted = config
-
-    def probe_states(self) -> dict[str, str]:
-        """What each probe does at present, in words."""
-        using = {probe.name for probe in self._measuring.probing.probes}
-        return {probe.name: "on" if probe.name in using else "off" for probe in self._probes}
-
-    def _use_probes(self, config: Config) -> None:
-        self._measuring.probing.probes = tuple(
-            probe for probe in self._probes if probe.name not in config.probes_off
-        )
 
     def _reconfigure(self, config: Config) -> None:
         """The window that ends now is still measured by the former configuration."""
@@ -96,7 +84,7 @@ class Agent:
         self._measuring.probing.budget.allow(
             cpu_us_max=scrape_budget_us(config.interval_seconds, config.cpu_permille_max)
         )
-        self._use_probes(config)
+        self._measuring.probing.use(config.probes_off)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -155,9 +143,12 @@ class Agent:
             self.libraries.give_back()
 
 
-def run(state: StateDirectory, config: Config, *, server_url: str | None = None) -> None:
+def run(
+    state: StateDirectory, config: Config, *, server_url: str | None = None, pinned: bool = True
+) -> None:
     """Measure and deliver until SIGTERM or SIGINT, to the server's new address where one is given.
 
+    pinned: what counts in the kernel goes on counting until the next run.
     Raises AgentError.
     """
     if not state.spool.exists():
@@ -169,10 +160,12 @@ def run(state: StateDirectory, config: Config, *, server_url: str | None = None)
             raise NotEnrolled(f"{state.path} is not enrolled; run: hostmeter-agent enrol")
         if server_url is not None:
             identity = replace(identity, server=parse_server(server_url).url)
-        _run(state, spool, identity, config)
+        _run(state, spool, identity, config, pinned=pinned)
 
 
-def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config) -> None:
+def _run(
+    state: StateDirectory, spool: Spool, identity: Identity, config: Config, *, pinned: bool
+) -> None:
     return_large_blocks()
     backend()  # loaded once and for all, before it is counted among the libraries
     Keyring(spool, state, identity).sweep()
@@ -185,10 +178,17 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     mark = Mark.of(identity.epoch, runtime_directory())
     stored = mark.newer(spool.baseline())
     measuring = open_measuring(
-        wanted, instance=identity.name, stored=stored, listener=open_listener(), state=state.path
+        wanted,
+        instance=identity.name,
+        stored=stored,
+        listener=open_listener(),
+        state=state.path,
+        pinned=pinned,
     )
     agent = Agent(spool, measuring, wanted, mark=mark)
-    talking = Talking(state, identity, config, apply=agent.want, probe_states=agent.probe_states)
+    talking = Talking(
+        state, identity, config, apply=agent.want, probe_states=measuring.probing.states
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
@@ -199,6 +199,7 @@ def _run(state: StateDirectory, spool: Spool, identity: Identity, config: Config
     finally:
         talking.stop()
         talking.join(_DELIVERY_STOP_SECONDS)
+        measuring.probing.close()
     log.info("stopped")
 
 

@@ -61,7 +61,7 @@ Flows = dict[int, Flow]
 
 
 def shipped_object() -> bytes:
-    return (resources.files("hostmeter_agent") / "bpf" / "hostmeter.bpf.o").read_bytes()
+    return (resources.files("hostmeter_agent.kernel") / "bpf" / "hostmeter.bpf.o").read_bytes()
 
 
 def flow_of(value: bytes, width: int) -> Flow:
@@ -265,16 +265,13 @@ def _link_name(section: str) -> str:
 
 
 def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
-    """Where an agent with that state directory pins: in the host's bpffs, or else in one that is
-    mounted in the state directory, if that is allowed. None: nowhere."""
+    """Where an agent with that state directory pins: in the host's bpffs, which is mounted where
+    it should be if it is not and may be. None: nowhere."""
     name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
-    for mount in (bpffs, state / "bpf"):
-        pins = mount / _PINS_NAME
-        if _is_bpffs(mount) and any(_is_usable(path) for path in (pins / name, pins, mount)):
-            return pins / name
-    if _mount_bpffs(state / "bpf"):
-        return state / "bpf" / _PINS_NAME / name
-    return None
+    pins = bpffs / _PINS_NAME
+    if not _is_bpffs(bpffs) and not _mount_bpffs(bpffs):
+        return None
+    return pins / name if any(map(_is_usable, (pins / name, pins, bpffs))) else None
 
 
 def attach_for(state: Path) -> str:
@@ -308,7 +305,8 @@ def _is_usable(path: Path) -> bool:
 
 
 def _mount_bpffs(path: Path) -> bool:
-    path.mkdir(mode=0o700, exist_ok=True)
+    if not path.is_dir():
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
     done: int = libc.mount(b"bpf", os.fsencode(path), b"bpf", 0, b"mode=0700")
     return done == 0

@@ -54,10 +54,12 @@ class NetworkProbe(Probe):
     name = "network"
 
     def __init__(
-        self, state: Path, mounts: Mounts, proc: Path = Path("/proc"), proxies: Iterable[str] = ()
-    ) -> None:
-        """state: the agent's state directory; proxies: addresses and networks behind which users
-        are not told apart. Raises UnknownProxy."""
+        self, state: Path | None, mounts: Mounts, proc: Path = Path("/proc"),
+        proxies: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        """state: the agent's state directory, for which counting goes on while the agent is
+        stopped; None: it does not, and nothing stays in the kernel; proxies: addresses and
+        networks behind which users are not told apart. Raises UnknownProxy."""
         self._proxies = Proxies(networks(proxies), proc / "net")
         self._boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
         self._hybrid = mounts.cpuacct is not None
@@ -70,14 +72,14 @@ class NetworkProbe(Probe):
         """Why nothing, or less than usual, is measured; one line."""
         self._open(state, mounts)
 
-    def _open(self, state: Path, mounts: Mounts) -> None:
+    def _open(self, state: Path | None, mounts: Mounts) -> None:
         if mounts.unified is None:
             self.reason = "eBPF: no cgroup2 hierarchy is mounted"
         else:
             try:
-                pins = pin_directory(state)
+                pins = pin_directory(state) if state is not None else None
                 self._flows = HostFlows(mounts.unified, pins)
-                if pins is None:
+                if state is not None and pins is None:
                     self.reason = "eBPF: no bpffs: nothing is counted while the agent is stopped"
             except AgentError as error:
                 self.reason = str(error)

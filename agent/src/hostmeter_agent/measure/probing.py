@@ -1,7 +1,7 @@
 """Reading the probes of one step: what each costs is noted, and the dearest may be left out."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -31,11 +31,31 @@ class Probing:
     its next reading.
     """
 
-    probes: Sequence[Probe]
+    openers: Mapping[str, Callable[[], Probe]]
+    """By name; a probe is opened when it is first used, and closed when it is not wanted."""
     budget: Budget
+    _open: dict[str, Probe] = field(default_factory=dict)
     _meters: dict[str, dict[str, Measured]] = field(default_factory=dict)
     """By probe, the meters that it last told of, as it would say that they are unavailable."""
     _shed: frozenset[str] = frozenset()
+
+    def use(self, off: Container[str] = ()) -> None:
+        """From now on all but those that are off."""
+        for name in [name for name in self._open if name in off]:
+            self._open.pop(name).close()
+        self._open = {
+            name: self._open.get(name) or opener()
+            for name, opener in self.openers.items()
+            if name not in off
+        }
+
+    def states(self) -> dict[str, str]:
+        """What each probe does at present, in words."""
+        return {
+            name: "shed: it costs too much" if name in self._shed
+            else "on" if name in self._open else "off"
+            for name in self.openers
+        }  # fmt: skip
 
     def begin(self) -> frozenset[str]:
         """What the coming step leaves out."""
@@ -50,35 +70,38 @@ class Probing:
             self.budget.note(SCAN, -us)
 
     def watch(self) -> None:
-        for probe in self.probes:
-            if probe.name not in self._shed:
-                with self.budget.timed(probe.name):
+        for name, probe in self._open.items():
+            if name not in self._shed:
+                with self.budget.timed(name):
                     probe.watch()
 
     def read(self, scan: Scan, former: Mapping[str, object], *, elapsed_ms: int) -> Probed:
         """Raises nothing of its own: a probe says by its readings what it could not do."""
         probed = Probed([], {}, frozenset({PROBE_SHED} if self._shed else ()))
-        for probe in self.probes:
-            state = former.get(probe.name)
-            if probe.name in self._shed:
-                readings = Readings(default=self._meters.get(probe.name, {}), state=state)
+        for name in self.openers:
+            probe, state = self._open.get(name), former.get(name)
+            if probe is None:
+                probed.readings.append(Readings(default=self._meters.get(name, {})))
+                continue
+            if name in self._shed:
+                readings = Readings(default=self._meters.get(name, {}), state=state)
             else:
-                with self.budget.timed(probe.name):
+                with self.budget.timed(name):
                     readings = probe.read(scan, state, elapsed_ms=elapsed_ms)
-                self._meters[probe.name] = _unavailable(readings)
+                self._meters[name] = _unavailable(readings)
             withdraw(probed.readings, probe)
             probed.readings.append(readings)
-            probed.states[probe.name] = readings.state
+            probed.states[name] = readings.state
         return probed
 
     def stored(self) -> None:
-        for probe in self.probes:
-            if probe.name not in self._shed:
+        for name, probe in self._open.items():
+            if name not in self._shed:
                 probe.stored()
 
     def close(self) -> None:
-        for probe in self.probes:
-            probe.close()
+        """Let go of all."""
+        self.use(off=self.openers)
 
 
 def resident_bytes() -> int:
