@@ -69,6 +69,12 @@ def host_on_paper(tmp_path: Path) -> Host:
     return host
 
 
+def give_away(page: Path) -> None:
+    """To another user."""
+    needs.root()
+    os.chown(page, NOBODY, NOBODY)
+
+
 class TestAProgramsCounts:
     def test_are_booked_once_by_kind(self, host: Host) -> None:
         page = PaperPage(10, opened={"file": 3, "socket": 1, "network": 2}, received=70, sent=500)
@@ -169,10 +175,9 @@ class TestAProgramThatHasEnded:
         assert host.opened("unattributed") == 2
 
     def test_is_unattributed_when_another_user_names_the_parent(self, host: Host) -> None:
-        needs.root()
         host.begin(PaperPage(10), "shop")
         PaperPage(11, parent=10, opened={"file": 2}).write(host.pages)
-        os.chown(host.pages / "11-1000", NOBODY, NOBODY)
+        give_away(host.pages / "11-1000")
         assert host.opened("unattributed") == 2
 
     def test_frees_its_number_for_another(self, host: Host) -> None:
@@ -225,7 +230,7 @@ class TestAPageThatIsNone:
             lambda path: path.write_bytes(
                 path.read_bytes().replace(b"\x0a\0\0\0", b"\x0b\0\0\0", 1)
             ),
-            lambda path: os.chown(path, NOBODY, NOBODY),
+            give_away,
         ],
         ids=[
             "empty",

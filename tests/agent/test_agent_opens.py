@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -193,8 +195,14 @@ def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) ->
     assert made.read_bytes() == (SOURCE / "hostmeter_agent/kernel/bpf/opens.bpf.o").read_bytes()
 
 
+@pytest.fixture
+def probes() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
 def test_what_short_programs_open_is_their_launchs_application(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, probes: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
     path = tmp_path / "opener-two.py"
@@ -207,6 +215,8 @@ def test_what_short_programs_open_is_their_launchs_application(
     scanner, _ = open_scanner(config)
     openers = kernel_probes(config, scanner, None)
     launches, opens = openers["launches"](), openers["opens"]()
+    probes.callback(launches.close)
+    probes.callback(opens.close)
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
         return
@@ -221,7 +231,5 @@ def test_what_short_programs_open_is_their_launchs_application(
         launched = launches.read(scan, None, elapsed_ms=1_000)
         opened = opens.read(scan, None, elapsed_ms=1_000)
         child.communicate(b"\n")
-    for probe in (launches, opens):
-        probe.close()
     assert launched.counters["opener-two"]["launches"] == 51
     assert opened.counters["opener-two"]["resources.opened.device"] >= 500
