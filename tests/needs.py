@@ -125,8 +125,3 @@ def _writable(hierarchy: Path) -> Path:
     if not os.access(hierarchy, os.W_OK, effective_ids=True):
         lacking(f"needs to make cgroups: {hierarchy} cannot be written")
     return hierarchy
-
-
-def own_session() -> list[str]:
-    """Words before a command that make it no child of this process."""
-    return [tool("setsid", package="util-linux"), "--fork"]

@@ -14,6 +14,7 @@ from hostmeter_agent.measure.samples import Sample
 from hostmeter_agent.running import system_clock
 
 from tests import needs
+from tests.agent.apart import apart
 
 
 class Cgroups:
@@ -72,7 +73,7 @@ def run_in(folder: Path, words: Sequence[str]) -> "subprocess.Popen[str]":
     # A child of this process would be the agent's own.
     script = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
     return subprocess.Popen(
-        [*needs.own_session(), "--wait", "sh", "-c", script, str(folder), *words],
+        apart("sh", "-c", script, str(folder), *words),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

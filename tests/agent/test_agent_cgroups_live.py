@@ -63,9 +63,9 @@ def burner(made: Cgroups, name: str, first: float, then: float) -> "subprocess.P
 
 @pytest.mark.parametrize("version", [2, 1])
 def test_programs_of_5_ms_are_metered_as_the_kernel_counted_them(version: int) -> None:
-    listener = open_listener()
-    meter = open_measuring(Config(), instance="here", stored=None, listener=listener)
     with cgroups(version) as made:
+        listener = open_listener()
+        meter = open_measuring(Config(), instance="here", stored=None, listener=listener)
         commit(meter)
         child = run_in(made.make("short"), [sys.executable, "-c", SHORT, "150"])
         wait_for_line(child)

@@ -24,7 +24,7 @@ from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import open_measuring, open_scanner
 from hostmeter_agent.running import system_clock
 
-from tests import needs
+from tests.agent.apart import apart
 from tests.agent.hosttime import probing
 from tests.agent.livecgroups import commit, total
 
@@ -175,7 +175,7 @@ def started(folder: Path, code: str, count: int) -> "subprocess.Popen[str]":
     """A program that has done what it does `count` times and waits to be told to end."""
     path = folder / "launcher-one.py"
     path.write_text(code)
-    words = [*needs.own_session(), "--wait", sys.executable, str(path), str(count)]
+    words = apart(sys.executable, str(path), str(count))
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

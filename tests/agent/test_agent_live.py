@@ -23,7 +23,7 @@ from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
-from tests import needs
+from tests.agent.apart import apart
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
 
@@ -223,7 +223,7 @@ def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     _commit(measuring)
     # A child of this process would be the agent's own.
-    words = [*needs.own_session(), sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -247,7 +247,7 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
     listener = open_listener()
     measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
     _commit(measuring)
-    words = [*needs.own_session(), sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -268,7 +268,7 @@ def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
     path = tmp_path / "forker-one.py"
     path.write_text(FORK)
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
-    words = [*needs.own_session(), sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -24,6 +24,7 @@ from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import kernel_probes, open_scanner
 
 from tests import needs
+from tests.agent.apart import apart
 from tests.agent.test_agent_command import SOURCE
 
 # Opens a known number of each kind, says so, and waits for a line; then the same again.
@@ -147,7 +148,7 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
         return
     path = tmp_path / "opener-one.py"
     path.write_text(OPENER)
-    words = [*needs.own_session(), "--wait", sys.executable, str(path)]
+    words = apart(sys.executable, str(path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -220,7 +221,7 @@ def test_what_short_programs_open_is_their_launchs_application(
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
         return
-    words = [*needs.own_session(), "--wait", sys.executable, str(path)]
+    words = apart(sys.executable, str(path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -24,6 +24,7 @@ from hostmeter_agent.opening import open_measuring
 from hostmeter_agent.running import system_clock
 
 from tests import needs
+from tests.agent.apart import apart
 from tests.agent.livecgroups import cgroups, commit, run_in, total
 
 # Burns given CPU times, in children of the same program, then says so and waits for a line; again.
@@ -51,7 +52,9 @@ def tree(folder: Path, name: str, *seconds: float) -> Iterator["subprocess.Popen
     """A program in a tree of its own, and no child of the agent's."""
     path = folder / f"{name}.py"
     path.write_text(TREE)
-    words = [*needs.own_session(), "--wait", sys.executable, str(path), *map(str, seconds)]
+    # What waits for it is metered with it by the kernel, so that has to cost next to nothing.
+    setsid = needs.tool("setsid", package="util-linux")
+    words = [setsid, "--fork", "--wait", sys.executable, str(path), *map(str, seconds)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         yield child
         if child.stdin is not None and not child.stdin.closed:
@@ -194,7 +197,7 @@ class TestMoving:
         code += f"os.spawnlp(os.P_WAIT, {sys.executable!r}, 'python', {str(other)!r})\n"
         path = tmp_path / "mover-one.py"
         path.write_text(code)
-        words = [*needs.own_session(), "--wait", sys.executable, str(path)]
+        words = apart(sys.executable, str(path))
         with subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
