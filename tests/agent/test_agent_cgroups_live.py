@@ -92,7 +92,7 @@ class TestACgroupThatHasGone:
         (made.folder / "web").rmdir()
         samples += commit(meter)
         go_on_to_the_end(second)
-        assert counted >= 150_000
+        assert counted >= 145_000  # it used some before it was put there
         assert total(samples, "web") == pytest.approx(counted, abs=5)
 
     def test_is_metered_to_its_last_moment_by_an_agent_that_was_down_meanwhile(
