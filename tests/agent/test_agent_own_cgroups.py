@@ -214,6 +214,28 @@ class TestMoving:
         assert (gauges["mover-one"].processes, gauges["mover-two"].processes) == (1, 1)
 
 
+# Makes the agent's cgroup and puts itself into one below it and back.
+MAKER = """
+import os
+from pathlib import Path
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, parse_mounts
+from hostmeter_agent.cgroup.own_cgroups import OwnCgroups, OwnCgroupsUnavailable
+from hostmeter_agent.measure.proc import ProcFs
+mounts = parse_mounts(Path("/proc/self/mounts").read_text())
+try:
+    OwnCgroups(ProcFs(Path("/proc")), CgroupFs(mounts))
+except OwnCgroupsUnavailable as error:
+    print(error)
+else:
+    folder = mounts.unified / "hostmeter" / f"test-{os.getpid()}"
+    folder.mkdir()
+    (folder / "cgroup.procs").write_text(str(os.getpid()))
+    (mounts.unified / "cgroup.procs").write_text(str(os.getpid()))
+    folder.rmdir()
+    print("made")
+"""
+
+
 class TestWhereItMayNot:
     def test_without_cgroup2_the_agent_says_so_and_goes_on(
         self, caplog: pytest.LogCaptureFixture
@@ -227,6 +249,27 @@ class TestWhereItMayNot:
         files = CgroupFs(Mounts(Path("/proc/self"), None, None))
         with pytest.raises(OwnCgroupsUnavailable, match="/proc/self/hostmeter: "):
             OwnCgroups(ProcFs(Path("/proc")), files)
+
+    @pytest.mark.parametrize(
+        ("rights", "said"),
+        [
+            ("+dac_read_search,+sys_ptrace,+bpf,+net_admin", "; needs ProtectControlGroups=no"),
+            ("+dac_read_search,+sys_ptrace,+bpf,+net_admin,+dac_override", "made"),
+        ],
+    )
+    @pytest.mark.usefixtures("own")
+    def test_the_services_user_needs_one_more_right_and_is_told(
+        self, rights: str, said: str
+    ) -> None:
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+             f"--inh-caps=-all,{rights}", f"--ambient-caps=-all,{rights}",
+             f"--bounding-set=-all,{rights}", sys.executable, "-c", MAKER],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
 
 
 def test_names_of_cgroups_are_safe_and_never_one_for_two_applications() -> None:
