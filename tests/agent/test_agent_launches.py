@@ -28,6 +28,9 @@ from tests.agent.apart import apart
 from tests.agent.hosttime import probing
 from tests.agent.livecgroups import commit, total
 
+RUN = os.getpid()
+"""Apart from what another run on this machine starts."""
+
 # Runs /bin/true again and again, says so, and waits for a line.
 STARTER = """
 import os, sys
@@ -184,7 +187,7 @@ def metering_launches() -> Iterator[Measuring | None]:
 
 def started(folder: Path, code: str, count: int) -> "subprocess.Popen[str]":
     """A program that has done what it does `count` times and waits to be told to end."""
-    path = folder / "launcher-one.py"
+    path = folder / f"launcher-one-{RUN}.py"
     path.write_text(code)
     words = apart(sys.executable, str(path), str(count))
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -203,9 +206,9 @@ def test_2000_starts_are_counted_to_the_last_or_said_not_to_be(
         measuring.watch(system_clock())
         assert child.stdout.readline() == "\n"
         samples = commit(measuring)
-        assert total(samples, "launcher-one", "launches") == 2_001
+        assert total(samples, f"launcher-one-{RUN}", "launches") == 2_001
         assert child.communicate("\n")[0] == ""
-        assert total(commit(measuring), "launcher-one", "launches") == 0
+        assert total(commit(measuring), f"launcher-one-{RUN}", "launches") == 0
 
 
 def test_10000_starts_at_once_cost_the_agent_little_and_none_is_lost(

@@ -27,6 +27,9 @@ from tests import needs
 from tests.agent.apart import apart
 from tests.agent.test_agent_command import SOURCE
 
+RUN = os.getpid()
+"""Apart from what another run on this machine starts."""
+
 # Opens a known number of each kind, says so, and waits for a line; then the same again.
 OPENER = """
 import os, select, socket, sys
@@ -146,7 +149,7 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
     if not isinstance(probe, OpensProbe):
         assert "opened resources are not counted: " in caplog.text
         return
-    path = tmp_path / "opener-one.py"
+    path = tmp_path / f"opener-one-{RUN}.py"
     path.write_text(OPENER)
     words = apart(sys.executable, str(path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -161,7 +164,7 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
         readings = probe.read(scanner.scan(now_s=2), None, elapsed_ms=1_000)
         child.communicate(b"\n")
     probe.close()
-    counted = readings.counters["opener-one"]
+    counted = readings.counters[f"opener-one-{RUN}"]
     assert [counted[meter] for meter in METERS] == [1_950, 1_300, 140, 140, 300, 70]
     assert readings.default["resources.opened"].quality == "exact"
 
@@ -206,7 +209,7 @@ def test_what_short_programs_open_is_their_launchs_application(
     tmp_path: Path, probes: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
-    path = tmp_path / "opener-two.py"
+    path = tmp_path / f"opener-two-{RUN}.py"
     path.write_text(
         "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
         "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
@@ -232,5 +235,5 @@ def test_what_short_programs_open_is_their_launchs_application(
         launched = launches.read(scan, None, elapsed_ms=1_000)
         opened = opens.read(scan, None, elapsed_ms=1_000)
         child.communicate(b"\n")
-    assert launched.counters["opener-two"]["launches"] == 51
-    assert opened.counters["opener-two"]["resources.opened.device"] >= 500
+    assert launched.counters[f"opener-two-{RUN}"]["launches"] == 51
+    assert opened.counters[f"opener-two-{RUN}"]["resources.opened.device"] >= 500
