@@ -26,7 +26,7 @@ from metering.signatures import Proof
 from metering.sql import statement
 from metering.wire_body import Batch, InstanceName
 from metering.wire_errors import UNKNOWN_ENVIRONMENT, FieldError, OutOfContract
-from metering.wire_measurements import digest_of, stored_body
+from metering.wire_measurements import SentProfile
 from tenants.scope import tenant_scope
 
 # Where samples may be copied into; they are read through metering_sample.
@@ -236,20 +236,21 @@ class _Profile:
 
 def _register_measurements(delivery: _Delivery) -> dict[str, _Profile]:
     """The stored profile for each key of the batch; content seen for the first time is stored."""
-    bodies = {key: stored_body(each) for key, each in delivery.batch.measurements.items()}
-    digests = {key: digest_of(body) for key, body in bodies.items()}
-    known = delivery.host.measurements
-    unseen = {digests[key]: body for key, body in bodies.items() if digests[key] not in known}
+    sent, known = delivery.batch.measurements, delivery.host.measurements
+    unseen = {each.digest: each for each in sent.values() if each.digest not in known}
     ids = known | _measurement_ids(unseen) if unseen else known
-    return {key: _Profile(digest, ids[digest]) for key, digest in digests.items()}
+    return {key: _Profile(each.digest, ids[each.digest]) for key, each in sent.items()}
 
 
-def _measurement_ids(bodies: dict[bytes, bytes]) -> dict[bytes, UUID]:
+def _measurement_ids(unseen: dict[bytes, SentProfile]) -> dict[bytes, UUID]:
     Measurement.objects.bulk_create(
-        [Measurement(digest=digest, body=json.loads(bodies[digest])) for digest in sorted(bodies)],
+        [
+            Measurement(digest=digest, body=json.loads(unseen[digest].body))
+            for digest in sorted(unseen)
+        ],
         ignore_conflicts=True,
     )
-    rows = Measurement.objects.filter(digest__in=list(bodies)).values_list("digest", "id")
+    rows = Measurement.objects.filter(digest__in=list(unseen)).values_list("digest", "id")
     return {bytes(digest): pk for digest, pk in rows}
 
 
