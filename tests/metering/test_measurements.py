@@ -173,7 +173,7 @@ class TestStoredProfiles:
 
 
 def test_the_example_that_both_sides_share_is_taken(agent: Agent) -> None:
-    """The agent's encoder is tested to write this file."""
+    """tests/agent/test_agent_golden.py has the agent write this file."""
     example = Path(__file__).parent.parent / "golden" / "batch-with-measurements.json"
     document = json.loads(example.read_text())
     window = sample()["window"]
@@ -183,7 +183,11 @@ def test_the_example_that_both_sides_share_is_taken(agent: Agent) -> None:
     with tenant_scope(agent.tenant.pk):
         rows = Sample.objects.select_related("measurement").order_by("batch_index")
         named = [row.measurement.body if row.measurement else None for row in rows]
-    profiles = document["measurements"]
+    # What is empty says nothing and is not kept.
+    profiles = {
+        key: {member: value for member, value in profile.items() if value}
+        for key, profile in document["measurements"].items()
+    }
     assert named == [
         profiles[each["measured"]] if "measured" in each else None for each in document["samples"]
     ]
