@@ -165,6 +165,20 @@ class TestStoredProfiles:
         accepted(agent.deliver(measured_by(EXACT, epoch=first["epoch"], sequence=2)))
         assert bodies(agent.tenant) == [EXACT]
 
+    def test_are_so_many_a_host_at_most(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("metering.ingest.PROFILES_PER_HOST_MAX", 2)
+        for cause in ("one", "two"):
+            accepted(agent.deliver(measured_by({"gap": cause})))
+        assert errors(agent.deliver(measured_by({"gap": "three"}))) == [(None, "measurements")]
+        assert len(bodies(agent.tenant)) == 2
+        # What there is may be named on, and other hosts are none the worse.
+        accepted(agent.deliver(measured_by({"gap": "two"})))
+        another = Agent(agent.tenant).enrol()
+        accepted(another.deliver(measured_by({"gap": "three"})))
+        accepted(agent.deliver(measured_by({"gap": "three"})))
+
     def test_are_each_tenants_own(self, agent: Agent, other_tenant: Tenant) -> None:
         accepted(agent.deliver(measured_by(EXACT)))
         assert bodies(other_tenant) == []
