@@ -64,6 +64,10 @@ def shipped_object() -> bytes:
     return (resources.files("hostmeter_agent.kernel") / "bpf" / "hostmeter.bpf.o").read_bytes()
 
 
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS]
+
+
 def flow_of(value: bytes, width: int) -> Flow:
     """The sum over the processors of one per-CPU value of `width` words each. A version that counts
     more than this one knows has longer values."""
@@ -142,7 +146,7 @@ class HostFlows:
         """pins: a directory of a bpffs, made where it is missing; None counts only while this
         object is open. Raises EbpfRefused, MalformedObject, OSError."""
         data = shipped_object() if data is None else data
-        self._pins = Pins(pins, hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS])
+        self._pins = Pins(pins, _digest(data))
         self._open: list[int] = []
         self._links: dict[str, int] = {}
         self._retired: list[Map] = []
@@ -267,11 +271,33 @@ def _link_name(section: str) -> str:
 def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
     """Where an agent with that state directory pins: in the host's bpffs, which is mounted where
     it should be if it is not and may be. None: nowhere."""
-    name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
-    pins = bpffs / _PINS_NAME
+    own = _pins_of(state, bpffs)
     if not _is_bpffs(bpffs) and not _mount_bpffs(bpffs):
         return None
-    return pins / name if any(map(_is_usable, (pins / name, pins, bpffs))) else None
+    return own if any(map(_is_usable, (own, own.parent, bpffs))) else None
+
+
+def _pins_of(state: Path, bpffs: Path) -> Path:
+    return bpffs / _PINS_NAME / hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
+
+
+def groups_counted(state: Path, *, bpffs: Path = _BPFFS) -> int | None:
+    """The number of control groups that are counted now by what this version has pinned for an
+    agent with that state directory; None where it has pinned nothing. Changes nothing. Raises
+    EbpfRefused."""
+    data = shipped_object()
+    pins = _pins_of(state, bpffs) / _digest(data)
+    links = (_link_name(p.section) for p in parse_object(data).programs)
+    if not all(os.path.exists(pins / name) for name in (*links, _COUNTED)):
+        return None
+    counted = ebpf.open_pin(pins / _COUNTED)
+    if counted is None:
+        return None
+    map_ = Map(counted)
+    try:
+        return sum(1 for key, _ in map_.entries() if key != _CGROUP.pack(NOWHERE))
+    finally:
+        map_.close()
 
 
 def attach_for(state: Path) -> str:
