@@ -257,7 +257,7 @@ def test_where_all_or_nothing_of_an_hour_is_refused_no_bucket_is_read(
             tenant=instance.tenant, application=applications[0], instance=instance, role="primary",
             bucket_start=FIRST + number * BUCKET, samples=1, window_us=1, covered_us=1,
             measurements=[good] if number < 12 else [bad, good] if number < 24 else [bad],
-            **{"cpu_time": number},
+            cpu_time=number,
         )
         for number in range(36)
     ]  # fmt: skip
