@@ -100,7 +100,6 @@ class TestAnswers:
         with pytest.raises(ServerUnreachable):
             ask(answer)
 
-
     @pytest.mark.parametrize(
         "body", [b"[" * 200_000, b'{"detail": ' + b"9" * 5_000 + b"}", b"\xff\xfe"]
     )

@@ -121,8 +121,11 @@ class AnswerReader:
             raise AnswerMalformed("the connection ended before the answer did")
 
     def _receive(self) -> bool:
-        if time.monotonic() > self._deadline:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
             raise TimeoutError("the answer takes too long")
+        patience = self._connection.gettimeout()
+        self._connection.settimeout(left if patience is None else min(patience, left))
         data = self._connection.recv(_RECEIVE_BYTES)
         self._buffer += data
         return bool(data)
