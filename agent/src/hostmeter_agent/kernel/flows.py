@@ -278,6 +278,8 @@ def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
 def attach_for(state: Path) -> str:
     """Load, attach and pin as root for an agent that runs as the state directory's owner, who then
     needs no right to load programs. A line that says what was done. Raises AgentError."""
+    if not state.is_dir():
+        raise AgentError(f"{state}: is no directory")
     cgroup_root = parse_mounts(Path("/proc/self/mounts").read_text()).unified
     pins = pin_directory(state)
     if pins is None or cgroup_root is None:
