@@ -1,19 +1,23 @@
 """Applications that would rather not be metered: what they tell stops nothing else from being
 measured."""
 
+import gzip
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hostmeter_agent.words import otlp_inlet
 from hostmeter_agent.words.config import Endpoint
 from hostmeter_agent.words.exposition import read_page
+from hostmeter_agent.words.otlp import JSON_BYTES_MAX
 from hostmeter_agent.words.scraping import PageUnavailable, fetch
 
 from tests.agent.test_agent_words_access_log import Host, combined, how, rule
+from tests.agent.test_agent_words_otlp import Host as OtlpHost
 
 LENGTH = 1_000_000
 AT_MOST_SECONDS = 5.0
@@ -123,3 +127,65 @@ def test_a_page_whose_head_does_not_end_is_given_up(parts: Callable[[], Iterator
         with pytest.raises(PageUnavailable, match=r"takes too long|timed out"):
             fetch(endpoint)
         assert time.monotonic() - began < 3
+
+
+LONG = b"9" * 5_000
+
+
+class TestTheOtlpInlet:
+    """Whoever may connect to it may send it anything."""
+
+    @pytest.mark.parametrize(
+        "framing",
+        [
+            b"Content-Length: " + LONG,
+            b"Content-Length: -1",
+            b"Content-Length: \xb2",
+            b"Transfer-Encoding: chunked\r\n\r\n-5",
+            b"Transfer-Encoding: chunked\r\n\r\n1_0",
+            b"Transfer-Encoding: chunked\r\n\r\n1\r\n{xx",
+            b"Transfer-Encoding: chunked\r\n\r\n0" + b"\r\nA: b" * 200,
+        ],
+        ids=["digits", "negative", "letters", "chunk-negative", "chunk-score", "chunk", "trailers"],
+    )
+    def test_answers_a_length_that_is_none(self, inlet: OtlpHost, framing: bytes) -> None:
+        assert said(inlet, framing + b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+    def test_takes_no_json_that_would_not_fit_into_its_memory(self, inlet: OtlpHost) -> None:
+        body = gzip.compress(b"[" + b"{}," * (JSON_BYTES_MAX // 3) + b"{}]")
+        assert inlet.post(body, "application/json", Content_Encoding="gzip") == 413
+
+    def test_gives_a_body_up_that_does_not_come_to_its_end(
+        self, inlet: OtlpHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(otlp_inlet, "BODY_SECONDS_MAX", 1)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(inlet.path))
+            connection.settimeout(0.05)
+            connection.sendall(b"POST /v1/metrics HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+            assert answer_while_dripping(connection).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.fixture
+def inlet(tmp_path: Path) -> Iterator[OtlpHost]:
+    host = OtlpHost(tmp_path)
+    with closing(host.probe):
+        yield host
+
+
+def said(inlet: OtlpHost, framing: bytes) -> bytes:
+    """The inlet's answer to a request that is framed like that."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(inlet.path))
+        connection.sendall(b"POST /v1/metrics HTTP/1.1\r\n" + framing)
+        return connection.recv(1_000)
+
+
+def answer_while_dripping(connection: socket.socket) -> bytes:
+    """What comes back while a byte is sent 20 times a second, for at most 10 s."""
+    for _ in range(200):
+        with suppress(TimeoutError):
+            return connection.recv(1_000)
+        connection.sendall(b"x")
+    return b""
