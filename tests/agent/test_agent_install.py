@@ -19,6 +19,7 @@ from hostmeter_agent.install.accounts import AccountUnusable, checked_name, find
 from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, user_of
 from hostmeter_agent.store.spool import Spool
 
+from tests import needs
 from tests.agent import installed
 from tests.agent.loopback import Contract, Reply, Request, serving
 
@@ -27,6 +28,8 @@ USER = "hostmeter-agent"
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Path]:
+    needs.root()
+    needs.tool("useradd", package="passwd")
     with installed.installed() as path:
         yield path
 
@@ -35,6 +38,7 @@ def program() -> Iterator[Path]:
 def root() -> Iterator[Path]:
     """A system that nothing runs on, as an image builder has it. The agent's user has to reach its
     state there, which below pytest's own directory it may not."""
+    needs.root()
     made = Path(tempfile.mkdtemp(prefix="hostmeter-root-", dir="/opt"))
     made.chmod(0o755)
     for folder in ("etc", "var/lib", "run", "sys/fs/bpf"):
@@ -317,12 +321,14 @@ class TestUninstall:
             cwd="/",
         ) as running:
             assert running.stderr is not None
-            for line in running.stderr:
-                if "metering host" in line:
-                    break
-            done = installed.run(program, "uninstall", "--root", host)
-            running.send_signal(signal.SIGTERM)
-            running.stderr.read()
+            try:
+                for line in running.stderr:
+                    if "metering host" in line:
+                        break
+                done = installed.run(program, "uninstall", "--root", host)
+            finally:
+                running.send_signal(signal.SIGTERM)
+                running.stderr.read()
         refused(done, "an agent is running on")
 
 
@@ -341,6 +347,8 @@ class TestRights:
     """The unit's four capabilities are all that the agent needs."""
 
     def test_are_enough_as_an_unprivileged_user(self, program: Path, root: Path) -> None:
+        needs.capability("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_BPF", "CAP_NET_ADMIN")
+        needs.tool("setpriv", package="util-linux")
         contract = ThreeWindows()
         with serving(contract) as url:
             install(program, root, url)
@@ -378,9 +386,11 @@ class TestRights:
             subprocess.Popen(["hostmeter-test-root", "60"], executable="/bin/sleep") as other,
             subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/") as running,
         ):
-            contract.settled.wait(30)
-            other.kill()
-            running.send_signal(signal.SIGTERM)
+            try:
+                contract.settled.wait(30)
+            finally:
+                other.kill()
+                running.send_signal(signal.SIGTERM)
             assert running.stderr is not None
             return running.stderr.read()
 
