@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,38 @@ def test_every_hooked_call_is_made_by_some_case() -> None:
     hooked = functions(library(), "T")
     assert len(hooked) > 100
     assert hooked <= functions(calls(), "U")
+
+
+# Lays, as another user who has guessed right, a page in the way of the process that it is itself,
+# and becomes the program.
+_SQUATTING = """
+import os, struct, sys
+pages, program, *arguments = sys.argv[1:]
+pid, start = os.getpid(), int(open("/proc/self/stat").read().rpartition(")")[2].split()[19])
+head = struct.pack("=8sIIIIQ", b"HMTICP01", 1, 4096, pid, 1, start)
+name = f"{pages}/{pid}-{start}"
+with open(name, "wb") as file:
+    file.write(head.ljust(4096, b"\\0"))
+os.chown(name, 65534, 65534)
+os.chmod(name, 0o666)
+os.environ["LD_PRELOAD"] = os.environ.pop("LIBRARY")
+os.execv(program, [program, *arguments])
+"""
+
+
+def test_a_page_that_another_user_laid_out_is_not_counted_in() -> None:
+    """He could shorten it, and the program would get a signal."""
+    with open_to_all(0o1777) as pages, open_to_all() as work:
+        given = dict(environment(pages))
+        given["LIBRARY"] = given.pop("LD_PRELOAD")
+        subprocess.run(
+            [sys.executable, "-c", _SQUATTING, pages, calls(), "opens", work],
+            env=given, stdin=subprocess.DEVNULL, check=True, capture_output=True,
+        )  # fmt: skip
+        laid, own = read_pages(pages)
+        assert (laid.page.owner, laid.page.opened) == (65_534, (0, 0, 0, 0, 0))
+        assert own.page.owner == 0
+        assert own.page.opened[0] > 0
 
 
 class TestAProgramThatCannotBeCounted:

@@ -22,6 +22,7 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.kernel import ebpf
 from hostmeter_agent.kernel.ebpf import Map
 from hostmeter_agent.kernel.ebpf_object import MapDefinition, ObjectFile, parse_object
+from hostmeter_agent.kernel.file_identity import files_as
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
@@ -303,18 +304,30 @@ def groups_counted(state: Path, *, bpffs: Path = _BPFFS) -> int | None:
 def attach_for(state: Path) -> str:
     """Load, attach and pin as root for an agent that runs as the state directory's owner, who then
     needs no right to load programs. A line that says what was done. Raises AgentError."""
+    if not state.is_dir():
+        raise AgentError(f"{state}: is no directory")
     cgroup_root = parse_mounts(Path("/proc/self/mounts").read_text()).unified
     pins = pin_directory(state)
     if pins is None or cgroup_root is None:
         raise NowhereToAttach
     try:
-        HostFlows(cgroup_root, pins).close()
         owner = state.stat()
-        for path in (pins, *pins.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid)
+        _give_directory(pins, owner.st_uid, owner.st_gid)
+        with files_as(owner.st_uid, owner.st_gid):
+            HostFlows(cgroup_root, pins).close()
     except OSError as error:
         raise AgentError(f"eBPF: {error.strerror}: {error.filename}") from error
     return f"attached to {cgroup_root}, pinned in {pins}"
+
+
+def _give_directory(path: Path, uid: int, gid: int) -> None:
+    """Make it where it is missing, and give it to its user. Raises OSError, also for a link."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, uid, gid)
+    finally:
+        os.close(descriptor)
 
 
 def _is_bpffs(path: Path) -> bool:
