@@ -20,7 +20,7 @@ from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, use
 from hostmeter_agent.kernel.flows import HostFlows
 from hostmeter_agent.store.spool import Spool
 
-from metering.bench.webserver import cgroup_root
+from tests import needs
 from tests.agent import installed
 from tests.agent.livecgroups import cgroups, run_in
 from tests.agent.loopback import Contract, Reply, Request, serving
@@ -30,6 +30,8 @@ USER = "hostmeter-agent"
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Path]:
+    needs.root()
+    needs.tool("useradd", package="passwd")
     with installed.installed() as path:
         yield path
 
@@ -38,6 +40,7 @@ def program() -> Iterator[Path]:
 def root() -> Iterator[Path]:
     """A system that nothing runs on, as an image builder has it. The agent's user has to reach its
     state there, which below pytest's own directory it may not."""
+    needs.root()
     made = Path(tempfile.mkdtemp(prefix="hostmeter-root-", dir="/opt"))
     made.chmod(0o755)
     for folder in ("etc", "var/lib", "run", "sys/fs/bpf"):
@@ -264,14 +267,16 @@ class TestUninstall:
         assert "the server still knows this host: retire it there" in done.stdout
 
     def test_removes_what_counts_in_the_kernel(self, program: Path, host: Path) -> None:
+        needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
         shutil.rmtree(host / "sys/fs/bpf/hostmeter-agent")
         with mounted("-t", "bpf", "bpf", host / "sys/fs/bpf"):
-            HostFlows(cgroup_root(), host / "sys/fs/bpf/hostmeter-agent/one").close()
+            HostFlows(needs.cgroup2(), host / "sys/fs/bpf/hostmeter-agent/one").close()
             done = installed.run(program, "uninstall", "--root", host)
             assert not (host / "sys/fs/bpf/hostmeter-agent").exists()
         assert f"removed {host}/sys/fs/bpf/hostmeter-agent\n" in done.stdout
 
     def test_removes_empty_cgroups_and_names_those_in_use(self, program: Path, host: Path) -> None:
+        needs.capability("CAP_SYS_ADMIN")
         place = host / "sys/fs/cgroup/unified"
         place.mkdir(parents=True)
         with cgroups() as made, mounted("--bind", made.folder, place):
@@ -356,12 +361,14 @@ class TestUninstall:
             cwd="/",
         ) as running:
             assert running.stderr is not None
-            for line in running.stderr:
-                if "metering host" in line:
-                    break
-            done = installed.run(program, "uninstall", "--root", host)
-            running.send_signal(signal.SIGTERM)
-            running.stderr.read()
+            try:
+                for line in running.stderr:
+                    if "metering host" in line:
+                        break
+                done = installed.run(program, "uninstall", "--root", host)
+            finally:
+                running.send_signal(signal.SIGTERM)
+                running.stderr.read()
         refused(done, "an agent is running on")
 
 
@@ -380,6 +387,8 @@ class TestRights:
     """The unit's four capabilities are all that the agent needs."""
 
     def test_are_enough_as_an_unprivileged_user(self, program: Path, root: Path) -> None:
+        needs.capability("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_BPF", "CAP_NET_ADMIN")
+        needs.tool("setpriv", package="util-linux")
         contract = ThreeWindows()
         with serving(contract) as url:
             install(program, root, url)
@@ -417,9 +426,11 @@ class TestRights:
             subprocess.Popen(["hostmeter-test-root", "60"], executable="/bin/sleep") as other,
             subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/") as running,
         ):
-            contract.settled.wait(30)
-            other.kill()
-            running.send_signal(signal.SIGTERM)
+            try:
+                contract.settled.wait(30)
+            finally:
+                other.kill()
+                running.send_signal(signal.SIGTERM)
             assert running.stderr is not None
             return running.stderr.read()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
+from tests.agent import mounts
 from tests.agent.interception import (
     LIBRARY_NAME,
     Row,
@@ -26,6 +28,7 @@ CASES = [
     for line in file.read_text().splitlines()
     if line.startswith('    {"')
 ]
+RIGHTS = {"watches": ["CAP_SYS_ADMIN"]}
 # Standard input is /dev/null, output and error are pipes.
 OPEN_BEFORE = {"device": 1, "pipe": 2}
 
@@ -62,6 +65,7 @@ def counted(row: Row) -> list[int]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
+    needs.capability(*RIGHTS.get(case, []))
     plain, intercepted = run(case, intercepted=False), run(case, intercepted=True)
     assert plain.pages == []
     assert intercepted.visible == plain.visible
@@ -82,7 +86,7 @@ def test_every_case_of_the_program_is_run() -> None:
 
 def functions(file: Path, kind: str) -> set[str]:
     """kind: T for those that it has, U for those that it takes from others."""
-    command = ["nm", "-D", str(file)]
+    command = [needs.tool("nm", package="binutils"), "-D", str(file)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [line.split()[-2:] for line in listed.splitlines()]
     return {name.partition("@")[0] for found, name in lines if found == kind}
@@ -108,9 +112,11 @@ class TestAProgramThatCannotBeCounted:
         ).visible
 
     def test_runs_as_without_the_library_where_it_may_not_write(self) -> None:
+        needs.root()
+        setpriv = needs.tool("setpriv", package="util-linux")
         with open_to_all(0o777) as work, open_to_all(0o755) as pages:
             done = subprocess.run(
-                ["setpriv", "--reuid=65534", "--clear-groups", calls(), "opens", work],
+                [setpriv, "--reuid=65534", "--clear-groups", calls(), "opens", work],
                 env=environment(pages), stdin=subprocess.DEVNULL, check=False, capture_output=True,
             )  # fmt: skip
             assert [page.name for page in read_pages(pages)] == ["setpriv"]
@@ -119,23 +125,22 @@ class TestAProgramThatCannotBeCounted:
         ).visible
 
     def test_gets_no_signal_where_it_may_write_no_file_of_that_size(self) -> None:
-        limited = run("opens", intercepted=True, prefix=("prlimit", "--fsize=100"))
+        prlimit = needs.tool("prlimit", package="util-linux")
+        limited = run("opens", intercepted=True, prefix=(prlimit, "--fsize=100"))
         assert limited.visible == run("opens", intercepted=False).visible
 
     def test_runs_where_the_directory_is_full(self) -> None:
-        with open_to_all() as pages, open_to_all(0o777) as work:
-            subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=4", "none", pages], check=True
-            )
-            try:
-                (pages / "filler").write_bytes(bytes(4096))
-                done = subprocess.run(
-                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
-                    check=False, capture_output=True,
-                )  # fmt: skip
-                assert read_pages(pages) == []
-            finally:
-                subprocess.run(["umount", pages], check=True)
+        with (
+            open_to_all() as pages,
+            open_to_all(0o777) as work,
+            mounts.tmpfs(pages, "size=4k,nr_inodes=4"),
+        ):
+            (pages / "filler").write_bytes(bytes(4096))
+            done = subprocess.run(
+                [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
+                check=False, capture_output=True,
+            )  # fmt: skip
+            assert read_pages(pages) == []
         assert (done.returncode, done.stdout, done.stderr) == run(
             "opens", intercepted=False
         ).visible
@@ -143,13 +148,15 @@ class TestAProgramThatCannotBeCounted:
 
 class TestTheBuild:
     def test_makes_equal_bytes_of_equal_sources(self, tmp_path: Path) -> None:
+        needs.compiler()
         for name in "ab":
             built(SOURCE / "build", str(tmp_path / name))
         first, second = ((tmp_path / name / LIBRARY_NAME).read_bytes() for name in "ab")
         assert first == second
 
     def test_is_clean_under_clang(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CC", "clang")
+        needs.compiler()
+        monkeypatch.setenv("CC", needs.tool("clang", package="clang"))
         built(SOURCE / "build", str(tmp_path))
         assert (tmp_path / LIBRARY_NAME).exists()
 

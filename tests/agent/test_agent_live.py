@@ -23,6 +23,7 @@ from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
+from tests.agent.apart import apart
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
 
@@ -114,6 +115,12 @@ class Run:
         self.process.terminate()
         return self.process.wait(20)
 
+    def end(self) -> None:
+        """However the test went."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def cpu_us(self, application: str) -> int:
         found = 0
         for sample in list(self.contract.samples):
@@ -144,17 +151,14 @@ def _start(sample: dict[str, object]) -> str:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Run]:
-    contract = Contract()
+def running(folder: Path, contract: Contract) -> Iterator[Run]:
+    """An agent beside its server, for as long as the test takes."""
     with serving(contract) as url:
         run = Run(folder, url, contract)
         try:
-            run.wait_for(lambda: bool(run.contract.samples))
             yield run
         finally:
-            if run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
+            run.end()
 
 
 def script(folder: Path, name: str) -> Path:
@@ -199,7 +203,8 @@ def launched(path: Path, seconds: float) -> Iterator[Callable[[], float]]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with running(tmp_path) as run:
+    with running(tmp_path, Contract()) as run:
+        run.wait_for(lambda: bool(run.contract.samples))
         yield run
 
 
@@ -218,7 +223,7 @@ def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     _commit(measuring)
     # A child of this process would be the agent's own.
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -242,7 +247,7 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
     listener = open_listener()
     measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
     _commit(measuring)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -263,7 +268,7 @@ def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
     path = tmp_path / "forker-one.py"
     path.write_text(FORK)
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -382,7 +387,7 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
 def test_every_quality_and_method_is_one_that_the_contract_knows(tmp_path: Path) -> None:
     listener = open_listener()
     measuring = open_measuring(
-        Config(), instance="here", stored=None, listener=listener, state=tmp_path
+        Config(), instance="here", stored=None, listener=listener, state=tmp_path, pinned=False
     )
     try:
         measuring.commit(measuring.measure(system_clock))

@@ -52,7 +52,7 @@ class Config:
     push_delay_seconds: int = 10
     births_seconds: int = 1
     applications_max: int = 500
-    cpu_permille_max: int = 10
+    cpu_permille_max: int = 20
     memory_megabytes_max: int = 100
     environment: str | None = None
     instance: str | None = None

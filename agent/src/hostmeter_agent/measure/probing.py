@@ -1,5 +1,6 @@
 """Reading the probes of one step: what each costs is noted, and the dearest may be left out."""
 
+import logging
 import os
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,8 @@ from hostmeter_agent.measure.budget import Budget
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Probe, Readings, withdraw
 from hostmeter_agent.measure.scan import Scan
+
+log = logging.getLogger("hostmeter_agent")
 
 PROBE_SHED: Final = "probe-shed"
 SCAN: Final = "scan"
@@ -60,7 +63,11 @@ class Probing:
     def begin(self) -> frozenset[str]:
         """What the coming step leaves out."""
         self.budget.note_memory(resident_bytes())
-        self._shed = frozenset(self.budget.plan())
+        former, self._shed = self._shed, frozenset(self.budget.plan())
+        for name in sorted(self._shed - former):
+            log.warning("%s is left out: measuring costs more than the agent may use", name)
+        for name in sorted(former - self._shed):
+            log.info("%s is measured again", name)
         return self._shed
 
     def note_details(self, details_us: Mapping[str, int]) -> None:
