@@ -273,7 +273,7 @@ class TestLookingBetweenScans:
         paper.looks = 0
         for _ in range(100):
             paper.probe.watch()
-        assert paper.looks == 20  # 2 ms each: 0.4 ms a second
+        assert paper.looks == 5  # 2 ms each: 0.1 ms a second
 
     def test_is_left_where_nobody_listens(self, paper: OnPaper) -> None:
         paper.sockets.listening.clear()
