@@ -20,7 +20,6 @@ from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, use
 from hostmeter_agent.kernel.flows import HostFlows
 from hostmeter_agent.store.spool import Spool
 
-from metering.bench.webserver import cgroup_root
 from tests import needs
 from tests.agent import installed
 from tests.agent.livecgroups import cgroups, run_in
@@ -268,14 +267,16 @@ class TestUninstall:
         assert "the server still knows this host: retire it there" in done.stdout
 
     def test_removes_what_counts_in_the_kernel(self, program: Path, host: Path) -> None:
+        needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
         shutil.rmtree(host / "sys/fs/bpf/hostmeter-agent")
         with mounted("-t", "bpf", "bpf", host / "sys/fs/bpf"):
-            HostFlows(cgroup_root(), host / "sys/fs/bpf/hostmeter-agent/one").close()
+            HostFlows(needs.cgroup2(), host / "sys/fs/bpf/hostmeter-agent/one").close()
             done = installed.run(program, "uninstall", "--root", host)
             assert not (host / "sys/fs/bpf/hostmeter-agent").exists()
         assert f"removed {host}/sys/fs/bpf/hostmeter-agent\n" in done.stdout
 
     def test_removes_empty_cgroups_and_names_those_in_use(self, program: Path, host: Path) -> None:
+        needs.capability("CAP_SYS_ADMIN")
         place = host / "sys/fs/cgroup/unified"
         place.mkdir(parents=True)
         with cgroups() as made, mounted("--bind", made.folder, place):
