@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.installing import program, root
+
+__all__ = ["program", "root"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -1,29 +1,24 @@
 """The doctor tells what can be measured here, why not where it cannot, and what to do."""
 
-import base64
 import errno
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.install import doctor, doctor_delivery, doctor_host, doctor_kernel
+from hostmeter_agent.install import doctor, doctor_host, doctor_kernel
 from hostmeter_agent.install.findings import Finding, Place
 from hostmeter_agent.kernel import flows, network
 from hostmeter_agent.kernel.ebpf import EbpfRefused
 from hostmeter_agent.kernel.launches import LaunchesUnavailable
 from hostmeter_agent.kernel.opens import OpensUnavailable
-from hostmeter_agent.server.enrolment import enrol
-from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import QUALITIES
 
 from tests import needs
 from tests.agent import mounts
-from tests.agent.loopback import Contract, Reply, Request, serving
 from tests.agent.test_agent_command import agent
 
 HERE = Place(Path("/nonexistent"))
@@ -323,94 +318,3 @@ class TestChecks:
         found = doctor.examine(HERE, [broken_check, doctor_host.clock])
         assert found[0].reason == "could not be examined: Input/output error"
         assert found[1].quality == "ok"
-
-
-class NoBatches(Contract):
-    """Refuses as the server does what is signed well and no batch."""
-
-    def store(self, request: Request, body: bytes) -> Reply:
-        assert body == b"{}"
-        return 422, {"detail": "schema: is missing"}, {}
-
-
-class TestTheWayToTheServer:
-    @pytest.fixture
-    def enrolled(self, host: Place) -> tuple[Place, Contract]:
-        contract = Contract()
-        with serving(contract) as url:
-            enrol(
-                StateDirectory(host.state), server_url=url, token="token-1", name="web-1",
-                force=False, now=datetime.now(UTC),
-            )  # fmt: skip
-        contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
-        return host, contract
-
-    def test_is_missing_before_enrolment(self, host: Place) -> None:
-        for check in (doctor_delivery.server, doctor_delivery.server_clock):
-            assert check(host).reason == "this host is not enrolled"
-
-    def test_is_refused_where_nobody_listens(self, enrolled: tuple[Place, Contract]) -> None:
-        found = doctor_delivery.server(enrolled[0])
-        assert (found.quality, "Connection refused" in found.reason) == ("unavailable", True)
-
-    @pytest.mark.parametrize(
-        ("status", "quality", "word"),
-        [
-            (422, "ok", "takes the key of web-1"),
-            (401, "unavailable", "does not take the key"),
-            (503, "unavailable", "answered 503"),
-        ],
-    )
-    def test_is_tried_with_the_key(
-        self, enrolled: tuple[Place, Contract], monkeypatch: pytest.MonkeyPatch,
-        status: int, quality: str, word: str,
-    ) -> None:  # fmt: skip
-        place, _ = enrolled
-        monkeypatch.setattr(doctor_delivery, "_ask", lambda *_: (status, None))
-        found = doctor_delivery.server(place)
-        assert found.quality == quality
-        assert word in found.reason
-
-    def test_tries_the_key_itself(self, host: Place) -> None:
-        """Whatever a server says to a signed body that is no batch, it has judged the key."""
-        contract = NoBatches()
-        with serving(contract) as url:
-            enrol(
-                StateDirectory(host.state), server_url=url, token="token-1", name="web-1",
-                force=False, now=datetime.now(UTC),
-            )  # fmt: skip
-            contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
-            assert doctor_delivery.server(host).quality == "ok"
-            assert doctor_delivery.server_clock(host).quality == "ok"
-            contract.public_key = bytes(31) + b"\x08"
-            assert "does not take the key" in doctor_delivery.server(host).reason
-
-    @pytest.mark.parametrize(
-        ("apart", "quality", "remedy"),
-        [(0, "ok", ""), (30, "ok", "set the clock"), (400, "unavailable", "set the clock")],
-    )
-    def test_compares_the_clocks(
-        self, enrolled: tuple[Place, Contract], monkeypatch: pytest.MonkeyPatch,
-        apart: int, quality: str, remedy: str,
-    ) -> None:  # fmt: skip
-        theirs = datetime.fromtimestamp(datetime.now(UTC).timestamp() + apart, UTC)
-        monkeypatch.setattr(doctor_delivery, "_ask", lambda *_: (422, theirs))
-        found = doctor_delivery.server_clock(enrolled[0])
-        assert (found.quality, found.remedy) == (quality, remedy)
-
-    def test_the_spool_is_written_and_synchronised(self, host: Place) -> None:
-        found = doctor_delivery.spool(host)
-        assert "stored durably in" in found.reason or "are free" in found.reason
-        assert list(host.state.iterdir()) == []
-
-    def test_a_spool_that_cannot_be_written_stops_all_metering(
-        self, host: Place, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(descriptor: int, data: bytes) -> int:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "write", full)
-        found = doctor_delivery.spool(host)
-        assert "No space left on device" in found.reason
-        assert not doctor.can_meter([found])
-        assert list(host.state.iterdir()) == []

@@ -64,6 +64,8 @@ class Config:
     spool_megabytes_max: int = 500
     key_rotation_days: int = KEY_ROTATION_DAYS
     own_cgroups: bool = False
+    interception: bool = False
+    """Whether programs of this host are started with the intercepting library."""
     proxies: tuple[str, ...] = ()
     """Addresses and networks behind which users are not told apart."""
     probes_off: frozenset[str] = frozenset()
@@ -166,6 +168,7 @@ _KEYS: Final[dict[str, Callable[[Any], object]]] = {
     "spool_megabytes_max": _whole(1, 1_000_000),
     "key_rotation_days": _whole(1, KEY_ROTATION_DAYS_MAX),
     "own_cgroups": _truth,
+    "interception": _truth,
     "proxies": _networks,
     "probes_off": _probes,
 }

@@ -78,9 +78,10 @@ def kernel_probes(
     """What opens the probes of every host, by their names. Later ones win: the kernel over the
     intercepting library, and over both what applications themselves say."""
     launches = Launches(scanner)
+    intercept = {"intercept": lambda: InterceptProbe(scanner.proc)} if config.interception else {}
     return {
         "launches": launches.open,
-        "intercept": lambda: InterceptProbe(scanner.proc),
+        **intercept,
         # What ended before a scan saw it is known by its launch, which is read before.
         "opens": lambda: open_opens(launches.application_of),
         # Of an application with a control group of its own the next one knows better.
