@@ -136,12 +136,13 @@ class Probing:
     def _read(
         self, name: str, probe: Probe, scan: Scan, state: object, elapsed_ms: int
     ) -> Readings | None:
+        """None where it fails."""
+        reading: Readings | None = None
         with self._survived(name), self.budget.timed(name):
             reading = probe.read(scan, state, elapsed_ms=elapsed_ms)
             self._failures.pop(name, None)
             self._said.pop(name, None)
-            return reading
-        return None
+        return reading
 
     def _put_off(self, name: str, state: object) -> object:
         """What a probe that could not be read goes on from: what it cannot get over is given up."""
