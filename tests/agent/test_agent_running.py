@@ -1,7 +1,7 @@
 """The main loop: what it does when a window cannot be stored or measured."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,7 @@ class Running:
 
     def turn(self, config: Config) -> None:
         """One run of the loop in which another configuration is wanted."""
-        turns = [self.agent.stop, partial(self.agent.want, config)]
+        turns: list[Callable[[], None]] = [self.agent.stop, partial(self.agent.want, config)]
 
         def check() -> None:
             turns.pop()()
