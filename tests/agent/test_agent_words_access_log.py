@@ -73,6 +73,13 @@ class Host:
         self.probe.close()
         self.start()
 
+    def renumber(self, *, device: int, inode: int = 0) -> None:
+        """What is on the agent's disk of files whose numbers are others now."""
+        state: Any = self.state
+        for log in state["logs"].values():
+            for row in [*log["files"], *log["known"]]:
+                row[0], row[1] = row[0] + device, row[1] + inode * 1_000_003
+
     def write(self, *lines: str) -> None:
         with self.path.open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -142,6 +149,26 @@ class TestLines:
 
 
 class TestTransactions:
+    @pytest.mark.parametrize("moved", [{"device": 1}, {"device": 1, "inode": 5}])
+    def test_are_counted_once_where_the_files_have_other_numbers_after_a_reboot(
+        self, tmp_path: Path, moved: dict[str, int]
+    ) -> None:
+        """Devices are numbered as they are found, files of some file systems as well."""
+        host = Host(tmp_path, rule(tmp_path))
+        host.write(*[combined()] * 4)
+        host.path.rename(tmp_path / "access.log.1")
+        host.write(*[combined(second=n) for n in range(7)])
+        host.scan()
+        host.write(combined())
+        assert host.scan().counters["shop"]["transactions"] == 1
+        host.renumber(**moved)
+        host.restart()
+        host.write(*[combined()] * 2)
+        readings = host.scan()
+        assert readings.counters["shop"]["transactions"] == 2
+        assert readings.marks.get("shop", set()) == set()
+        assert host.scan().counters["shop"]["transactions"] == 0
+
     def test_of_a_log_that_breaks_off_in_the_middle_are_counted_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
