@@ -15,7 +15,8 @@ from metering import admin_applications  # noqa: F401 registers its pages
 from metering.admin_control import ControlPages, HostKeys
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
-from metering.models import Host, HostKey, Instance
+from metering.host_keys import revoke_keys
+from metering.models import Host, Instance
 from metering.queries import HOST_SILENT_AFTER
 from tenants.admin_pages import (
     MarkedAdmin,
@@ -134,8 +135,7 @@ class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
         chosen = list(hosts)
         if "confirmed" not in request.POST:
             return self._revoke_page(request, chosen)
-        keys = HostKey.objects.filter(host__in=chosen, revoked_at__isnull=True)
-        revoked = keys.update(revoked_at=timezone.now())
+        revoked = revoke_keys([host.pk for host in chosen], as_of=timezone.now())
         messages.success(
             request, f"Keys revoked: {revoked}. Within a minute the hosts are turned away."
         )

@@ -64,7 +64,7 @@ def _stored(host: KnownHost, starts: set[datetime]) -> Iterator[_Identity]:
 
 def _sent(host: KnownHost, batch: Batch) -> Iterator[_Identity]:
     meters = batch.quantities.meters
-    for index, (environment, application, instance, role) in enumerate(batch.sources):
+    for index, (environment, application, instance, role, _) in enumerate(batch.sources):
         window = batch.windows[batch.spans[index]]
         environment_id = host.environment_id
         if environment is not None:

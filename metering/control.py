@@ -139,9 +139,11 @@ def _text_errors(document: dict[str, object]) -> list[FieldError]:
 
 
 def note_applied(known: KnownHost, report: Report, *, skew_ms: int, as_of: datetime) -> None:
-    """Keep a host's word and how far its clock is off."""
+    """Keep a host's word and how far its clock is off, unless a later request was quicker."""
     with tenant_scope(known.tenant_id):
         host = Host.objects.select_for_update().get(pk=known.host_id)
+        if AppliedState.objects.filter(host=host, reported_at__gt=as_of).exists():
+            return
         AppliedState.objects.update_or_create(
             host=host,
             defaults={

@@ -31,17 +31,8 @@ _JSONB_VERSION: Final = 1
 _POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 # The columns before the meters', in the order in which rows are put together here.
-_KEY_COLUMNS: Final = (
-    "tenant_id",
-    "batch_id",
-    "application_id",
-    "instance_id",
-    "role",
-    "window_start",
-    "window_end",
-    "batch_index",
-    "coverage_ppm",
-)
+_SOURCE_COLUMNS: Final = ("tenant_id", "batch_id", "application_id", "instance_id", "role")
+_WINDOW_COLUMNS: Final = ("window_start", "window_end", "batch_index", "coverage_ppm")
 
 _pack_start: Final = Struct(">h i16s i16s").pack
 _pack_ids: Final = Struct(">i16s i16s").pack
@@ -86,23 +77,25 @@ def copy_stream(
     """The batch's samples as rows. Columns that no sample fills are left out. `measurements` has
     the stored profile for each key that samples name."""
     quantities = batch.quantities
-    columns = _KEY_COLUMNS + (("measurement_id",) if batch.measured else ())
+    columns = _SOURCE_COLUMNS + (("measurement_id",) if batch.measurements else ())
+    columns += _WINDOW_COLUMNS
     columns += tuple(METERS_BY_NAME[meter].column for meter in quantities.meters)
     columns += ("more",) if quantities.more is not None else ()
     start = _pack_start(len(columns), 16, tenant_id.bytes, 16, batch_id.bytes)
-    heads = _row_heads(batch, start, ids)
-    if batch.measured:
-        heads = (*heads, _packed_measurements(batch.measured, measurements))
+    heads = _row_heads(batch, start, ids, _packed_measurements(batch, measurements))
     rows = zip(*heads, *_row_tails(quantities), strict=True)
     return CopyStream(columns, b"".join((SIGNATURE, *chain.from_iterable(rows), TRAILER)))
 
 
 def _row_heads(
-    batch: Batch, start: bytes, ids: Mapping[InstanceName, InstanceIds]
+    batch: Batch,
+    start: bytes,
+    ids: Mapping[InstanceName, InstanceIds],
+    measured: Mapping[str | None, bytes],
 ) -> tuple[list[bytes], ...]:
     """Each row up to its coverage, in four pieces."""
     sources = {
-        source: start + ids[source[:3]].packed + _PACKED_ROLES[source[3]]
+        source: start + ids[source[:3]].packed + _PACKED_ROLES[source[3]] + measured[source[4]]
         for source in batch.distinct_sources
     }
     windows = {span: _packed_window(window) for span, window in batch.windows.items()}
@@ -118,13 +111,15 @@ def _row_heads(
 
 
 def _packed_measurements(
-    measured: list[str | None], measurements: Mapping[str, UUID]
-) -> list[bytes]:
+    batch: Batch, measurements: Mapping[str, UUID]
+) -> Mapping[str | None, bytes]:
+    """The column of the profile by the key that samples give it; without one there is no column."""
+    if not batch.measurements:
+        return {None: b""}
     packed: dict[str | None, bytes] = {
-        key: _pack_id(16, measurement_id.bytes) for key, measurement_id in measurements.items()
+        key: _pack_id(16, measurements[key].bytes) for key in batch.measurements
     }
-    packed[None] = _NULL
-    return [packed[key] for key in measured]
+    return packed | {None: _NULL}
 
 
 def _packed_window(window: Window) -> bytes:

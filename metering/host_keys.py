@@ -1,9 +1,11 @@
 """Key rotation: the key that a host has asks for the next, and the next confirms itself by use."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -79,6 +81,7 @@ def register_next_key(
     """
     _check_proof(next_key, proof_message(str(host.host_id), key_id, next_key.public_key_text))
     with tenant_scope(host.tenant_id):
+        lock_hosts([host.host_id])
         signing = HostKey.objects.select_for_update().filter(key_id=key_id).first()
         if signing is None or not signing.is_valid(as_of):
             raise unauthorized("Signature")
@@ -132,6 +135,7 @@ def _revoke_unused(signing: HostKey, as_of: datetime) -> None:
 def confirm_key(host: KnownHost, key_id: str, *, as_of: datetime) -> None:
     """A key that replaces another was used: from now on the host's older keys have a day left."""
     with tenant_scope(host.tenant_id), transaction.atomic():
+        lock_hosts([host.host_id])
         key = HostKey.objects.select_for_update().get(key_id=key_id)
         if not key.awaits_use:
             return
@@ -143,3 +147,17 @@ def confirm_key(host: KnownHost, key_id: str, *, as_of: datetime) -> None:
             expires_at__isnull=True,
             created_at__lt=key.created_at,
         ).update(expires_at=as_of + KEY_OVERLAP)
+
+
+def lock_hosts(hosts: Collection[UUID]) -> None:
+    """Until the transaction ends nobody else adds, confirms or revokes keys of these hosts. Locks
+    on the keys alone would not do: whoever waits for one does not see the key added meanwhile."""
+    list(Host.objects.select_for_update().filter(pk__in=hosts).order_by("pk").values_list("pk"))
+
+
+@transaction.atomic
+def revoke_keys(hosts: Collection[UUID], *, as_of: datetime) -> int:
+    """Revoke every key of some hosts, one that is being registered now included. How many."""
+    lock_hosts(hosts)
+    valid = HostKey.objects.filter(host__in=hosts, revoked_at__isnull=True)
+    return valid.update(revoked_at=as_of)

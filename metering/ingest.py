@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
@@ -26,11 +26,14 @@ from metering.signatures import Proof
 from metering.sql import statement
 from metering.wire_body import Batch, InstanceName
 from metering.wire_errors import UNKNOWN_ENVIRONMENT, FieldError, OutOfContract
-from metering.wire_measurements import digest_of, stored_body
+from metering.wire_measurements import SentProfile
 from tenants.scope import tenant_scope
 
 # Where samples may be copied into; they are read through metering_sample.
 _TABLE = "metering_sample_store"
+# Profiles are never deleted, and an agent that keeps its word has some dozens. What a host makes up
+# beyond this is refused, without a word to the tenant's other hosts.
+PROFILES_PER_HOST_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,20 +239,25 @@ class _Profile:
 
 def _register_measurements(delivery: _Delivery) -> dict[str, _Profile]:
     """The stored profile for each key of the batch; content seen for the first time is stored."""
-    bodies = {key: stored_body(each) for key, each in delivery.batch.measurements.items()}
-    digests = {key: digest_of(body) for key, body in bodies.items()}
-    known = delivery.host.measurements
-    unseen = {digests[key]: body for key, body in bodies.items() if digests[key] not in known}
-    ids = known | _measurement_ids(unseen) if unseen else known
-    return {key: _Profile(digest, ids[digest]) for key, digest in digests.items()}
+    sent, known = delivery.batch.measurements, delivery.host.measurements
+    unseen = {each.digest: each for each in sent.values() if each.digest not in known}
+    ids = known | _measurement_ids(unseen, delivery.host.host_id) if unseen else known
+    return {key: _Profile(each.digest, ids[each.digest]) for key, each in sent.items()}
 
 
-def _measurement_ids(bodies: dict[bytes, bytes]) -> dict[bytes, UUID]:
+def _measurement_ids(unseen: dict[bytes, SentProfile], host_id: UUID) -> dict[bytes, UUID]:
+    """Raises OutOfContract where the host has brought too many."""
     Measurement.objects.bulk_create(
-        [Measurement(digest=digest, body=json.loads(bodies[digest])) for digest in sorted(bodies)],
+        [
+            Measurement(digest=digest, body=json.loads(unseen[digest].body), brought_by=host_id)
+            for digest in sorted(unseen)
+        ],
         ignore_conflicts=True,
     )
-    rows = Measurement.objects.filter(digest__in=list(bodies)).values_list("digest", "id")
+    if Measurement.objects.filter(brought_by=host_id).count() > PROFILES_PER_HOST_MAX:
+        reason = f"holds more than the {PROFILES_PER_HOST_MAX:,} profiles that one host may bring"
+        raise OutOfContract([FieldError(None, "measurements", reason)])
+    rows = Measurement.objects.filter(digest__in=list(unseen)).values_list("digest", "id")
     return {bytes(digest): pk for digest, pk in rows}
 
 

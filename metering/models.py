@@ -251,10 +251,17 @@ class Measurement(TenantOwned):
     body = models.JSONField(
         help_text='{"meters": {meter: [quality, method]}, "gap": cause, "marks": [mark]}.'
     )
+    brought_by = models.UUIDField(
+        null=True, editable=False, help_text="The host that was the first to name it."
+    )
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "digest"], name="measurement_once"),
+        ]
+        indexes: ClassVar = [
+            # How many a host has brought is asked whenever it brings another.
+            models.Index(fields=["tenant", "brought_by"], name="measurement_brought_by"),
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
+from metering.host_keys import lock_hosts, revoke_keys
 from metering.models import Host, HostKey
 
 
@@ -14,9 +15,10 @@ from metering.models import Host, HostKey
 def retire_hosts(hosts: Collection[UUID], *, as_of: datetime) -> int:
     """Take hosts out of service: their keys are revoked, so what they still send is refused, and
     nobody waits for it. How many were in service until now."""
-    in_service = Host.objects.select_for_update().filter(pk__in=hosts, retired_at__isnull=True)
+    lock_hosts(hosts)
+    in_service = Host.objects.filter(pk__in=hosts, retired_at__isnull=True)
     chosen = list(in_service.values_list("pk", flat=True))
-    HostKey.objects.filter(host__in=chosen, revoked_at__isnull=True).update(revoked_at=as_of)
+    revoke_keys(chosen, as_of=as_of)
     return Host.objects.filter(pk__in=chosen).update(retired_at=as_of)
 
 
@@ -24,7 +26,8 @@ def retire_hosts(hosts: Collection[UUID], *, as_of: datetime) -> int:
 def bring_back_hosts(hosts: Collection[UUID]) -> int:
     """Put hosts into service again, with the keys that retiring revoked: what their agents have
     kept meanwhile is then taken. A key that was revoked for itself stays so. How many came back."""
-    retired = Host.objects.select_for_update().filter(pk__in=hosts, retired_at__isnull=False)
+    lock_hosts(hosts)
+    retired = Host.objects.filter(pk__in=hosts, retired_at__isnull=False)
     chosen = list(retired.values_list("pk", flat=True))
     HostKey.objects.filter(host__in=chosen, revoked_at=F("host__retired_at")).update(
         revoked_at=None

@@ -6,7 +6,8 @@ come from rollups: a period holds the buckets that start in [start, end). A mete
 measured at all in a period is left out of the answer; it is not 0.
 
 Some usage may be left out by how it was measured: rollups (one instance's 5 minutes) that have one
-of the profiles `without`. Hours that have none are still taken whole.
+of the profiles `without`. Hours that have none are still taken whole, and those that have no others
+are passed over whole: rollups are read for hours alone in which some are left out and some not.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -115,28 +116,61 @@ def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "Qu
     return _within(rows, periods)
 
 
+def _in_part(
+    periods: Sequence[UsagePeriod], split: Collection[datetime], profiles: Collection[UUID]
+) -> "QuerySet[Rollup]":
+    """The rollups of hours that are cut, or that have one of the profiles and others as well."""
+    within, ids = _within(HourRollup.objects.order_by(), periods), list(profiles)
+    mixed = within.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
+    # Read first: few hours found by their time spare the database every rollup of the period.
+    hours = sorted(set(mixed.values_list("bucket_start", flat=True).distinct()))
+    condition = statement("in_hour_partly_with")
+    in_mixed = RawSQL(condition, [hours, ids, ids], BooleanField())  # noqa: S611  bound
+    return _within(
+        Rollup.objects.filter(
+            Q(bucket_start__in=buckets_in(split)) | Q(in_mixed),
+            bucket_start__in=buckets_in(sorted({*split, *hours})),
+        ),
+        periods,
+    )
+
+
+def _hours_cut(periods: Sequence[UsagePeriod], days_of: ZoneInfo | None) -> set[datetime]:
+    """The hours in which a period, or a day of `days_of`, begins or ends."""
+    bounds = {bound for period in periods for bound in (period.start, period.end)}
+    if days_of is not None:
+        bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
+    return split_hours(bounds)
+
+
+def _rows_with(
+    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, profiles: Collection[UUID]
+) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+    """Of the rollups that have one of the profiles: whole hours where all have, 5-minute buckets
+    elsewhere. Neither argument may be empty."""
+    split, ids = _hours_cut(periods, days_of), list(profiles)
+    hours = HourRollup.objects.exclude(bucket_start__in=split)
+    yield _within(hours.filter(measurements__contained_by=ids), periods)
+    yield _in_part(periods, split, profiles).filter(measurements__overlap=ids)
+
+
 def _rows_of(
     periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, without: Collection[UUID]
 ) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
     """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour, or where
-    an hour has one of the profiles `without`."""
+    an hour has one of the profiles `without` and others."""
     if not periods:
         return
-    bounds = {bound for period in periods for bound in (period.start, period.end)}
-    if days_of is not None:
-        bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
-    split = split_hours(bounds)
-    hours, buckets = HourRollup.objects.exclude(bucket_start__in=split), Rollup.objects.all()
-    in_split = Q(bucket_start__in=buckets_in(split))
+    split = _hours_cut(periods, days_of)
+    hours = HourRollup.objects.exclude(bucket_start__in=split)
     if without:
-        hours = hours.exclude(measurements__overlap=list(without))
-        buckets = buckets.filter(in_split | Q(_in_hours_with(without)))
-        buckets = buckets.exclude(measurements__overlap=list(without))
-    else:
-        buckets = buckets.filter(in_split)
+        refused = list(without)
+        yield _within(hours.exclude(measurements__overlap=refused), periods)
+        yield _in_part(periods, split, without).exclude(measurements__overlap=refused)
+        return
     yield _within(hours, periods)
-    if split or without:
-        yield _within(buckets, periods)
+    if split:
+        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
 
 
 def _grouped(
@@ -185,8 +219,9 @@ def usage_with(
         return {}
     totals: dict[UUID, dict[str, int]] = {}
     aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
-    for row in rows_with(periods, profiles).values("application_id").annotate(**aggregates):
-        _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    for rows in _rows_with(periods, None, profiles):
+        for row in rows.order_by().values("application_id").annotate(**aggregates):
+            _add_to(totals.setdefault(row["application_id"], {}), row, meters)
     return totals
 
 
@@ -196,11 +231,14 @@ def quantity_with_by_day(
     """As usage_with, of one meter of all applications, by the days of `time_zone`."""
     if not periods or not profiles:
         return {}
-    days = rows_with(periods, profiles).annotate(
-        local_day=TruncDate("bucket_start", tzinfo=ZoneInfo(time_zone))
-    )
-    rows = days.values_list("local_day").annotate(quantity=_combined(meter))
-    return {day: int(quantity) for day, quantity in rows if quantity is not None}
+    zone, days = ZoneInfo(time_zone), dict[date, int]()
+    for rows in _rows_with(periods, zone, profiles):
+        by_day = rows.order_by().annotate(local_day=TruncDate("bucket_start", tzinfo=zone))
+        for day, quantity in by_day.values_list("local_day").annotate(quantity=_combined(meter)):
+            if quantity is not None:
+                before = [days[day]] if day in days else []
+                days[day] = combined_quantities(meter, [*before, int(quantity)])
+    return days
 
 
 def usage_by_day(

@@ -28,7 +28,13 @@ from metering.wire_errors import (
     loosely_decoded,
     malformed,
 )
-from metering.wire_measurements import Measurement, Measurements, named, unavailable_among
+from metering.wire_measurements import (
+    Measurements,
+    SentProfile,
+    named,
+    sent_profiles,
+    unavailable_among,
+)
 from metering.wire_values import (
     Coverage,
     Instant,
@@ -52,8 +58,9 @@ _TEXT_PIECE_BYTES: Final = 1024 * 1024
 
 # Environment's name as sent (None: the host's own), application, instance.
 InstanceName = tuple[str | None, str, str]
-# The same and the sample's role.
-Source = tuple[str | None, str, str, str]
+# The same, the sample's role, and the key of its profile (None: not stated). All that repeats from
+# window to window is one look-up a sample.
+Source = tuple[str | None, str, str, str, str | None]
 Span = tuple[str, str]
 Row = tuple[int | UnsetType, ...]
 
@@ -100,7 +107,7 @@ _decode_built_in: Callable[[bytes], _Envelope[msgspec.Struct]] = msgspec.json.De
 ).decode
 _decode_any = msgspec.json.Decoder(_Envelope[dict[str, Quantity]]).decode
 _source_of: Callable[[_Sample[Any]], Source] = attrgetter(
-    "environment", "application", "instance", "role"
+    "environment", "application", "instance", "role", "measured"
 )
 
 
@@ -121,9 +128,7 @@ class Batch:
     """A batch that keeps the contract, but for environments, which only the host's records know.
 
     `sources[i]`, `spans[i]`, `coverages[i]` and `quantities.rows[i]` are sample i's; `windows` has
-    each window that samples name. `measured[i]` is the key, in `measurements`, of sample i's
-    profile; it is empty where no sample names one, and `measurements` has only those that are
-    named.
+    each window that samples name, `measurements` each profile that they name.
     """
 
     epoch: UUID
@@ -135,8 +140,7 @@ class Batch:
     coverages: list[float]
     windows: dict[Span, Window]
     quantities: Quantities
-    measured: list[str | None]
-    measurements: dict[str, Measurement]
+    measurements: dict[str, SentProfile]
 
     @property
     def samples(self) -> int:
@@ -199,9 +203,9 @@ def _checked(
     _check_names(distinct_sources)
     spans = [sample.window for sample in samples]
     quantities = quantities_of([sample.usage for sample in samples])
-    measured = [sample.measured for sample in samples]
-    measurements = named(measured, envelope.measurements)
-    _check_measured(measured, measurements, quantities)
+    profiles = sent_profiles(envelope.measurements)
+    measurements = named((source[4] for source in distinct_sources), profiles)
+    _check_measured(sources, measurements, quantities)
     return Batch(
         epoch=envelope.epoch,
         sequence=envelope.sequence,
@@ -212,7 +216,6 @@ def _checked(
         coverages=[sample.coverage for sample in samples],
         windows={span: window_of(*span, as_of=as_of) for span in set(spans)},
         quantities=quantities,
-        measured=measured if measurements else [],
         measurements=measurements,
     )
 
@@ -224,19 +227,19 @@ def _check_names(sources: frozenset[Source]) -> None:
 
 
 def _check_measured(
-    measured: list[str | None], measurements: Mapping[str, Measurement], quantities: Quantities
+    sources: list[Source], profiles: Mapping[str, SentProfile], quantities: Quantities
 ) -> None:
     """No sample has a quantity of what its profile says could not be measured."""
-    for key, measurement in measurements.items():
-        meters = unavailable_among(measurement, quantities.meters)
+    for key, profile in profiles.items():
+        meters = unavailable_among(profile.measurement, quantities.meters)
         places = [quantities.meters.index(meter) for meter in meters]
         if quantities.more is None and not places:
             continue
-        for index, named_by in enumerate(measured):
-            if named_by != key:
+        for index, source in enumerate(sources):
+            if source[4] != key:
                 continue
             more = quantities.more[index] if quantities.more else {}
-            if unavailable_among(measurement, more) or any(
+            if unavailable_among(profile.measurement, more) or any(
                 quantities.rows[index][place] is not UNSET for place in places
             ):
                 raise msgspec.ValidationError("usage of what is unavailable")

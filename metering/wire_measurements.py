@@ -1,6 +1,8 @@
 """How a batch's samples were measured: its profiles, each sent once and named by many samples."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
@@ -48,13 +50,45 @@ class Measurement(msgspec.Struct):
         return entry is not None and entry[0] == UNAVAILABLE
 
 
-Measurements = Annotated[dict[_Key, Measurement], Meta(max_length=MEASUREMENTS_PER_BATCH_MAX)]
+# Profiles repeat from batch to batch and cost a microsecond a meter to check: they are left as they
+# are, and each is gone through once.
+Measurements = Annotated[dict[_Key, msgspec.Raw], Meta(max_length=MEASUREMENTS_PER_BATCH_MAX)]
 
+_PROFILES_KEPT_MAX: Final = 512
+_KEPT_BYTES_MAX: Final = 8_192
+
+_decode: Final = msgspec.json.Decoder(Measurement).decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def stored_body(measurement: Measurement) -> bytes:
-    """The profile as it is kept, in JSON: the same content gives the same bytes."""
+@dataclass(frozen=True, slots=True)
+class SentProfile:
+    """A profile, and how it is kept: as JSON, the same for the same content, and by its SHA-256."""
+
+    measurement: Measurement
+    body: bytes
+    digest: bytes
+
+
+def _sent_profile(raw: bytes) -> SentProfile:
+    """Raises msgspec.ValidationError."""
+    measurement = _decode(raw)
+    body = _stored_body(measurement)
+    return SentProfile(measurement, body, sha256(body).digest())
+
+
+_kept_profile: Final = lru_cache(maxsize=_PROFILES_KEPT_MAX)(_sent_profile)
+
+
+def sent_profiles(measurements: Mapping[str, msgspec.Raw]) -> dict[str, SentProfile]:
+    """The profiles by their keys. Raises msgspec.ValidationError, msgspec.DecodeError."""
+    return {
+        key: (_kept_profile if len(text) <= _KEPT_BYTES_MAX else _sent_profile)(text)
+        for key, text in ((key, bytes(raw)) for key, raw in measurements.items())
+    }
+
+
+def _stored_body(measurement: Measurement) -> bytes:
     members: dict[str, object] = {}
     if measurement.meters:
         members["meters"] = measurement.meters
@@ -65,10 +99,6 @@ def stored_body(measurement: Measurement) -> bytes:
     return _encode(members)
 
 
-def digest_of(body: bytes) -> bytes:
-    return sha256(body).digest()
-
-
 def unavailable_among(measurement: Measurement, meters: Iterable[str]) -> list[str]:
     """Those of the meters that the profile says could not be measured."""
     if not any(quality == UNAVAILABLE for quality, _ in measurement.meters.values()):
@@ -77,8 +107,8 @@ def unavailable_among(measurement: Measurement, meters: Iterable[str]) -> list[s
 
 
 def named(
-    keys: Iterable[str | None], measurements: Mapping[str, Measurement]
-) -> dict[str, Measurement]:
+    keys: Iterable[str | None], measurements: Mapping[str, SentProfile]
+) -> dict[str, SentProfile]:
     """The profiles that samples name. Raises msgspec.ValidationError for one that is not there."""
     try:
         return {key: measurements[key] for key in set(keys) if key is not None}

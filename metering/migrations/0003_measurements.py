@@ -72,6 +72,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "brought_by",
+                    models.UUIDField(
+                        editable=False,
+                        help_text="The host that was the first to name it.",
+                        null=True,
+                    ),
+                ),
+                (
                     "tenant",
                     models.ForeignKey(
                         default=tenants.scope.current_tenant_id,
@@ -85,6 +93,9 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(fields=("tenant", "digest"), name="measurement_once")
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "brought_by"], name="measurement_brought_by")
                 ],
             },
         ),

@@ -9,21 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import needs
+
 AGENT = Path(__file__).parents[2] / "agent"
 # The interpreter below a developer's home cannot be run by the agent's user; Debian's can.
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
+_OTHER_USER = 65_534
 
 
 def host_python() -> str:
-    """An interpreter that other users may run, where this machine has one that is new enough."""
-    if _SYSTEM_PYTHON.exists():
-        version = subprocess.run(
-            [_SYSTEM_PYTHON, "-c", "import sys; print(sys.version_info >= (3, 11))"],
-            capture_output=True, text=True, check=True,
+    """An interpreter that is new enough and that other users may run."""
+    base = getattr(sys, "_base_executable", sys.executable)
+    found = next((path for path in (_SYSTEM_PYTHON, base) if _serves_others(path)), None)
+    if found is None:
+        needs.lacking(f"{base} cannot be run by other users: apt-get install python3")
+    return str(found)
+
+
+def _serves_others(python: str | Path) -> bool:
+    try:
+        done = subprocess.run(
+            [python, "-c", "import sys, venv; sys.exit(sys.version_info < (3, 11))"],
+            user=_OTHER_USER, group=_OTHER_USER, extra_groups=[], cwd="/", check=False,
+            capture_output=True,
         )  # fmt: skip
-        if version.stdout.strip() == "True":
-            return str(_SYSTEM_PYTHON)
-    return sys.executable
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def pip(*words: str | Path) -> None:
@@ -51,12 +63,14 @@ def built_wheel(folder: Path) -> Path:
 def installed() -> Iterator[Path]:
     """The path of `hostmeter-agent` in a fresh environment that holds nothing but the wheel and
     what that needs."""
+    needs.root()
+    python = host_python()
     folder = Path(tempfile.mkdtemp(prefix="hostmeter-agent-test-", dir="/opt"))
     try:
         folder.chmod(0o755)
         wheel = built_wheel(folder)
         environment = folder / "venv"
-        subprocess.run([host_python(), "-m", "venv", "--without-pip", environment], check=True)
+        subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True)
         pip("--python", environment / "bin/python", "install", wheel)
         yield environment / "bin/hostmeter-agent"
     finally:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import needs
 from tests.agent.interception import Whole, built, environment, open_to_all, read_pages
 
 FETCH = Path(__file__).parent / "intercept/fetch"
@@ -76,6 +77,8 @@ def _output(command: list[str], work: Path, variables: dict[str, str]) -> str:
 
 def cpython(modules: str) -> Suite:
     """Of Debian's package libpython3.11-testsuite."""
+    needs.tool(CPYTHON, package="python3.11")
+    needs.file("/usr/lib/python3.11/test/test_fileio.py", package="libpython3.11-testsuite")
 
     def run(work: Path, variables: dict[str, str]) -> Counter[tuple[str, str]]:
         report = work / "report.xml"
@@ -93,12 +96,16 @@ def cpython(modules: str) -> Suite:
 
 def fetched(package: str, directory: Path) -> Path:
     """The source of an installed Debian package, unpacked."""
+    needs.tool("apt-get", package="apt")
+    needs.tool(package, package=package)
     built(FETCH, package, str(directory))
     return next(path for path in directory.iterdir() if path.is_dir())
 
 
 def redis(source: Path, units: str) -> Suite:
     """The suite of the source package against Debian's own programs of the same version."""
+    needs.tool("tclsh", package="tcl")
+    needs.tool("redis-cli", package="redis-tools")
     for name in ("server", "cli", "benchmark", "check-aof", "check-rdb", "sentinel"):
         (source / f"src/redis-{name}").unlink(missing_ok=True)
         (source / f"src/redis-{name}").symlink_to(f"/usr/bin/redis-{name}")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from hostmeter_agent.interception import intercept_pages
 from hostmeter_agent.interception.intercept_pages import Page
 
+from tests import needs
 from tests.agent.pages import ROWS
 
 _ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ def _directory() -> Path:
 
 @cache
 def library() -> Path:
+    needs.compiler()
     built(_ROOT / "agent/intercept/build", str(_directory()))
     return _directory() / LIBRARY_NAME
 
@@ -58,6 +60,7 @@ def library() -> Path:
 @cache
 def calls() -> Path:
     """The test program."""
+    needs.compiler()
     built(_ROOT / "tests/agent/intercept/build", str(_directory() / "calls"))
     return _directory() / "calls"
 

@@ -1,20 +1,20 @@
 """Cgroups of this machine's kernel, made for one test and removed after it."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts, parse_mounts
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs
 from hostmeter_agent.measure.measuring import Measuring
 from hostmeter_agent.measure.samples import Sample
 from hostmeter_agent.running import system_clock
 
-
-def this_machines() -> Mounts:
-    return parse_mounts(Path("/proc/self/mounts").read_text())
+from tests import needs
+from tests.agent.apart import apart
 
 
 class Cgroups:
@@ -22,9 +22,9 @@ class Cgroups:
     and what a test makes in it."""
 
     def __init__(self, name: str, *, version: int = 2) -> None:
-        mounts = this_machines()
-        mount = (mounts.unified if version == 2 else None) or mounts.cpuacct
-        assert mount is not None, "this machine has no cgroups"
+        mounts = needs.this_machines_mounts()
+        newer = version == 2 and mounts.unified is not None
+        mount = needs.cgroup2() if newer else needs.cgroup1()
         self.files = CgroupFs(mounts)
         self.path = f"/{name}"
         self.folder = mount / name
@@ -43,10 +43,20 @@ class Cgroups:
         return counters.cpu_us
 
     def remove(self) -> None:
-        for path, folders, _ in os.walk(self.folder, topdown=False):
-            for folder in folders:
-                os.rmdir(Path(path) / folder)
-        self.folder.rmdir()
+        """With what a test that failed has left running there."""
+        for path, _, _ in os.walk(self.folder, topdown=False):
+            _end_processes(Path(path) / "cgroup.procs")
+            os.rmdir(path)
+
+
+def _end_processes(listed: Path) -> None:
+    until = time.monotonic() + 10
+    while pids := listed.read_text().split():
+        assert time.monotonic() < until, f"{pids} do not end"
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -63,7 +73,7 @@ def run_in(folder: Path, words: Sequence[str]) -> "subprocess.Popen[str]":
     # A child of this process would be the agent's own.
     script = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
     return subprocess.Popen(
-        ["setsid", "--fork", "--wait", "sh", "-c", script, str(folder), *words],
+        apart("sh", "-c", script, str(folder), *words),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

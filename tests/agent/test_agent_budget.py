@@ -1,8 +1,12 @@
 """A scrape that costs too much sheds its dearest parts, and takes them back when it can."""
 
 import hashlib
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hostmeter_agent.config import Config
@@ -19,6 +23,8 @@ from hostmeter_agent.measure.scan import Scan, Scanner
 from hostmeter_agent.opening import open_scanner
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.agent.apart import apart
 
 PROBES = ("network", "words", "launches")
 PARTS = (*PROBES, *DETAILS)
@@ -203,14 +209,25 @@ class TestLive:
 
 
 class TestDetailsOfTheScan:
-    """What of the base scan can be left out, on this machine's own processes."""
+    """What of the base scan can be left out, of a program on this machine."""
+
+    @pytest.fixture
+    def own(self, tmp_path: Path) -> Iterator[str]:
+        """The application's name; whoever runs the tests may read all of it."""
+        path = tmp_path / f"holder-of-{os.getpid()}.py"
+        path.write_text("import sys\nprint(flush=True)\nsys.stdin.readline()\n")
+        words = apart(sys.executable, str(path))
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            yield path.stem
+            child.communicate(b"\n")
 
     def scan(self, scanner: Scanner, second: float, *left_out: str) -> Scan:
         return scanner.scan(now_s=second, left_out=frozenset(left_out))
 
-    def test_without_kinds_the_number_of_descriptors_stays(self) -> None:
+    def test_without_kinds_the_number_of_descriptors_stays(self, own: str) -> None:
         scanner, _ = open_scanner(Config())
-        own = "hostmeter-agent"
         whole = self.scan(scanner, 1_000)
         assert whole.gauges[own].kinds is not None
         assert scanner.details_us["descriptor-kinds"] > 0
@@ -220,9 +237,8 @@ class TestDetailsOfTheScan:
         assert scanner.details_us["descriptor-kinds"] == 0
         assert self.scan(scanner, 3_000).gauges[own].kinds is not None
 
-    def test_without_proportional_memory_it_is_estimated(self) -> None:
+    def test_without_proportional_memory_it_is_estimated(self, own: str) -> None:
         scanner, _ = open_scanner(Config())
-        own = "hostmeter-agent"
         assert self.scan(scanner, 1_000).gauges[own].shared_bytes == 0
         assert scanner.details_us["proportional-memory"] > 0
         estimated = self.scan(scanner, 2_000, "proportional-memory").gauges[own]

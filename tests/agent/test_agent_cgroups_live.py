@@ -63,9 +63,9 @@ def burner(made: Cgroups, name: str, first: float, then: float) -> "subprocess.P
 
 @pytest.mark.parametrize("version", [2, 1])
 def test_programs_of_5_ms_are_metered_as_the_kernel_counted_them(version: int) -> None:
-    listener = open_listener()
-    meter = open_measuring(Config(), instance="here", stored=None, listener=listener)
     with cgroups(version) as made:
+        listener = open_listener()
+        meter = open_measuring(Config(), instance="here", stored=None, listener=listener)
         commit(meter)
         child = run_in(made.make("short"), [sys.executable, "-c", SHORT, "150"])
         wait_for_line(child)
@@ -92,7 +92,7 @@ class TestACgroupThatHasGone:
         (made.folder / "web").rmdir()
         samples += commit(meter)
         go_on_to_the_end(second)
-        assert counted >= 150_000
+        assert counted >= 145_000  # it used some before it was put there
         assert total(samples, "web") == pytest.approx(counted, abs=5)
 
     def test_is_metered_to_its_last_moment_by_an_agent_that_was_down_meanwhile(

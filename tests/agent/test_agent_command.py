@@ -61,7 +61,14 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         ("content", "reason"),
-        [(None, "No such file"), ("\n", "one token"), ("a b", "one token"), ("\udcff", "not text")],
+        [
+            (None, "No such file"),
+            ("\n", "one token"),
+            ("a b", "one token"),
+            ("\udcff", "not text"),
+            ("a\nb", "one token"),
+            ("\0" * 10_000, "one token"),
+        ],
     )
     def test_a_token_file_without_a_token(
         self, tmp_path: Path, content: str | None, reason: str
@@ -75,6 +82,35 @@ class TestFailures:
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"{file}: " in done.stderr
         assert reason in done.stderr
+
+    def test_a_configuration_without_an_end(self) -> None:
+        done = agent("once", "--dry-run", "--config", "/dev/zero")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "larger than 1000000 bytes" in done.stderr
+
+    def test_a_state_that_is_no_directory_to_attach_for(self, tmp_path: Path) -> None:
+        file = tmp_path / "state"
+        file.touch()
+        done = agent("attach", "--state", file)
+        assert (done.returncode, done.stderr) == (1, f"hostmeter-agent: {file}: is no directory\n")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "births_seconds = " + "9" * 5_000,
+            "births_seconds = " + "[" * 5_000,
+            '[[application]]\nname = "a"\ncommand = "a{99999999999999999999}"',
+            '[[access_log]]\napplication = "a"\npath = "/a"\nformat = "regex"\n'
+            'pattern = "a{99999999999999999999}"',
+        ],
+        ids=["digits", "brackets", "command", "pattern"],
+    )
+    def test_a_configuration_that_is_too_much_for_python(self, tmp_path: Path, text: str) -> None:
+        file = tmp_path / "agent.toml"
+        file.write_text(text)
+        done = agent("once", "--dry-run", "--config", file)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith(f"hostmeter-agent: {file}")
 
     def test_a_broken_configuration_file(self, tmp_path: Path) -> None:
         file = tmp_path / "agent.toml"

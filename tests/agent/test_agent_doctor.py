@@ -1,6 +1,7 @@
 """The doctor tells what can be measured here, why not where it cannot, and what to do."""
 
 import base64
+import errno
 import json
 import os
 import subprocess
@@ -12,10 +13,16 @@ from pathlib import Path
 import pytest
 from hostmeter_agent.install import doctor, doctor_delivery, doctor_host, doctor_kernel
 from hostmeter_agent.install.findings import Finding, Place
+from hostmeter_agent.kernel import flows, network
+from hostmeter_agent.kernel.ebpf import EbpfRefused
+from hostmeter_agent.kernel.launches import LaunchesUnavailable
+from hostmeter_agent.kernel.opens import OpensUnavailable
 from hostmeter_agent.server.enrolment import enrol
 from hostmeter_agent.store.state import StateDirectory
 from hostmeter_agent.wire import QUALITIES
 
+from tests import needs
+from tests.agent import mounts
 from tests.agent.loopback import Contract, Reply, Request, serving
 from tests.agent.test_agent_command import agent
 
@@ -32,7 +39,8 @@ def host(tmp_path: Path) -> Place:
     for name in ("stat", "io", "smaps_rollup", "cmdline"):
         (proc / "self" / name).write_text("x")
         (proc / "1" / name).write_text("x")
-    os.chown(proc / "1", 12345, 12345)
+    if os.geteuid() == 0:
+        os.chown(proc / "1", 12345, 12345)
     (proc / "self/mounts").write_text("proc /proc proc rw 0 0\n")
     (proc / "self/status").write_text("CapEff:\t0000008000081004\n")
     sys_.mkdir()
@@ -65,19 +73,65 @@ class TestOnThisMachine:
             assert "\n" not in finding["reason"] + finding["remedy"]
 
     def test_says_what_cannot_be_done_without_rights(self, tmp_path: Path) -> None:
-        """As an unprivileged user: what the kernel keeps from it, it says, and what to do."""
+        """As a user who may read files: what the kernel keeps from it, it says, and what to do."""
+        # The interpreter and the agent may stand below root's home.
+        right, unprivileged = "-all,+dac_read_search", list[str]()
+        if os.geteuid() == 0:
+            setpriv = needs.tool("setpriv", package="util-linux")
+            caps = [f"--{kind}={right}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+            unprivileged = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", *caps]
         done = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY], capture_output=True, text=True, timeout=60,
-            check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            [*unprivileged, sys.executable, "-c", EXAMINE],
+            capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         lines = {line.split("  ")[0].strip(): line for line in done.stdout.splitlines()}
         for name in ("files, disk", "memory", "ended processes", "network, transactions"):
             assert "run it as the service that `hostmeter-agent install` sets up" in lines[name]
-        assert "eBPF is refused: Operation not permitted" in lines["network, transactions"]
+        if needs.this_machines_mounts().unified is not None:
+            refused = lines["network, transactions"]
+            assert "CAP_BPF and CAP_NET_ADMIN are needed" in refused
+            assert "or as root: hostmeter-agent attach --state DIR" in refused
+        assert "AmbientCapabilities=CAP_PERFMON" in lines["resources opened"]
+        assert lines["users"].split()[1] == "sampled"
         assert "no exit records (Operation not permitted)" in lines["ended processes"]
         assert " 0 of " in lines["files, disk"]
         assert "without CAP_SYS_PTRACE" in lines["rights"]
+
+    @pytest.fixture
+    def bpffs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Where the agent would pin, and mount for it."""
+        needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
+        needs.cgroup2()
+        path = tmp_path / "bpf"
+        path.mkdir()
+        for looking in (flows.pin_directory, flows.groups_counted):
+            monkeypatch.setattr(looking, "__kwdefaults__", {"bpffs": path})
+        return path
+
+    def test_leaves_nothing_attached_mounted_or_made(self, tmp_path: Path, bpffs: Path) -> None:
+        descriptors = os.listdir("/proc/self/fd")
+        findings = doctor.examine(Place(tmp_path / "none"))
+        network = next(found for found in findings if found.name == "network, transactions")
+        assert network.quality == "exact"
+        assert os.listdir("/proc/self/fd") == descriptors
+        assert not os.path.ismount(bpffs)
+        assert list(tmp_path.iterdir()) == [bpffs]
+
+    def test_reads_what_is_attached_already(self, tmp_path: Path, bpffs: Path) -> None:
+        flows.attach_for(tmp_path)
+        try:
+            before = set(bpffs.rglob("*"))
+            reason = doctor_kernel.network(Place(tmp_path)).reason
+            assert reason.startswith("attached and pinned, counting ")
+            assert set(bpffs.rglob("*")) == before
+            pins = flows.pin_directory(tmp_path)
+            assert pins is not None
+            flows.unpin(pins)
+            assert "attached" not in doctor_kernel.network(Place(tmp_path)).reason
+        finally:
+            mounts.unmount(bpffs)
 
     def test_a_broken_configuration_is_one_line(self, tmp_path: Path) -> None:
         file = tmp_path / "agent.toml"
@@ -90,12 +144,10 @@ class TestOnThisMachine:
         assert agent("doctor", "--fast").returncode == 2
 
 
-# Everything is imported before the rights go: the interpreter may stand below root's home.
-AS_NOBODY = """
-import os, sys
+EXAMINE = """
+import sys
 from pathlib import Path
 from hostmeter_agent.install import doctor
-os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 findings = doctor.examine(doctor.place(Path("/nonexistent"), None))
 print("\\n".join(doctor.as_lines(findings)))
 sys.exit(not doctor.can_meter(findings))
@@ -136,6 +188,7 @@ class TestChecks:
         self, host: Place, monkeypatch: pytest.MonkeyPatch,
         check: Callable[[Place], Finding], quality: str,
     ) -> None:  # fmt: skip
+        needs.root()
         assert check(host).quality == "exact"
         assert " 1 of 1 processes of others can be read" in check(host).reason
         real = Path.read_bytes
@@ -168,17 +221,90 @@ class TestChecks:
         assert "no cgroup2 hierarchy" in doctor_kernel.network(host).reason
         (host.sys / "kernel/security").mkdir(parents=True)
         (host.sys / "kernel/security/lockdown").write_text("none integrity [confidentiality]\n")
-        refusal = doctor_kernel._bpf_refusal(host, PermissionError(1, "Operation not permitted"))
-        assert refusal[0] == "the kernel is locked down"
-        assert "CONFIG_BPF_SYSCALL" in doctor_kernel._bpf_refusal(HERE, OSError(38, "x"))[1]
+        assert doctor_kernel.network(host).reason == "eBPF: the kernel is locked down"
 
-    def test_tell_that_tracefs_is_not_mounted(self, host: Place) -> None:
-        assert "mount -t tracefs" in doctor_kernel.opens(host).remedy
+    @pytest.mark.parametrize(
+        ("code", "remedy"),
+        [
+            (errno.EPERM, "hostmeter-agent attach"),
+            (errno.ENOSYS, "CONFIG_BPF_SYSCALL"),
+            (errno.EINVAL, "Linux 5.10"),
+        ],
+    )
+    def test_tell_what_helps_against_a_refusal(
+        self, host: Place, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise EbpfRefused("loading sockops", code)
 
-    def test_tell_a_tracepoint_that_is_refused(self, host: Place, tmp_path: Path) -> None:
-        mounted(host, f"tracefs {tmp_path} tracefs rw")
+        monkeypatch.setattr(network, "HostFlows", refuse)
+        mounted(host, "cgroup2 /sys/fs/cgroup cgroup2 rw")
+        found = doctor_kernel.network(host)
+        assert found.reason.startswith("eBPF: loading sockops: ")
+        assert remedy in found.remedy
+
+    @pytest.mark.parametrize(
+        ("code", "remedy"),
+        [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EPROTONOSUPPORT, "CONFIG_PROC_EVENTS")],
+    )
+    def test_tell_why_no_process_starts_are_heard_of(
+        self, host: Place, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+    ) -> None:
+        def refuse() -> None:
+            raise LaunchesUnavailable("refused") from OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(doctor_kernel, "ForkListener", refuse)
+        found = doctor_kernel.process_events(host)
+        assert found.reason == f"no process events ({os.strerror(code)})"
+        assert remedy in found.remedy
+
+    def test_tell_that_what_is_opened_needs_a_further_right(
+        self, host: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OpensUnavailable("CAP_BPF and CAP_PERFMON are needed")
+
+        monkeypatch.setattr(doctor_kernel, "OpenCounter", refuse)
         found = doctor_kernel.opens(host)
-        assert found.reason == "tracepoints are refused: No such file or directory"
+        assert (found.quality, found.reason) == (
+            "unavailable",
+            "CAP_BPF and CAP_PERFMON are needed",
+        )
+        assert "CapabilityBoundingSet=CAP_PERFMON" in found.remedy
+        assert "or use the intercepting library" in found.remedy
+
+    def test_name_the_directory_of_the_intercepting_library(
+        self, host: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library, pages = tmp_path / "libhostmeter_intercept.so", tmp_path / "pages"
+        monkeypatch.setattr(doctor_host, "_LIBRARY", library)
+        assert "is not part of this installation" in doctor_host.interception(host, pages).reason
+        library.touch()
+        assert f"{pages} is not there" in doctor_host.interception(host, pages).reason
+        assert not pages.exists()
+        pages.mkdir(mode=0o755)
+        assert doctor_host.interception(host, pages).remedy == f"chmod 1733 {pages}"
+        pages.chmod(0o1733)
+        found = doctor_host.interception(host, pages)
+        assert (found.quality, found.reason) == (
+            "exact",
+            f"LD_PRELOAD={library} counts into {pages}",
+        )
+
+    def test_tell_why_applications_get_no_cgroups_of_the_agents(
+        self, host: Place, tmp_path: Path
+    ) -> None:
+        assert "does not ask" in doctor_host.own_cgroups(host).reason
+        config = tmp_path / "config.toml"
+        config.write_text("own_cgroups = true\n")
+        place = Place(host.state, config, host.proc, host.sys)
+        assert doctor_host.own_cgroups(place).reason == "no cgroup2 hierarchy is mounted"
+        mounted(host, f"cgroup2 {tmp_path}/none cgroup2 rw")
+        (tmp_path / "none").mkdir()
+        found = doctor_host.own_cgroups(place)
+        assert found.quality == "unavailable"
+        assert found.reason == f"{tmp_path}/none/cgroup.procs may not be written"
+        assert "CAP_DAC_OVERRIDE" in found.remedy
 
     def test_name_the_log_that_cannot_be_read(self, host: Place, tmp_path: Path) -> None:
         config = tmp_path / "config.toml"

@@ -15,7 +15,6 @@ from hostmeter_agent.kernel.flows import Flow, HostFlows
 
 from metering.bench.webserver import (
     WebServer,
-    cgroup_root,
     control_group,
     free_ports,
     load,
@@ -23,6 +22,7 @@ from metering.bench.webserver import (
     wait_for_port,
     web_server,
 )
+from tests import needs
 
 
 class Counting:
@@ -50,13 +50,15 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def flows() -> Iterator[HostFlows]:
-    opened = HostFlows(cgroup_root(), None)
+    needs.capability(*needs.EBPF)
+    opened = HostFlows(needs.cgroup2(), None)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    needs.web_server()
     with (
         control_group("hostmeter-web") as group,
         web_server(tmp_path_factory.mktemp("web") / "server", group) as server,
@@ -259,8 +261,19 @@ def test_a_connection_that_asks_nothing_is_no_transaction(
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[tuple[Path, int]]:
+    needs.root()
+    needs.cgroup2()
+    needs.tool("redis-benchmark", package="redis-tools")
     (port,) = free_ports(1)
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    command = [
+        needs.tool("redis-server", package="redis-server"),
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--bind",
+        "127.0.0.1",
+    ]
     with control_group("hostmeter-redis") as group, running_in(group, command) as process:
         wait_for_port(port, process)
         yield group, port

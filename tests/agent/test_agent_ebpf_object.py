@@ -1,6 +1,5 @@
 """Reading the compiled eBPF object."""
 
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import pytest
 from hostmeter_agent.kernel.ebpf_object import MalformedObject, parse_object
 from hostmeter_agent.kernel.flows import shipped_object
+
+from tests import needs
 
 BUILD = Path(__file__).parents[2] / "agent/bpf/build"
 
@@ -68,7 +69,7 @@ def test_every_cut_is_refused_and_none_crashes() -> None:
 
 
 def test_the_shipped_object_is_what_the_source_compiles_to(tmp_path: Path) -> None:
-    assert shutil.which("clang"), "needs Debian's clang, llvm and libbpf-dev"
+    needs.bpf_compiler(14)
 
     subprocess.run([BUILD, tmp_path / "made.o"], check=True)
 

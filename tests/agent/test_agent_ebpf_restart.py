@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts, parse_mounts
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.kernel.ebpf import EbpfRefused
 from hostmeter_agent.kernel.ebpf_object import parse_object
@@ -20,11 +20,15 @@ from hostmeter_agent.measure.proc import ProcFs
 from hostmeter_agent.measure.scan import Scan, Scanner
 
 from metering.bench.webserver import WebServer, cgroup_root, control_group, load, web_server
+from tests import needs
+from tests.agent import mounts
 from tests.agent.test_agent_command import SOURCE
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    needs.web_server()
+    needs.capability(*needs.EBPF)
     with (
         control_group("hostmeter-shop") as group,
         web_server(tmp_path_factory.mktemp("web") / "server", group) as server,
@@ -35,25 +39,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory with a bpffs of its own."""
+    needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
     (tmp_path / "bpf").mkdir()
     monkeypatch.setattr(pin_directory, "__kwdefaults__", {"bpffs": tmp_path / "bpf"})
     yield tmp_path
     pins = pin_directory(tmp_path)
     assert pins is not None
-    unpin(pins)
-    assert list((tmp_path / "bpf/hostmeter-agent").iterdir()) == []
-    subprocess.run(["umount", tmp_path / "bpf"], check=True)
+    try:
+        unpin(pins)
+        assert not pins.exists()
+    finally:
+        mounts.unmount(tmp_path / "bpf")
 
 
 def scan() -> Scan:
-    mounts = parse_mounts(Path("/proc/self/mounts").read_text())
+    files = CgroupFs(needs.this_machines_mounts())
     # These tests' own children are not the agent's.
-    scanner = Scanner(ProcFs(Path("/proc")), CgroupFs(mounts), Config(), own_pid=-1)
+    scanner = Scanner(ProcFs(Path("/proc")), files, Config(), own_pid=-1)
     return scanner.scan(now_s=1.0)
 
 
 def probe(state: Path) -> NetworkProbe:
-    return NetworkProbe(state, parse_mounts(Path("/proc/self/mounts").read_text()))
+    return NetworkProbe(state, needs.this_machines_mounts())
 
 
 def ask(server: WebServer, times: int) -> None:
@@ -158,6 +165,8 @@ def test_without_a_place_to_pin_the_time_between_is_said_to_be_missing(
 
 
 def test_the_entry_of_a_group_that_has_gone_is_freed(state: Path) -> None:
+    needs.tool("curl", package="curl")
+    needs.cgroup2()
     opened = probe(state)
     with control_group("hostmeter-brief") as group:
         number = str(group.stat().st_ino)
@@ -212,6 +221,7 @@ def test_peers_of_the_host_itself_are_a_lower_bound(state: Path, server: WebServ
 
 
 def test_an_application_without_a_group_of_its_own_is_unavailable_not_zero(state: Path) -> None:
+    needs.cgroup2()
     opened = probe(state)
 
     readings = opened.read(scan(), None, elapsed_ms=0)
@@ -233,28 +243,35 @@ def test_where_no_cgroup2_is_mounted_everything_is_unavailable(tmp_path: Path) -
     assert (readings.counters, readings.gauges) == ({}, {})
 
 
+# Gives up all rights but those that it is told to keep; an ordinary user has none to give up.
 LOAD = """
-import sys
+import ctypes, os, sys
+if sys.argv[1:2] != ["--"]:
+    drop = ctypes.CDLL(None).prctl
+    [drop(24, number, 0, 0, 0) for number in range(64) if str(number) not in sys.argv[1:]]
+    os.execv(sys.executable, [*sys.orig_argv[:3], "--"])
 from pathlib import Path
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.kernel.flows import HostFlows
 try:
-    HostFlows(Path(sys.argv[1]), None)
+    HostFlows(Path("/"), None)
 except AgentError as error:
     sys.exit(str(error))
 """
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "reason"),
+    ("kept", "reason"),
     [
-        ("-all", "not permitted: CAP_BPF and CAP_NET_ADMIN are needed"),
-        ("-all,+bpf,+net_admin", "CAP_PERFMON is needed; `hostmeter-agent attach` as root"),
+        ([], "not permitted: CAP_BPF and CAP_NET_ADMIN are needed"),
+        (["CAP_NET_ADMIN", "CAP_BPF"], "CAP_PERFMON is needed; `hostmeter-agent attach` as root"),
     ],
 )
-def test_a_refusal_names_the_right_that_is_missing(capabilities: str, reason: str) -> None:
+def test_a_refusal_names_the_right_that_is_missing(kept: list[str], reason: str) -> None:
+    needs.capability(*kept)
+    numbers = [str(needs.CAPABILITIES[name]) for name in kept]
     done = subprocess.run(
-        ["setpriv", f"--bounding-set={capabilities}", sys.executable, "-c", LOAD, cgroup_root()],
+        [sys.executable, "-c", LOAD, *numbers],
         env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -264,6 +281,8 @@ def test_a_refusal_names_the_right_that_is_missing(capabilities: str, reason: st
 
 
 def test_what_root_attached_is_read_by_the_agents_own_user(state: Path, server: WebServer) -> None:
+    needs.capability("CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE")
+    setpriv = needs.tool("setpriv", package="util-linux")
     state.chmod(0o711)
     os.chown(state, 65_534, 65_534)
     said = attach_for(state)
@@ -277,7 +296,7 @@ def test_what_root_attached_is_read_by_the_agents_own_user(state: Path, server: 
         "print(counted[int(sys.argv[3])].transactions)"
     )
     done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+        [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups",
          f"--inh-caps=-all,{rights}", f"--ambient-caps=-all,{rights}",
          f"--bounding-set=-all,{rights}", sys.executable, "-c", program,
          cgroup_root(), str(pins), str(server.group.stat().st_ino)],
@@ -317,10 +336,11 @@ def test_a_load_of_requests_is_counted_once_after_many_restarts(
     assert total == server.answered()
 
 
-def test_an_object_that_the_kernel_refuses_is_one_line(tmp_path: Path) -> None:
+def test_an_object_that_the_kernel_refuses_is_one_line() -> None:
+    needs.capability(*needs.EBPF)
     data = shipped_object()
     program = next(p for p in parse_object(data).programs if p.section == "sockops")
     broken = data.replace(program.code[:8], b"\x95" + bytes(7))
 
     with pytest.raises(EbpfRefused, match=r"^eBPF: loading [^\n]+$"):
-        HostFlows(cgroup_root(), None, broken)
+        HostFlows(Path("/"), None, broken)

@@ -89,11 +89,26 @@ class TestAnswers:
             OK + b"Content-Length: 10\r\n\r\nhello", OK + b"Content-Length: many\r\n\r\n",
             OK + b"Transfer-Encoding: chunked\r\n\r\nfive\r\nhello",
             OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", b"x" * 200_000,
+            b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n", b"HTTP/1.1 " + b"2" * 5_000 + b" OK\r\n\r\n",
+            OK + b"Content-Length: " + b"1" * 5_000 + b"\r\n\r\n",
+            OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+            OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello, world\r\n0\r\n\r\n",
+            OK + b'ETag: "7"\nContent-Length: 0\r\n\r\n',
         ],
     )  # fmt: skip
     def test_what_is_none_is_no_answer(self, answer: bytes) -> None:
         with pytest.raises(ServerUnreachable):
             ask(answer)
+
+    @pytest.mark.parametrize(
+        "body", [b"[" * 200_000, b'{"detail": ' + b"9" * 5_000 + b"}", b"\xff\xfe"]
+    )
+    def test_a_body_that_is_no_json_says_its_status(self, body: bytes) -> None:
+        assert ask(b"HTTP/1.1 400 Bad Request\r\n\r\n" + body).detail() == "HTTP status 400"
+
+    def test_half_a_character_in_a_reason_can_be_stored(self) -> None:
+        body = rb'{"detail": "no \ud800 way"}'
+        assert ask(b"HTTP/1.1 400 Bad Request\r\n\r\n" + body).detail() == "no ? way"
 
 
 class TestRequests:

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,12 @@ from hostmeter_agent.config import ConfigInvalid
 from hostmeter_agent.install import config_file
 from hostmeter_agent.install.accounts import AccountUnusable, checked_name, find_account
 from hostmeter_agent.install.unit import CAPABILITIES, PINS_DIRECTORY, Unit, user_of
+from hostmeter_agent.kernel.flows import HostFlows
 from hostmeter_agent.store.spool import Spool
 
+from tests import needs
 from tests.agent import installed
+from tests.agent.livecgroups import cgroups, run_in
 from tests.agent.loopback import Contract, Reply, Request, serving
 
 USER = "hostmeter-agent"
@@ -27,6 +30,8 @@ USER = "hostmeter-agent"
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Path]:
+    needs.root()
+    needs.tool("useradd", package="passwd")
     with installed.installed() as path:
         yield path
 
@@ -35,6 +40,7 @@ def program() -> Iterator[Path]:
 def root() -> Iterator[Path]:
     """A system that nothing runs on, as an image builder has it. The agent's user has to reach its
     state there, which below pytest's own directory it may not."""
+    needs.root()
     made = Path(tempfile.mkdtemp(prefix="hostmeter-root-", dir="/opt"))
     made.chmod(0o755)
     for folder in ("etc", "var/lib", "run", "sys/fs/bpf"):
@@ -45,6 +51,16 @@ def root() -> Iterator[Path]:
     (made / "etc/gshadow").write_text("root:*::\n")
     yield made
     shutil.rmtree(made)
+
+
+@contextmanager
+def mounted(*words: str | Path) -> Iterator[None]:
+    """What mount(8) is told, its last word being where."""
+    subprocess.run(["mount", *words], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", words[-1]], check=True)
 
 
 def content_of(root: Path) -> dict[str, bytes]:
@@ -250,6 +266,34 @@ class TestUninstall:
         assert USER not in (host / "etc/group").read_text()
         assert "the server still knows this host: retire it there" in done.stdout
 
+    def test_removes_what_counts_in_the_kernel(self, program: Path, host: Path) -> None:
+        needs.capability(*needs.EBPF, "CAP_SYS_ADMIN")
+        shutil.rmtree(host / "sys/fs/bpf/hostmeter-agent")
+        with mounted("-t", "bpf", "bpf", host / "sys/fs/bpf"):
+            HostFlows(needs.cgroup2(), host / "sys/fs/bpf/hostmeter-agent/one").close()
+            done = installed.run(program, "uninstall", "--root", host)
+            assert not (host / "sys/fs/bpf/hostmeter-agent").exists()
+        assert f"removed {host}/sys/fs/bpf/hostmeter-agent\n" in done.stdout
+
+    def test_removes_empty_cgroups_and_names_those_in_use(self, program: Path, host: Path) -> None:
+        needs.capability("CAP_SYS_ADMIN")
+        place = host / "sys/fs/cgroup/unified"
+        place.mkdir(parents=True)
+        with cgroups() as made, mounted("--bind", made.folder, place):
+            for name in ("", "idle", "idle/1.2", "busy", "busy/3.4"):
+                made.make(f"hostmeter/{name}")
+            child = run_in(made.folder / "hostmeter/busy/3.4", ["sh", "-c", "echo; read line"])
+            assert child.stdout is not None
+            child.stdout.readline()
+            first = installed.run(program, "uninstall", "--root", host)
+            left = [path.name for path in (place / "hostmeter").iterdir() if path.is_dir()]
+            child.communicate("\n")
+            second = installed.run(program, "uninstall", "--root", host)
+            assert not (place / "hostmeter").exists()
+        assert (first.returncode, left) == (0, ["busy"]), first.stderr
+        assert f"left {place}/hostmeter: programs run in it\n" in first.stdout
+        assert f"removed {place}/hostmeter\n" in second.stdout
+
     def test_again_finds_nothing(self, program: Path, host: Path) -> None:
         installed.run(program, "uninstall", "--root", host)
         again = installed.run(program, "uninstall", "--root", host)
@@ -317,12 +361,14 @@ class TestUninstall:
             cwd="/",
         ) as running:
             assert running.stderr is not None
-            for line in running.stderr:
-                if "metering host" in line:
-                    break
-            done = installed.run(program, "uninstall", "--root", host)
-            running.send_signal(signal.SIGTERM)
-            running.stderr.read()
+            try:
+                for line in running.stderr:
+                    if "metering host" in line:
+                        break
+                done = installed.run(program, "uninstall", "--root", host)
+            finally:
+                running.send_signal(signal.SIGTERM)
+                running.stderr.read()
         refused(done, "an agent is running on")
 
 
@@ -341,6 +387,8 @@ class TestRights:
     """The unit's four capabilities are all that the agent needs."""
 
     def test_are_enough_as_an_unprivileged_user(self, program: Path, root: Path) -> None:
+        needs.capability("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_BPF", "CAP_NET_ADMIN")
+        needs.tool("setpriv", package="util-linux")
         contract = ThreeWindows()
         with serving(contract) as url:
             install(program, root, url)
@@ -378,9 +426,11 @@ class TestRights:
             subprocess.Popen(["hostmeter-test-root", "60"], executable="/bin/sleep") as other,
             subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/") as running,
         ):
-            contract.settled.wait(30)
-            other.kill()
-            running.send_signal(signal.SIGTERM)
+            try:
+                contract.settled.wait(30)
+            finally:
+                other.kill()
+                running.send_signal(signal.SIGTERM)
             assert running.stderr is not None
             return running.stderr.read()
 

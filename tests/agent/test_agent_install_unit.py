@@ -1,18 +1,18 @@
 """systemd's own tools read the unit: nothing in it is unknown, and little is exposed.
 
-They need no systemd that runs. A machine without them (Debian: package systemd) fails here, with
-these words, rather than leave the unit unread.
+They need no systemd that runs.
 """
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hostmeter_agent.install.unit import UNIT_NAME, Unit
+
+from tests import needs
 
 EXPOSURE_MAX = 3.5
 """systemd's figure from 0 (nothing) to 10; "OK" up to 4.9, "MEDIUM" from 5."""
@@ -26,8 +26,7 @@ def unit(tmp_path: Path) -> Path:
 
 
 def analyze(*words: str | Path) -> "subprocess.CompletedProcess[str]":
-    program = shutil.which("systemd-analyze")
-    assert program, "systemd-analyze is missing: apt-get install --no-install-recommends systemd"
+    program = needs.tool("systemd-analyze", package="systemd")
     return subprocess.run(
         [program, *words], capture_output=True, text=True, timeout=60, check=False
     )

@@ -16,6 +16,7 @@ from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.proc import ProcFs
 
+from tests import needs
 from tests.agent.fakehost import FakeHost, Process
 from tests.agent.interception import environment, open_to_all, read_pages
 from tests.agent.pages import PaperPage
@@ -72,6 +73,12 @@ def host_on_paper(tmp_path: Path) -> Host:
     host = Host(FakeHost(tmp_path), tmp_path / "pages")
     host.step()
     return host
+
+
+def give_away(page: Path) -> None:
+    """To another user."""
+    needs.root()
+    os.chown(page, NOBODY, NOBODY)
 
 
 class TestAProgramsCounts:
@@ -214,7 +221,7 @@ class TestAProgramThatHasEnded:
     def test_is_unattributed_when_another_user_names_the_parent(self, host: Host) -> None:
         host.begin(PaperPage(10), "shop")
         PaperPage(11, parent=10, opened={"file": 2}).write(host.pages)
-        os.chown(host.pages / "11-1000", NOBODY, NOBODY)
+        give_away(host.pages / "11-1000")
         assert host.opened("unattributed") == 2
 
     def test_frees_its_number_for_another(self, host: Host) -> None:
@@ -267,7 +274,7 @@ class TestAPageThatIsNone:
             lambda path: path.write_bytes(
                 path.read_bytes().replace(b"\x0a\0\0\0", b"\x0b\0\0\0", 1)
             ),
-            lambda path: os.chown(path, NOBODY, NOBODY),
+            give_away,
         ],
         ids=[
             "empty",

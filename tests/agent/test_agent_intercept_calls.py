@@ -2,11 +2,14 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests import needs
+from tests.agent import mounts
 from tests.agent.interception import (
     LIBRARY_NAME,
     Row,
@@ -26,6 +29,7 @@ CASES = [
     for line in file.read_text().splitlines()
     if line.startswith('    {"')
 ]
+RIGHTS = {"watches": ["CAP_SYS_ADMIN"]}
 # Standard input is /dev/null, output and error are pipes.
 OPEN_BEFORE = {"device": 1, "pipe": 2}
 
@@ -62,6 +66,7 @@ def counted(row: Row) -> list[int]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_call_answers_the_same_and_is_counted(case: str) -> None:
+    needs.capability(*RIGHTS.get(case, []))
     plain, intercepted = run(case, intercepted=False), run(case, intercepted=True)
     assert plain.pages == []
     assert intercepted.visible == plain.visible
@@ -82,7 +87,7 @@ def test_every_case_of_the_program_is_run() -> None:
 
 def functions(file: Path, kind: str) -> set[str]:
     """kind: T for those that it has, U for those that it takes from others."""
-    command = ["nm", "-D", str(file)]
+    command = [needs.tool("nm", package="binutils"), "-D", str(file)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [line.split()[-2:] for line in listed.splitlines()]
     return {name.partition("@")[0] for found, name in lines if found == kind}
@@ -92,6 +97,38 @@ def test_every_hooked_call_is_made_by_some_case() -> None:
     hooked = functions(library(), "T")
     assert len(hooked) > 100
     assert hooked <= functions(calls(), "U")
+
+
+# Lays, as another user who has guessed right, a page in the way of the process that it is itself,
+# and becomes the program.
+_SQUATTING = """
+import os, struct, sys
+pages, program, *arguments = sys.argv[1:]
+pid, start = os.getpid(), int(open("/proc/self/stat").read().rpartition(")")[2].split()[19])
+head = struct.pack("=8sIIIIQ", b"HMTICP01", 1, 4096, pid, 1, start)
+name = f"{pages}/{pid}-{start}"
+with open(name, "wb") as file:
+    file.write(head.ljust(4096, b"\\0"))
+os.chown(name, 65534, 65534)
+os.chmod(name, 0o666)
+os.environ["LD_PRELOAD"] = os.environ.pop("LIBRARY")
+os.execv(program, [program, *arguments])
+"""
+
+
+def test_a_page_that_another_user_laid_out_is_not_counted_in() -> None:
+    """He could shorten it, and the program would get a signal."""
+    with open_to_all(0o1777) as pages, open_to_all() as work:
+        given = dict(environment(pages))
+        given["LIBRARY"] = given.pop("LD_PRELOAD")
+        subprocess.run(
+            [sys.executable, "-c", _SQUATTING, pages, calls(), "opens", work],
+            env=given, stdin=subprocess.DEVNULL, check=True, capture_output=True,
+        )  # fmt: skip
+        laid, own = read_pages(pages)
+        assert (laid.page.owner, laid.page.opened) == (65_534, (0, 0, 0, 0, 0))
+        assert own.page.owner == 0
+        assert own.page.opened[0] > 0
 
 
 class TestAProgramThatCannotBeCounted:
@@ -108,9 +145,11 @@ class TestAProgramThatCannotBeCounted:
         ).visible
 
     def test_runs_as_without_the_library_where_it_may_not_write(self) -> None:
+        needs.root()
+        setpriv = needs.tool("setpriv", package="util-linux")
         with open_to_all(0o777) as work, open_to_all(0o755) as pages:
             done = subprocess.run(
-                ["setpriv", "--reuid=65534", "--clear-groups", calls(), "opens", work],
+                [setpriv, "--reuid=65534", "--clear-groups", calls(), "opens", work],
                 env=environment(pages), stdin=subprocess.DEVNULL, check=False, capture_output=True,
             )  # fmt: skip
             assert [page.name for page in read_pages(pages)] == ["setpriv"]
@@ -119,23 +158,22 @@ class TestAProgramThatCannotBeCounted:
         ).visible
 
     def test_gets_no_signal_where_it_may_write_no_file_of_that_size(self) -> None:
-        limited = run("opens", intercepted=True, prefix=("prlimit", "--fsize=100"))
+        prlimit = needs.tool("prlimit", package="util-linux")
+        limited = run("opens", intercepted=True, prefix=(prlimit, "--fsize=100"))
         assert limited.visible == run("opens", intercepted=False).visible
 
     def test_runs_where_the_directory_is_full(self) -> None:
-        with open_to_all() as pages, open_to_all(0o777) as work:
-            subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=4", "none", pages], check=True
-            )
-            try:
-                (pages / "filler").write_bytes(bytes(4096))
-                done = subprocess.run(
-                    [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
-                    check=False, capture_output=True,
-                )  # fmt: skip
-                assert read_pages(pages) == []
-            finally:
-                subprocess.run(["umount", pages], check=True)
+        with (
+            open_to_all() as pages,
+            open_to_all(0o777) as work,
+            mounts.tmpfs(pages, "size=4k,nr_inodes=4"),
+        ):
+            (pages / "filler").write_bytes(bytes(4096))
+            done = subprocess.run(
+                [calls(), "opens", work], env=environment(pages), stdin=subprocess.DEVNULL,
+                check=False, capture_output=True,
+            )  # fmt: skip
+            assert read_pages(pages) == []
         assert (done.returncode, done.stdout, done.stderr) == run(
             "opens", intercepted=False
         ).visible
@@ -143,13 +181,15 @@ class TestAProgramThatCannotBeCounted:
 
 class TestTheBuild:
     def test_makes_equal_bytes_of_equal_sources(self, tmp_path: Path) -> None:
+        needs.compiler()
         for name in "ab":
             built(SOURCE / "build", str(tmp_path / name))
         first, second = ((tmp_path / name / LIBRARY_NAME).read_bytes() for name in "ab")
         assert first == second
 
     def test_is_clean_under_clang(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CC", "clang")
+        needs.compiler()
+        monkeypatch.setenv("CC", needs.tool("clang", package="clang"))
         built(SOURCE / "build", str(tmp_path))
         assert (tmp_path / LIBRARY_NAME).exists()
 

@@ -24,8 +24,12 @@ from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import open_measuring, open_scanner
 from hostmeter_agent.running import system_clock
 
+from tests.agent.apart import apart
 from tests.agent.hosttime import probing
 from tests.agent.livecgroups import commit, total
+
+RUN = os.getpid()
+"""Apart from what another run on this machine starts."""
 
 # Runs /bin/true again and again, says so, and waits for a line.
 STARTER = """
@@ -46,6 +50,17 @@ for _ in range(int(sys.argv[1])):
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
+print(flush=True)
+sys.stdin.readline()
+"""
+# Starts processes as fast as can be: each ends at once, as there is nothing to execute.
+BURST = """
+import os, sys
+for _ in range(int(sys.argv[1])):
+    try:
+        os.posix_spawn("/no/such/program", ["none"], {})
+    except FileNotFoundError:
+        pass
 print(flush=True)
 sys.stdin.readline()
 """
@@ -172,9 +187,9 @@ def metering_launches() -> Iterator[Measuring | None]:
 
 def started(folder: Path, code: str, count: int) -> "subprocess.Popen[str]":
     """A program that has done what it does `count` times and waits to be told to end."""
-    path = folder / "launcher-one.py"
+    path = folder / f"launcher-one-{RUN}.py"
     path.write_text(code)
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path), str(count)]
+    words = apart(sys.executable, str(path), str(count))
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -191,9 +206,9 @@ def test_2000_starts_are_counted_to_the_last_or_said_not_to_be(
         measuring.watch(system_clock())
         assert child.stdout.readline() == "\n"
         samples = commit(measuring)
-        assert total(samples, "launcher-one", "launches") == 2_001
+        assert total(samples, f"launcher-one-{RUN}", "launches") == 2_001
         assert child.communicate("\n")[0] == ""
-        assert total(commit(measuring), "launcher-one", "launches") == 0
+        assert total(commit(measuring), f"launcher-one-{RUN}", "launches") == 0
 
 
 def test_10000_starts_at_once_cost_the_agent_little_and_none_is_lost(
@@ -204,7 +219,7 @@ def test_10000_starts_at_once_cost_the_agent_little_and_none_is_lost(
     if not isinstance(probe, LaunchesProbe):
         assert "no process starts (" in caplog.text
         return
-    with started(tmp_path, FORKER, 10_000) as child:
+    with started(tmp_path, BURST, 10_000) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "\n"
         began = time.process_time_ns()

@@ -13,8 +13,8 @@ from hostmeter_agent.measure.baseline import Baseline, encode
 from hostmeter_agent.measure.readings import Table
 from hostmeter_agent.store.life import Mark, runtime_directory
 
-from tests.agent.loopback import Contract, serving
-from tests.agent.test_agent_live import Run
+from tests.agent.loopback import Contract
+from tests.agent.test_agent_live import running
 
 PROGRAM = """
 while True: pass
@@ -56,25 +56,36 @@ class TestMark:
         assert runtime_directory() == Path("/run/one")
 
 
+def copied(state: Path, to: Path) -> None:
+    """As a backup is made: without the file systems that are mounted in the directory."""
+    shutil.copytree(state, to, ignore=shutil.ignore_patterns("bpf"), dirs_exist_ok=True)
+
+
+def empty(state: Path) -> None:
+    for path in state.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif not path.is_mount():
+            shutil.rmtree(path)
+
+
 def test_a_restored_backup_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     program = tmp_path / "burner.py"
     program.write_text(PROGRAM)
-    contract = Contract()
-    with serving(contract) as url:
-        run = Run(tmp_path, url, contract)
+    with running(tmp_path, Contract()) as run:
         burn = subprocess.Popen([sys.executable, program])
         try:
             run.wait_for(lambda: run.cpu_us("burner") > 100_000)
             assert run.stop() == 0
-            shutil.copytree(run.state, tmp_path / "backup")
+            copied(run.state, tmp_path / "backup")
             before_us = run.cpu_us("burner")
             run.process = run.start()
             run.wait_for(lambda: run.cpu_us("burner") > before_us + 500_000)
             burn.send_signal(signal.SIGSTOP)
             assert run.stop() == 0
-            shutil.rmtree(run.state)
-            shutil.copytree(tmp_path / "backup", run.state)
+            empty(run.state)
+            copied(tmp_path / "backup", run.state)
             run.process = run.start()
             run.wait_for_windows_after(time.time())
             fields = Path(f"/proc/{burn.pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,8 +1,6 @@
 """On this machine's own kernel: what a program used is what is delivered, to its last moment."""
 
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -21,10 +19,13 @@ from hostmeter_agent.opening import open_listener, open_measuring
 from hostmeter_agent.running import system_clock
 from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.store.state import StateDirectory
-from hostmeter_agent.wire import METHOD_PATTERN, QUALITIES
 
+from tests.agent.apart import apart
 from tests.agent.loopback import Contract, serving
 from tests.agent.test_agent_command import SOURCE, agent, command
+
+RUN = os.getpid()
+"""Apart from what another run on this machine starts."""
 
 # Burns a given CPU time.
 BURN = """
@@ -114,6 +115,12 @@ class Run:
         self.process.terminate()
         return self.process.wait(20)
 
+    def end(self) -> None:
+        """However the test went."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def cpu_us(self, application: str) -> int:
         found = 0
         for sample in list(self.contract.samples):
@@ -144,17 +151,14 @@ def _start(sample: dict[str, object]) -> str:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Run]:
-    contract = Contract()
+def running(folder: Path, contract: Contract) -> Iterator[Run]:
+    """An agent beside its server, for as long as the test takes."""
     with serving(contract) as url:
         run = Run(folder, url, contract)
         try:
-            run.wait_for(lambda: bool(run.contract.samples))
             yield run
         finally:
-            if run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
+            run.end()
 
 
 def script(folder: Path, name: str) -> Path:
@@ -199,26 +203,27 @@ def launched(path: Path, seconds: float) -> Iterator[Callable[[], float]]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with running(tmp_path) as run:
+    with running(tmp_path, Contract()) as run:
+        run.wait_for(lambda: bool(run.contract.samples))
         yield run
 
 
 def test_a_program_is_metered_within_one_percent_to_its_end(run: Run, tmp_path: Path) -> None:
-    used = finish(start_burn(script(tmp_path, "burner-one"), 3))
+    used = finish(start_burn(script(tmp_path, f"burner-one-{RUN}"), 3))
     run.wait_for_windows_after(time.time())
-    assert run.cpu_us("burner-one") / 1e6 == pytest.approx(used, rel=0.01)
+    assert run.cpu_us(f"burner-one-{RUN}") / 1e6 == pytest.approx(used, rel=0.01)
     assert run.stop() == 0
 
 
 def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "writer-one.py"
+    path = tmp_path / f"writer-one-{RUN}.py"
     path.write_text(WRITE)
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     _commit(measuring)
     # A child of this process would be the agent's own.
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -230,19 +235,19 @@ def test_what_a_program_writes_in_its_first_moments_is_metered_to_the_byte(
         _say_go_on(child.stdin)
         assert child.stdout.read() == ""
     samples += _commit(measuring)
-    found = [s["usage"] for s in samples if s["application"] == "writer-one"]
+    found = [s["usage"] for s in samples if s["application"] == f"writer-one-{RUN}"]
     assert sum(u.get("file.written", 0) for u in found if isinstance(u, dict)) == written
 
 
 def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "starter-one.py"
+    path = tmp_path / f"starter-one-{RUN}.py"
     path.write_text(STORM)
     listener = open_listener()
     measuring = open_measuring(Config(), instance="here", stored=None, listener=listener)
     _commit(measuring)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -252,7 +257,7 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
         assert child.stdout.read() == ""
     if listener is not None:
         listener.close()
-    found = [s["usage"] for s in samples if s["application"] == "starter-one"]
+    found = [s["usage"] for s in samples if s["application"] == f"starter-one-{RUN}"]
     total_us = sum(u["cpu.time"] for u in found if isinstance(u, dict))
     assert total_us / 1e6 == pytest.approx(used, rel=0.03, abs=0.04)
 
@@ -260,15 +265,15 @@ def test_short_lived_children_are_metered_whole_with_exit_records_or_without(
 def test_forked_children_that_share_their_parents_memory_do_not_multiply_it(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "forker-one.py"
+    path = tmp_path / f"forker-one-{RUN}.py"
     path.write_text(FORK)
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
-    words = ["setsid", "--fork", sys.executable, str(path)]
+    words = apart(sys.executable, str(path), wait=False)
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdout.readline()
-        gauges = measuring.measure(system_clock).held.scanned["forker-one"]
+        gauges = measuring.measure(system_clock).held.scanned[f"forker-one-{RUN}"]
         _say_go_on(child.stdin)
         assert child.stdout.read() == ""
     assert gauges.processes == 6
@@ -284,42 +289,42 @@ def _say_go_on(to: IO[str]) -> None:
 def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(
     run: Run, tmp_path: Path
 ) -> None:
-    child = start_burn(script(tmp_path, "burner-two"), 5)
-    run.wait_for(lambda: run.cpu_us("burner-two") > 0)
+    child = start_burn(script(tmp_path, f"burner-two-{RUN}"), 5)
+    run.wait_for(lambda: run.cpu_us(f"burner-two-{RUN}") > 0)
     for _ in range(3):
         seen = len(run.contract.samples)
         run.restart(signal.SIGKILL)
         run.wait_for(lambda seen=seen: len(run.contract.samples) > seen)  # type: ignore[misc]
     used = finish(child)
     run.wait_for_windows_after(time.time())
-    assert run.cpu_us("burner-two") / 1e6 == pytest.approx(used, rel=0.01)
+    assert run.cpu_us(f"burner-two-{RUN}") / 1e6 == pytest.approx(used, rel=0.01)
 
 
 def test_a_program_that_ends_while_the_agent_is_down_is_metered_to_its_end(
     run: Run, tmp_path: Path
 ) -> None:
-    with launched(script(tmp_path, "burner-three"), 2) as finished:
-        run.wait_for(lambda: run.cpu_us("burner-three") > 0)
+    with launched(script(tmp_path, f"burner-three-{RUN}"), 2) as finished:
+        run.wait_for(lambda: run.cpu_us(f"burner-three-{RUN}") > 0)
         run.process.kill()
         run.process.wait()
         used = finished()
         run.process = run.start()
         run.wait_for_windows_after(time.time())
-    assert run.cpu_us("burner-three") / 1e6 == pytest.approx(used, rel=0.02)
+    assert run.cpu_us(f"burner-three-{RUN}") / 1e6 == pytest.approx(used, rel=0.02)
 
 
 def test_without_exit_records_the_parent_tells_the_rest(tmp_path: Path) -> None:
     measuring = open_measuring(Config(), instance="here", stored=None, listener=None)
     measuring.commit(measuring.measure(system_clock))
-    with launched(script(tmp_path, "burner-four"), 1.5) as finished:
+    with launched(script(tmp_path, f"burner-four-{RUN}"), 1.5) as finished:
         samples: list[Sample] = []
-        while not any(s["application"] == "burner-four" for s in samples):
+        while not any(s["application"] == f"burner-four-{RUN}" for s in samples):
             samples = _commit(measuring)
         used = finished()
         samples += _commit(measuring)
     found = 0
     for sample in samples:
-        if sample["application"] == "burner-four":
+        if sample["application"] == f"burner-four-{RUN}":
             usage = sample["usage"]
             assert isinstance(usage, dict)
             found += usage["cpu.time"]
@@ -355,7 +360,7 @@ def test_the_kernels_exit_records_are_exact_or_the_agent_says_that_there_are_non
     if listener is None:
         assert "no exit records" in caplog.text
         return
-    child = start_burn(script(tmp_path, "burner-five"), 0.3)
+    child = start_burn(script(tmp_path, f"burner-five-{RUN}"), 0.3)
     used = finish(child)
     exits, lost = listener.drain()
     listener.close()
@@ -377,24 +382,3 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     assert done.stdout == "None\n"
     assert "no exit records (" in done.stderr
     assert "Operation not permitted" in done.stderr
-
-
-def test_every_quality_and_method_is_one_that_the_contract_knows(tmp_path: Path) -> None:
-    listener = open_listener()
-    measuring = open_measuring(
-        Config(), instance="here", stored=None, listener=listener, state=tmp_path
-    )
-    try:
-        measuring.commit(measuring.measure(system_clock))
-        step = measuring.measure(system_clock)
-    finally:
-        measuring.probing.close()
-        if listener is not None:
-            listener.close()
-    told = [pair for text in step.measurements.values() for pair in _pairs(text)]
-    assert {quality for quality, _ in told} <= set(QUALITIES)
-    assert [method for _, method in told if not re.match(METHOD_PATTERN, method)] == []
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    return [(quality, method) for quality, method in json.loads(text)["meters"].values()]

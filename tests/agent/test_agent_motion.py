@@ -1,5 +1,6 @@
 """What did not run is not read again, and what did is, on this machine's own kernel."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -64,6 +65,7 @@ class TestMotion:
         assert motion.may_have_run(process.pid), "it has ended"
 
     def test_keeps_no_descriptor_of_what_has_gone(self) -> None:
+        gc.collect()  # what other tests have given up
         before = len(os.listdir("/proc/self/fd"))
         motion = Motion(ProcFs(Path("/proc")))
         with program("sleep", "60") as one, program("sleep", "60") as other:
@@ -72,6 +74,15 @@ class TestMotion:
             motion.keep_only(frozenset([other.pid]))
             motion.forget(other.pid)
             motion.forget(other.pid)
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_that_is_given_up_takes_its_descriptors_along(self) -> None:
+        gc.collect()
+        before = len(os.listdir("/proc/self/fd"))
+        motion = Motion(ProcFs(Path("/proc")))
+        motion.follow(os.getpid())
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        del motion
         assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,12 @@ from hostmeter_agent.measure.readings import Reading
 from hostmeter_agent.measure.scan import Gauges, Scan
 from hostmeter_agent.opening import kernel_probes, open_scanner
 
+from tests import needs
+from tests.agent.apart import apart
 from tests.agent.test_agent_command import SOURCE
+
+RUN = os.getpid()
+"""Apart from what another run on this machine starts."""
 
 # Opens a known number of each kind, says so, and waits for a line; then the same again.
 OPENER = """
@@ -142,9 +149,9 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
     if not isinstance(probe, OpensProbe):
         assert "opened resources are not counted: " in caplog.text
         return
-    path = tmp_path / "opener-one.py"
+    path = tmp_path / f"opener-one-{RUN}.py"
     path.write_text(OPENER)
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+    words = apart(sys.executable, str(path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -157,7 +164,7 @@ def test_what_a_program_opens_on_this_kernel_is_counted_exactly_or_said_not_to_b
         readings = probe.read(scanner.scan(now_s=2), None, elapsed_ms=1_000)
         child.communicate(b"\n")
     probe.close()
-    counted = readings.counters["opener-one"]
+    counted = readings.counters[f"opener-one-{RUN}"]
     assert [counted[meter] for meter in METERS] == [1_950, 1_300, 140, 140, 300, 70]
     assert readings.default["resources.opened"].quality == "exact"
 
@@ -186,16 +193,23 @@ def test_an_object_that_is_no_program_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_the_object_that_is_shipped_is_what_its_source_builds(tmp_path: Path) -> None:
+    needs.bpf_compiler(14)
     made = tmp_path / "opens.bpf.o"
     subprocess.run(["sh", SOURCE.parent / "bpf" / "build", made, "opens"], check=True)
     assert made.read_bytes() == (SOURCE / "hostmeter_agent/kernel/bpf/opens.bpf.o").read_bytes()
 
 
+@pytest.fixture
+def probes() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
 def test_what_short_programs_open_is_their_launchs_application(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, probes: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each opens a device 10 times and ends long before the next scan."""
-    path = tmp_path / "opener-two.py"
+    path = tmp_path / f"opener-two-{RUN}.py"
     path.write_text(
         "import os, sys\nsys.stdin.readline()\nfor _ in range(50):\n    if not os.fork():\n"
         "        for _ in range(10): os.open('/dev/null', 0)\n        os._exit(0)\n    os.wait()\n"
@@ -205,10 +219,12 @@ def test_what_short_programs_open_is_their_launchs_application(
     scanner, _ = open_scanner(config)
     openers = kernel_probes(config, scanner, None)
     launches, opens = openers["launches"](), openers["opens"]()
+    probes.callback(launches.close)
+    probes.callback(opens.close)
     if not isinstance(launches, LaunchesProbe) or not isinstance(opens, OpensProbe):
         assert "are not counted: " in caplog.text or "no process starts (" in caplog.text
         return
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+    words = apart(sys.executable, str(path))
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -219,7 +235,5 @@ def test_what_short_programs_open_is_their_launchs_application(
         launched = launches.read(scan, None, elapsed_ms=1_000)
         opened = opens.read(scan, None, elapsed_ms=1_000)
         child.communicate(b"\n")
-    for probe in (launches, opens):
-        probe.close()
-    assert launched.counters["opener-two"]["launches"] == 51
-    assert opened.counters["opener-two"]["resources.opened.device"] >= 500
+    assert launched.counters[f"opener-two-{RUN}"]["launches"] == 51
+    assert opened.counters[f"opener-two-{RUN}"]["resources.opened.device"] >= 500

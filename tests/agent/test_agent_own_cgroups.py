@@ -23,7 +23,9 @@ from hostmeter_agent.measure.scan import Scanner
 from hostmeter_agent.opening import open_measuring
 from hostmeter_agent.running import system_clock
 
-from tests.agent.livecgroups import cgroups, commit, run_in, this_machines, total
+from tests import needs
+from tests.agent.apart import apart
+from tests.agent.livecgroups import cgroups, commit, run_in, total
 
 # Burns given CPU times, in children of the same program, then says so and waits for a line; again.
 TREE = """
@@ -50,7 +52,9 @@ def tree(folder: Path, name: str, *seconds: float) -> Iterator["subprocess.Popen
     """A program in a tree of its own, and no child of the agent's."""
     path = folder / f"{name}.py"
     path.write_text(TREE)
-    words = ["setsid", "--fork", "--wait", sys.executable, str(path), *map(str, seconds)]
+    # What waits for it is metered with it by the kernel, so that has to cost next to nothing.
+    setsid = needs.tool("setsid", package="util-linux")
+    words = [setsid, "--fork", "--wait", sys.executable, str(path), *map(str, seconds)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         yield child
         if child.stdin is not None and not child.stdin.closed:
@@ -92,15 +96,15 @@ in what it makes, and it removes them all."""
 
 @pytest.fixture
 def own() -> Iterator[None]:
-    mounts = this_machines()
-    assert mounts.unified is not None, "no cgroup2 here"
+    needs.root()
+    hierarchy = needs.cgroup2()
     yield
-    root = Path(f"{mounts.unified}/hostmeter")
+    root = hierarchy / "hostmeter"
     for path, folders, _ in os.walk(root, topdown=False):
         for name in folders:
             folder = Path(path) / name
             for pid in (folder / "cgroup.procs").read_text().split():
-                (mounts.unified / "cgroup.procs").write_text(pid)
+                (hierarchy / "cgroup.procs").write_text(pid)
             folder.rmdir()
     if root.exists():
         root.rmdir()
@@ -144,7 +148,7 @@ class TestMoving:
         samples += commit(measuring)
         # The kernel shows what children used before the move in two figures of whole ticks.
         assert total(samples, "mover-one") == pytest.approx(used, abs=25_000)
-        assert not Path(f"{this_machines().unified}{cgroup_of('mover-one')}").exists()
+        assert not Path(f"{needs.cgroup2()}{cgroup_of('mover-one')}").exists()
 
     def test_an_agent_killed_between_a_move_and_its_step_books_the_move_once(
         self, tmp_path: Path
@@ -214,7 +218,7 @@ class TestMoving:
         code += f"os.spawnlp(os.P_WAIT, {sys.executable!r}, 'python', {str(other)!r})\n"
         path = tmp_path / "mover-one.py"
         path.write_text(code)
-        words = ["setsid", "--fork", "--wait", sys.executable, str(path)]
+        words = apart(sys.executable, str(path))
         with subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
@@ -231,6 +235,28 @@ class TestMoving:
         assert (gauges["mover-one"].processes, gauges["mover-two"].processes) == (1, 1)
 
 
+# Makes the agent's cgroup and puts itself into one below it and back.
+MAKER = """
+import os
+from pathlib import Path
+from hostmeter_agent.cgroup.cgroup_files import CgroupFs, parse_mounts
+from hostmeter_agent.cgroup.own_cgroups import OwnCgroups, OwnCgroupsUnavailable
+from hostmeter_agent.measure.proc import ProcFs
+mounts = parse_mounts(Path("/proc/self/mounts").read_text())
+try:
+    OwnCgroups(ProcFs(Path("/proc")), CgroupFs(mounts))
+except OwnCgroupsUnavailable as error:
+    print(error)
+else:
+    folder = mounts.unified / "hostmeter" / f"test-{os.getpid()}"
+    folder.mkdir()
+    (folder / "cgroup.procs").write_text(str(os.getpid()))
+    (mounts.unified / "cgroup.procs").write_text(str(os.getpid()))
+    folder.rmdir()
+    print("made")
+"""
+
+
 class TestWhereItMayNot:
     def test_without_cgroup2_the_agent_says_so_and_goes_on(
         self, caplog: pytest.LogCaptureFixture
@@ -244,6 +270,28 @@ class TestWhereItMayNot:
         files = CgroupFs(Mounts(Path("/proc/self"), None, None))
         with pytest.raises(OwnCgroupsUnavailable, match="/proc/self/hostmeter: "):
             OwnCgroups(ProcFs(Path("/proc")), files)
+
+    @pytest.mark.parametrize(
+        ("rights", "said"),
+        [
+            ("+dac_read_search,+sys_ptrace", "; needs ProtectControlGroups=no"),
+            ("+dac_read_search,+sys_ptrace,+dac_override", "made"),
+        ],
+    )
+    @pytest.mark.usefixtures("own")
+    def test_the_services_user_needs_one_more_right_and_is_told(
+        self, rights: str, said: str
+    ) -> None:
+        setpriv = needs.tool("setpriv", package="util-linux")
+        done = subprocess.run(
+            [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups",
+             f"--inh-caps=-all,{rights}", f"--ambient-caps=-all,{rights}",
+             f"--bounding-set=-all,{rights}", sys.executable, "-c", MAKER],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
 
 
 def test_names_of_cgroups_are_safe_and_never_one_for_two_applications() -> None:

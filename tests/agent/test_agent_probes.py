@@ -161,11 +161,14 @@ class TestOwnLimits:
             timeline.at(second)
         return timeline, probe
 
-    def test_a_probe_that_costs_too_much_is_left_out_and_that_is_said(self, host: FakeHost) -> None:
+    def test_a_probe_that_costs_too_much_is_left_out_and_that_is_said(
+        self, host: FakeHost, caplog: pytest.LogCaptureFixture
+    ) -> None:
         timeline, probe = self.shed(host)
         reads = len(probe.formers)
         step = timeline.measuring.measure(timeline.clock(30))
         assert len(probe.formers) == reads
+        assert caplog.text.count("paper is left out") == 1
         told = [json.loads(text) for text in step.measurements.values()]
         assert all(t["marks"] == ["probe-shed"] for t in told)
         assert how(timeline, 30)["transactions"] == ["unavailable", "paper/1"]

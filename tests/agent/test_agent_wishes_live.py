@@ -1,6 +1,5 @@
 """A running agent goes by its server's wishes without a restart, and puts up with a full disk."""
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.loopback import Contract, serving
-from tests.agent.test_agent_full_disk import fill, mount
-from tests.agent.test_agent_live import Run
+from tests.agent import mounts
+from tests.agent.loopback import Contract
+from tests.agent.test_agent_full_disk import fill
+from tests.agent.test_agent_live import running
 
 PROGRAM = "import time\nwhile True: time.sleep(0.05)\n"
 
@@ -44,14 +44,14 @@ def _seconds(text: str) -> float:
 def test_interval_and_rules_are_applied_without_a_restart(
     tmp_path: Path, program: "subprocess.Popen[bytes]"
 ) -> None:
-    contract = Contract()
-    with serving(contract) as url:
-        contract.desired = {
+    contract = Contract(
+        desired={
             "schema": 1,
             "scrape_interval_seconds": 2,
             "application": [{"name": "wished", "command": "--queue=wished"}],
         }
-        run = Run(tmp_path, url, contract)
+    )
+    with running(tmp_path, contract) as run:
         run.config.write_text("push_delay_seconds = 0\n")
         run.restart(15)
         run.wait_for(lambda: any(s["application"] == "wished" for s in list(contract.samples)))
@@ -79,32 +79,24 @@ def test_interval_and_rules_are_applied_without_a_restart(
 def test_a_full_disk_ends_no_agent_and_loses_no_usage(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    refused = mount(disk, "size=8m")
-    if refused:
-        pytest.fail(f"a disk cannot be filled here: mounting a tmpfs: {refused}")
-    contract = Contract()
-    try:
-        with serving(contract) as url:
-            run = Run(disk, url, contract)
-            program = tmp_path / "burner.py"
-            program.write_text("while True: pass\n")
-            burn = subprocess.Popen([sys.executable, program])
-            try:
-                run.wait_for(lambda: run.cpu_us("burner") > 0)
-                ballast = fill(disk)
-                until = time.monotonic() + 5
-                while time.monotonic() < until:
-                    assert run.process.poll() is None
-                    time.sleep(0.1)
-                ballast.unlink()
-                burned_us = _cpu_us(burn.pid)
-                run.wait_for(lambda: run.cpu_us("burner") >= burned_us)
-            finally:
-                burn.kill()
-                burn.wait()
-            assert run.stop() == 0
-    finally:
-        ctypes.CDLL(None).umount2(str(disk).encode(), 2)
+    with mounts.tmpfs(disk, "size=8m"), running(disk, Contract()) as run:
+        program = tmp_path / "burner.py"
+        program.write_text("while True: pass\n")
+        burn = subprocess.Popen([sys.executable, program])
+        try:
+            run.wait_for(lambda: run.cpu_us("burner") > 0)
+            ballast = fill(disk)
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                assert run.process.poll() is None
+                time.sleep(0.1)
+            ballast.unlink()
+            burned_us = _cpu_us(burn.pid)
+            run.wait_for(lambda: run.cpu_us("burner") >= burned_us)
+        finally:
+            burn.kill()
+            burn.wait()
+        assert run.stop() == 0
 
 
 def _cpu_us(pid: int) -> int:

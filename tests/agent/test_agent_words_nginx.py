@@ -18,8 +18,9 @@ from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words.access_log import AccessLogProbe
 from hostmeter_agent.words.config import AccessLog
 
+from tests import needs
+
 TURNS = 30
-NGINX, WRK = shutil.which("nginx"), shutil.which("wrk")
 
 CONFIGURATION = """
 {user}worker_processes 2;
@@ -53,9 +54,9 @@ class Nginx:
         user = "user root;\n" if os.geteuid() == 0 else ""
         config = folder / "nginx.conf"
         config.write_text(CONFIGURATION.format(folder=folder, port=port, user=user))
-        assert NGINX is not None, "install nginx-light: this test runs a real nginx"
+        program = needs.tool("nginx", package="nginx")
         self.process = subprocess.Popen(
-            [NGINX, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
+            [program, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
         )
 
     def wait_until_ready(self) -> None:
@@ -122,8 +123,15 @@ def load(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
     script.write_text(
         'local n = 0\nrequest = function() n = n + 1 return wrk.format("GET", "/item/" .. n) end\n'
     )
-    assert WRK is not None, "install wrk: this test needs its load"
-    words = [WRK, "-t1", "-c4", "-d60s", "-s", str(script), f"http://127.0.0.1:{port}"]
+    words = [
+        needs.tool("wrk", package="wrk"),
+        "-t1",
+        "-c4",
+        "-d60s",
+        "-s",
+        str(script),
+        f"http://127.0.0.1:{port}",
+    ]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -134,6 +142,7 @@ def load(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Nginx]:
+    needs.tool("wrk", package="wrk")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -246,6 +246,39 @@ def test_without_refused_usage_no_bucket_is_read(
     assert '"metering_rollup"' not in asked[0]["sql"]
 
 
+def test_where_all_or_nothing_of_an_hour_is_refused_no_bucket_is_read(
+    applications: list[Application],
+) -> None:
+    good, bad = list(store_profiles())[:2]
+    instance = Instance.objects.filter(application=applications[0]).first()
+    assert instance is not None
+    rows = [
+        Rollup(
+            tenant=instance.tenant, application=applications[0], instance=instance, role="primary",
+            bucket_start=FIRST + number * BUCKET, samples=1, window_us=1, covered_us=1,
+            measurements=[good] if number < 12 else [bad, good] if number < 24 else [bad],
+            cpu_time=number,
+        )
+        for number in range(36)
+    ]  # fmt: skip
+    # Every bucket of the second hour is refused, but for one of two profiles: that shows only in
+    # the buckets.
+    whole = [UsagePeriod(applications[0].pk, FIRST, FIRST + timedelta(hours=3))]
+    ends = [
+        UsagePeriod(applications[0].pk, FIRST, FIRST + timedelta(hours=1)),
+        UsagePeriod(applications[0].pk, FIRST + timedelta(hours=2), FIRST + timedelta(hours=3)),
+    ]
+    Rollup.objects.bulk_create(rows)
+    for periods, refused, reads in ((whole, sum(range(12, 36)), True), (ends, 354, False)):
+        with CaptureQueriesContext(connection) as asked:
+            billed = usage_by_application(periods, ["cpu.time"], without=[bad])
+            unbilled = usage_with(periods, ["cpu.time"], [bad])
+        assert of("cpu.time", billed) == {applications[0].pk: 66}
+        assert of("cpu.time", unbilled) == {applications[0].pk: refused}
+        assert any('FROM "metering_rollup"' in each["sql"] for each in asked) is reads
+        assert len(asked) <= 6
+
+
 class TestGaps:
     def test_are_joined_by_host_and_cause(self, inside: UUID) -> None:
         stopped, down, fine = store_profiles(

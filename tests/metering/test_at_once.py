@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import connections
 
-from metering.models import Application, Host, HostKey, Instance, Sample, SampleBatch
+from metering.models import Application, Host, HostKey, Instance, Measurement, Sample, SampleBatch
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import Agent, batch, fresh_token, sample
@@ -73,6 +73,27 @@ class TestNewApplications:
         with tenant_scope(tenant.pk):
             assert (Application.objects.count(), Instance.objects.count()) == (40, 160)
             assert Sample.objects.count() == 160
+
+
+class TestNewProfiles:
+    def test_are_kept_once_in_whatever_order_hosts_bring_them(self, tenant: Tenant) -> None:
+        agents = [Agent(tenant).enrol() for _ in range(4)]
+        for causes in ([f"a{number}" for number in range(40)], [f"b{n}" for n in range(40)]):
+            orders = [causes, causes[::-1], causes[20:] + causes[:20], causes[::2] + causes[1::2]]
+            works = [
+                lambda agent=agent, order=order: agent.deliver(
+                    batch(
+                        *(sample(measured=cause) for cause in order),
+                        measurements={cause: {"gap": cause} for cause in order},
+                    )
+                )
+                for agent, order in zip(agents, orders, strict=True)
+            ]
+            assert [answer.status_code for answer in together(*works)] == [200] * 4
+        with tenant_scope(tenant.pk):
+            assert Measurement.objects.count() == 80
+            told = Sample.objects.values_list("measurement__body__gap", flat=True)
+            assert sorted(told) == sorted(4 * [f"{of}{n}" for of in "ab" for n in range(40)])
 
 
 class TestEnrolling:

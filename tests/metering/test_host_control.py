@@ -1,7 +1,7 @@
 """The desired state that hosts fetch, what they report, and how far their clocks are off."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,9 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from hostmeter_agent.wire_control import APPLIED_STATE_PATH, DESIRED_STATE_PATH
 
+from metering.control import decode_report, note_applied
 from metering.control_models import AgentSettings, AppliedState
+from metering.known_hosts import known_hosts
 from metering.models import Host, HostEnvironment
 from tenants.models import Environment, Policy, Tenant
 from tenants.scope import tenant_scope
@@ -203,6 +205,26 @@ class TestReports:
         answer = agent.ask("PUT", APPLIED_STATE_PATH, report(**changes))
         assert answer.status_code == 422
         assert {error["field"] for error in answer.json()["errors"]} == {field}
+
+    @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+    def test_lie_inside_the_calendar(self, agent: Agent, at: str) -> None:
+        answer = agent.ask("PUT", APPLIED_STATE_PATH, report(applied_at=at))
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "applied_at"
+
+    def test_that_were_slow_to_come_leave_a_later_one_alone(self, agent: Agent) -> None:
+        """Its body took its time, and the host has asked again meanwhile."""
+        now = datetime.now(UTC)
+        host = known_hosts.host_of(agent.key_id, as_of=now)
+        assert host is not None
+        for version, age_s in (("0.3.0", 0), ("0.2.0", 5)):
+            body = json.dumps(report(agent_version=version)).encode()
+            as_of = now - timedelta(seconds=age_s)
+            note_applied(host, decode_report(body), skew_ms=age_s, as_of=as_of)
+        with tenant_scope(agent.tenant.pk):
+            kept = AppliedState.objects.get()
+            assert (kept.agent_version, kept.reported_at) == ("0.3.0", now)
+            assert Host.objects.get(pk=agent.host).clock_skew_ms == 0
 
     def test_have_a_size(self, agent: Agent) -> None:
         answer = agent.ask("PUT", APPLIED_STATE_PATH, report(more="x" * 70_000))

@@ -165,6 +165,20 @@ class TestStoredProfiles:
         accepted(agent.deliver(measured_by(EXACT, epoch=first["epoch"], sequence=2)))
         assert bodies(agent.tenant) == [EXACT]
 
+    def test_are_so_many_a_host_at_most(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("metering.ingest.PROFILES_PER_HOST_MAX", 2)
+        for cause in ("one", "two"):
+            accepted(agent.deliver(measured_by({"gap": cause})))
+        assert errors(agent.deliver(measured_by({"gap": "three"}))) == [(None, "measurements")]
+        assert len(bodies(agent.tenant)) == 2
+        # What there is may be named on, and other hosts are none the worse.
+        accepted(agent.deliver(measured_by({"gap": "two"})))
+        another = Agent(agent.tenant).enrol()
+        accepted(another.deliver(measured_by({"gap": "three"})))
+        accepted(agent.deliver(measured_by({"gap": "three"})))
+
     def test_are_each_tenants_own(self, agent: Agent, other_tenant: Tenant) -> None:
         accepted(agent.deliver(measured_by(EXACT)))
         assert bodies(other_tenant) == []
@@ -173,7 +187,7 @@ class TestStoredProfiles:
 
 
 def test_the_example_that_both_sides_share_is_taken(agent: Agent) -> None:
-    """The agent's encoder is tested to write this file."""
+    """tests/agent/test_agent_golden.py has the agent write this file."""
     example = Path(__file__).parent.parent / "golden" / "batch-with-measurements.json"
     document = json.loads(example.read_text())
     window = sample()["window"]
@@ -183,7 +197,11 @@ def test_the_example_that_both_sides_share_is_taken(agent: Agent) -> None:
     with tenant_scope(agent.tenant.pk):
         rows = Sample.objects.select_related("measurement").order_by("batch_index")
         named = [row.measurement.body if row.measurement else None for row in rows]
-    profiles = document["measurements"]
+    # What is empty says nothing and is not kept.
+    profiles = {
+        key: {member: value for member, value in profile.items() if value}
+        for key, profile in document["measurements"].items()
+    }
     assert named == [
         profiles[each["measured"]] if "measured" in each else None for each in document["samples"]
     ]

@@ -1,4 +1,3 @@
-import os
 import shutil
 import signal
 import socket
@@ -21,8 +20,13 @@ from config.runtime.servers import Servers, check_redis, plan_servers, start_ser
 from config.runtime.signals import Waiting
 from config.runtime.supervisor import Supervisor
 from config.runtime.valkey import Valkey
+from tests import needs
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root's servers change their account")
+
+@pytest.fixture
+def as_root() -> None:
+    """Root's servers change their account."""
+    needs.root()
 
 
 @pytest.fixture
@@ -207,7 +211,7 @@ class TestPlace:
         long = Postgres(type(place)(deep, place.programs, None), 5432, "")
         assert long.socket_folder() == ""
 
-    @as_root
+    @pytest.mark.usefixtures("as_root")
     def test_a_folder_that_the_account_cannot_reach_keeps_its_mode(
         self, tmp_path: Path, supervisor: Supervisor
     ) -> None:
@@ -230,7 +234,7 @@ class TestPlace:
             remove_servers_data(home.folder)
         assert not place.exists()
 
-    @as_root
+    @pytest.mark.usefixtures("as_root")
     def test_programs_that_the_account_cannot_reach_are_copied(
         self, home: Home, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -52,7 +52,7 @@ class Config:
     push_delay_seconds: int = 10
     births_seconds: int = 1
     applications_max: int = 500
-    cpu_permille_max: int = 10
+    cpu_permille_max: int = 20
     memory_megabytes_max: int = 100
     environment: str | None = None
     instance: str | None = None
@@ -109,7 +109,7 @@ def _application(value: Any) -> str:
 def _pattern(value: Any) -> re.Pattern[str]:
     try:
         return re.compile(_text(value))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise _Invalid(f"is not a regular expression: {error}") from error
 
 
@@ -252,6 +252,8 @@ def parse_config(path: Path, text: str) -> Config:
         at = lines[int(line) - 1].split("=")[0].strip()[:60] if int(line) <= len(lines) else ""
         reason = re.sub(r"\s*\(at [^)]*\)", "", str(error))
         raise ConfigInvalid(f"{path}, line {line}: {at or 'end of file'}: {reason}") from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise ConfigInvalid(f"{path}: a number is too long, or brackets lie too deep") from error
     source = _Source(path, text)
     rules = _rules(source, given.pop("application", []))
     words = _words(path, text, given)
@@ -264,9 +266,11 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
             raise ConfigInvalid(f"{path}: larger than {FILE_BYTES_MAX} bytes")
-        return parse_config(path, path.read_text(encoding="utf-8"))
+        return parse_config(path, content.decode("utf-8").replace("\r\n", "\n"))
     except OSError as error:
         raise ConfigInvalid(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, parse_mounts
 from hostmeter_agent.config import Config
 from hostmeter_agent.interception.intercept import InterceptProbe
+from hostmeter_agent.kernel.connections import ConnectionsProbe
 from hostmeter_agent.kernel.launches import LaunchesProbe, NoLaunches, open_launches
 from hostmeter_agent.kernel.network import NetworkProbe
 from hostmeter_agent.kernel.opens import open_opens
@@ -82,6 +83,8 @@ def kernel_probes(
         "intercept": lambda: InterceptProbe(scanner.proc),
         # What ended before a scan saw it is known by its launch, which is read before.
         "opens": lambda: open_opens(launches.application_of),
+        # Of an application with a control group of its own the next one knows better.
+        "connections": lambda: ConnectionsProbe(Path(scanner.proc.root), config.proxies),
         "network": lambda: NetworkProbe(pins, scanner.tree.files.mounts, proxies=config.proxies),
     }
 

@@ -8,6 +8,7 @@ that. It is noted at the application's cgroup before the process is moved, so th
 agent, and booked by the next step.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -36,6 +37,13 @@ _NAME_CHARACTERS: Final = 60
 _HASH_CHARACTERS: Final = 8
 _CONTROLLERS: Final = ("memory", "pids", "io")
 _CHILDREN_MAX: Final = 5_000
+
+
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+DROP_IN: Final = (
+    "ProtectControlGroups=no, ReadWritePaths=/sys/fs/cgroup and CAP_DAC_OVERRIDE in the unit"
+)
+"""What the service has not as installed: with it the agent could write any file."""
 
 
 class OwnCgroupsUnavailable(Exception):
@@ -91,7 +99,11 @@ class OwnCgroups:
             self._root.mkdir(exist_ok=True)
             os.setxattr(self._root, _APPLICATION, b"")
         except OSError as error:
-            raise OwnCgroupsUnavailable(f"{self._root}: {error.strerror}") from error
+            needed = f"; needs {DROP_IN}" if error.errno in _NOT_WRITABLE else ""
+            raise OwnCgroupsUnavailable(f"{self._root}: {error.strerror}{needed}") from error
+        why = refusal(files.mounts.unified)
+        if why:
+            raise OwnCgroupsUnavailable(f"{why}; needs {DROP_IN}")
         self._count_all()
         self._find_former()
 
@@ -308,6 +320,16 @@ def open_moving(scanner: Scanner) -> Moving | None:
     except OwnCgroupsUnavailable as error:
         log.warning("no own cgroups (%s): applications without one go by /proc", error)
         return None
+
+
+def refusal(unified: Path) -> str:
+    """Why this user may not make cgroups and move processes to them, "" where it may; nothing is
+    made."""
+    for path in (unified, unified / "cgroup.procs"):
+        if not os.access(path, os.W_OK, effective_ids=True):
+            read_only = os.statvfs(unified).f_flag & os.ST_RDONLY
+            return f"{path} {'is mounted read-only' if read_only else 'may not be written'}"
+    return ""
 
 
 def _is_populated(folder: str) -> bool:

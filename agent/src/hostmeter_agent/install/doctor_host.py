@@ -3,14 +3,18 @@
 import glob
 import os
 import resource
+import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from hostmeter_agent.cgroup.cgroup_files import parse_mounts
+from hostmeter_agent.cgroup.own_cgroups import DROP_IN, refusal
+from hostmeter_agent.config import load_config
 from hostmeter_agent.install.findings import Finding, Place, effective_capabilities, mounts
 from hostmeter_agent.install.unit import CAPABILITIES
+from hostmeter_agent.interception.intercept import DIRECTORY
 
 CAPABILITY_BITS: Final = {
     "CAP_DAC_READ_SEARCH": 2,
@@ -140,14 +144,39 @@ def cgroups(place: Place) -> Finding:
     return Finding("cgroups", "exact", " and ".join(parts))
 
 
-def interception(place: Place) -> Finding:
-    """Whether the library for LD_PRELOAD came with the agent."""
-    if _LIBRARY.is_file():
-        return Finding("interception", "exact", f"LD_PRELOAD={_LIBRARY} counts a program's opens")
-    return Finding(
-        "interception", "unavailable", "libhostmeter_intercept.so is not part of this installation",
-        "install the wheel for this machine's architecture",
-    )  # fmt: skip
+def own_cgroups(place: Place) -> Finding:
+    """Whether the agent may put applications into control groups of its own, where it is to."""
+    name = "own cgroups"
+    if not load_config(place.config).own_cgroups:
+        return Finding(name, "ok", "the configuration does not ask for them")
+    found = parse_mounts((place.proc / "self/mounts").read_text(errors="replace"))
+    if found.unified is None:
+        return Finding(name, "unavailable", "no cgroup2 hierarchy is mounted")
+    why = refusal(found.unified)
+    if why:
+        return Finding(name, "unavailable", why, f"the service needs {DROP_IN}")
+    return Finding(name, "exact", "this user may make them", f"the service needs {DROP_IN}")
+
+
+def interception(place: Place, directory: Path = DIRECTORY) -> Finding:
+    """Whether the library for LD_PRELOAD came with the agent, and programs can hand in counts."""
+    name = "interception"
+    if not _LIBRARY.is_file():
+        return Finding(
+            name, "unavailable", "libhostmeter_intercept.so is not part of this installation",
+            "install the wheel for this machine's architecture",
+        )  # fmt: skip
+    if not directory.is_dir():
+        return Finding(
+            name, "unavailable", f"{directory} is not there: programs count, nobody reads",
+            "start the agent, which makes it, before the programs",
+        )  # fmt: skip
+    if not directory.stat().st_mode & stat.S_IWOTH:
+        return Finding(
+            name, "lower_bound", f"only its owner's programs may write to {directory}",
+            f"chmod 1733 {directory}",
+        )  # fmt: skip
+    return Finding(name, "exact", f"LD_PRELOAD={_LIBRARY} counts into {directory}")
 
 
 def _log_patterns(place: Place) -> list[str]:

@@ -1,27 +1,27 @@
-"""Checks of what the kernel grants: netlink families, bpf(2), perf events. Each is tried."""
+"""Checks of what the kernel grants: netlink families, bpf(2). Each opens what its probe opens, and
+closes it again: nothing stays attached, mounted or pinned."""
 
-import ctypes
 import errno
-import os
-import platform
-import socket
-import struct
+from contextlib import closing
 from typing import Final
 
+from hostmeter_agent.cgroup.cgroup_files import parse_mounts
+from hostmeter_agent.errors import AgentError
 from hostmeter_agent.install.doctor_host import INSTALLED
 from hostmeter_agent.install.findings import Finding, Place, mounts
+from hostmeter_agent.install.unit import UNIT_NAME
+from hostmeter_agent.kernel.diag import DiagUnavailable, by_netlink
+from hostmeter_agent.kernel.flows import groups_counted
+from hostmeter_agent.kernel.launches import ForkListener, LaunchesUnavailable
+from hostmeter_agent.kernel.network import NetworkProbe
+from hostmeter_agent.kernel.opens import OpenCounter, OpensUnavailable
 from hostmeter_agent.measure.exits import ExitListener, ExitsUnavailable
 
-_CALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280, 241)}
-"""Numbers of bpf(2) and perf_event_open(2) by machine."""
-_NETLINK_CONNECTOR: Final = 11
-_CN_IDX_PROC: Final = 1
-_PROG_LOAD: Final = 5
-_CGROUP_SKB: Final = 8
-_ALLOW: Final = struct.pack("=BBhi", 0xB7, 0, 0, 1) + struct.pack("=BBhi", 0x95, 0, 0, 0)
-"""r0 = 1; exit: let the packet pass."""
-_TRACEPOINT: Final = 2
-_ATTR_BYTES: Final = 64
+_LIBRARY: Final = "or use the intercepting library"
+PERFMON: Final = (
+    f"the service needs CAP_PERFMON: systemctl edit {UNIT_NAME}, [Service] "
+    "AmbientCapabilities=CAP_PERFMON CapabilityBoundingSet=CAP_PERFMON (a line each)"
+)
 
 
 def exit_records(place: Place) -> Finding:
@@ -49,105 +49,83 @@ def _is(error: Exception, number: int) -> bool:
 
 
 def process_events(place: Place) -> Finding:
-    """The proc connector: each start of a process. Joining its group changes nothing."""
+    """The proc connector: each start of a process."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR) as connector:
-            connector.bind((0, _CN_IDX_PROC))
-    except PermissionError:
-        return Finding(
-            "launches", "unavailable", "process events are for CAP_NET_ADMIN only", INSTALLED
-        )
-    except OSError as error:
-        return Finding(
-            "launches", "unavailable", f"no process events: {error.strerror}",
-            "boot a kernel with CONFIG_PROC_EVENTS",
-        )  # fmt: skip
+        ForkListener().close()
+    except LaunchesUnavailable as error:
+        remedy = INSTALLED + ", which has CAP_NET_ADMIN"
+        if not isinstance(error.__cause__, PermissionError):
+            remedy = "boot a kernel with CONFIG_PROC_EVENTS, and run the agent outside containers"
+        return Finding("launches", "unavailable", f"no process events ({_plain(error)})", remedy)
     return Finding("launches", "exact", "the kernel tells of each start of a process")
-
-
-def _call(number: int, *words: "int | ctypes.Array[ctypes.c_char]") -> int:
-    """A system call; its result. Raises OSError. Integers are passed as long."""
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    given = [ctypes.c_long(word) if isinstance(word, int) else word for word in words]
-    result = int(call(ctypes.c_long(number), *given))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-
-def _load_program(number: int) -> None:
-    """Load the smallest program of the kind that counts packets, and let it go. Raises OSError."""
-    program = ctypes.create_string_buffer(_ALLOW, len(_ALLOW))
-    licence = ctypes.create_string_buffer(b"GPL")
-    attributes = struct.pack(
-        "=IIQQIIQII16sI", _CGROUP_SKB, len(_ALLOW) // 8, ctypes.addressof(program),
-        ctypes.addressof(licence), 0, 0, 0, 0, 0, b"hostmeter_try", 0,
-    )  # fmt: skip
-    attributes += struct.pack("=I", 0)  # expected_attach_type: ingress
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    os.close(_call(number, _PROG_LOAD, buffer, len(attributes)))
 
 
 def network(place: Place) -> Finding:
     """eBPF: data flow, transactions, connections by cgroup."""
     name = "network, transactions"
-    calls = _CALLS.get(platform.machine())
-    if calls is None:
-        return Finding(name, "unavailable", f"no eBPF by this agent on {platform.machine()}")
-    if not mounts(place, "cgroup2"):
-        return Finding(
-            name, "unavailable", "no cgroup2 hierarchy to attach eBPF programs to",
-            "mount -t cgroup2 none /sys/fs/cgroup/unified",
-        )  # fmt: skip
-    try:
-        _load_program(calls[0])
-    except OSError as error:
-        return Finding(name, "unavailable", *_bpf_refusal(place, error))
-    if not mounts(place, "bpf"):
-        return Finding(
-            name, "exact", "eBPF programs load; what happens while the agent restarts is not seen",
-            "mount -t bpf bpf /sys/fs/bpf",
-        )  # fmt: skip
-    return Finding(name, "exact", "eBPF programs load, and can go on while the agent restarts")
-
-
-def _bpf_refusal(place: Place, error: OSError) -> tuple[str, str]:
-    """Why eBPF is refused, and what to do."""
     lockdown = place.sys / "kernel/security/lockdown"
     if lockdown.exists() and "[confidentiality]" in lockdown.read_text():
-        return "the kernel is locked down", "boot without lockdown=confidentiality"
-    if error.errno == errno.ENOSYS:
-        return "this kernel has no eBPF", "boot a kernel with CONFIG_BPF_SYSCALL"
-    if error.errno == errno.EINVAL:
-        return "this kernel has no eBPF for cgroups", "boot a kernel with CONFIG_CGROUP_BPF"
-    return f"eBPF is refused: {error.strerror}", INSTALLED + ", which has CAP_BPF"
+        return Finding(
+            name, "unavailable", "eBPF: the kernel is locked down",
+            "boot without lockdown=confidentiality",
+        )  # fmt: skip
+    try:
+        counted = groups_counted(place.state)
+    except AgentError as error:
+        return _refused(name, str(error))
+    if counted is not None:
+        return Finding(name, "exact", f"attached and pinned, counting {counted} control groups")
+    found = parse_mounts((place.proc / "self/mounts").read_text(errors="replace"))
+    if found.unified is None:
+        return Finding(
+            name, "unavailable", "eBPF: no cgroup2 hierarchy is mounted",
+            "mount -t cgroup2 none /sys/fs/cgroup/unified",
+        )  # fmt: skip
+    with closing(NetworkProbe(None, found)) as probe:
+        if probe.reason is not None:
+            return _refused(name, probe.reason)
+    return _loadable(name, place)
+
+
+def _loadable(name: str, place: Place) -> Finding:
+    if not mounts(place, "bpf"):
+        return Finding(
+            name, "exact", "the program loads; what passes while the agent is stopped is not seen",
+            "mount -t bpf bpf /sys/fs/bpf",
+        )  # fmt: skip
+    return Finding(name, "exact", "the program loads, and can go on while the agent is stopped")
+
+
+def _refused(name: str, reason: str) -> Finding:
+    remedy = INSTALLED
+    if "Linux 5.10" in reason or "no bpf(2)" in reason:
+        remedy = "boot Linux 5.10 or newer with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF"
+    elif "not permitted" in reason or "CAP_PERFMON" in reason:
+        remedy += ", or as root: hostmeter-agent attach --state DIR"
+    return Finding(name, "unavailable", reason, remedy)
+
+
+def users(place: Place) -> Finding:
+    """Concurrent peers where eBPF does not tell: the kernel's list of connections."""
+    try:
+        by_netlink(listening=True)
+    except DiagUnavailable as error:
+        if not (place.proc / "net/tcp").exists():
+            return Finding("users", "unavailable", f"no list of connections: {error}")
+        return Finding(
+            "users", "sampled", f"{place.proc}/net/tcp is read, which is slow: {error}",
+            "modprobe tcp_diag",
+        )  # fmt: skip
+    return Finding("users", "sampled", "the kernel lists connections, with or without eBPF")
 
 
 def opens(place: Place) -> Finding:
-    """Tracepoints: resources opened by kind."""
+    """Resources opened by kind."""
     name = "resources opened"
-    calls = _CALLS.get(platform.machine())
-    folders = [mount for mount, _ in mounts(place, "tracefs")]
-    if not folders:
-        return Finding(
-            name, "unavailable", "tracefs is not mounted",
-            "mount -t tracefs tracefs /sys/kernel/tracing, or use the intercepting library",
-        )  # fmt: skip
     try:
-        identifier = (folders[0] / "events/syscalls/sys_exit_openat/id").read_text().strip()
-        if calls is None or not identifier.isdigit():
-            return Finding(name, "unavailable", "no tracepoints on this machine")
-        _open_tracepoint(calls[1], int(identifier))
-    except OSError as error:
-        return Finding(
-            name, "unavailable", f"tracepoints are refused: {error.strerror}",
-            "give the unit CAP_PERFMON in a drop-in, or use the intercepting library",
-        )  # fmt: skip
-    return Finding(name, "exact", "tracepoints of open calls can be read")
-
-
-def _open_tracepoint(number: int, identifier: int) -> None:
-    """Open a counter of a tracepoint on the first processor and let it go. Raises OSError."""
-    attributes = struct.pack("=IIQ", _TRACEPOINT, _ATTR_BYTES, identifier).ljust(_ATTR_BYTES, b"\0")
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    os.close(_call(number, buffer, -1, 0, -1, 0))
+        OpenCounter().close()
+    except OpensUnavailable as error:
+        reason = str(error)
+        remedy = f"{PERFMON}, {_LIBRARY}" if "CAP_PERFMON" in reason else _LIBRARY[3:]
+        return Finding(name, "unavailable", reason, remedy)
+    return Finding(name, "exact", "this user may count them", PERFMON)

@@ -7,6 +7,7 @@ should be stays untouched, and an interrupted one goes on where it stopped.
 import os
 import shlex
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,6 +165,10 @@ class Installation:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
             for path in (directory, *directory.iterdir()):
+                status = path.lstat()
+                # Whoever had the directory before may have put a name for another's file there.
+                if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    raise InstallationRefused(f"{path}: has another name elsewhere; remove it")
                 os.chown(path, account.uid, account.gid, follow_symlinks=False)
         except OSError as error:
             raise InstallationRefused(f"{directory}: {error.strerror}") from error

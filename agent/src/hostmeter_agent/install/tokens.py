@@ -31,6 +31,6 @@ def read_token(file: str) -> str:
 
 
 def _checked(where: str, token: str) -> str:
-    if not token or len(token.split()) > 1 or len(token) > _TOKEN_BYTES_MAX:
+    if not token or not token.isprintable() or " " in token or len(token) > _TOKEN_BYTES_MAX:
         raise TokenUnreadable(f"{where}: must hold one token and nothing else")
     return token

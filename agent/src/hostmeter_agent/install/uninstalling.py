@@ -1,5 +1,6 @@
 """Taking the agent off a host, without losing usage that has not reached the server."""
 
+import errno
 import os
 import shutil
 import time
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from hostmeter_agent.cgroup.cgroups import OURS
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.install import accounts, systemd
 from hostmeter_agent.install.installing import DEFAULT_USER, at, read_text
 from hostmeter_agent.install.unit import (
     CONFIG_FILE,
+    HIERARCHIES,
     PINS_DIRECTORY,
     RUNTIME_DIRECTORY,
     STATE_DIRECTORY,
@@ -77,6 +80,9 @@ class Uninstallation:
             if _remove(path):
                 removed += 1
                 yield f"removed {path}"
+        for folder in self._cgroups():
+            removed += 1
+            yield _remove_cgroup(folder)
         if booted:
             systemd.reload()
         account = accounts.find_account(self._root, self._user)
@@ -95,6 +101,11 @@ class Uninstallation:
         if not self._removal.keep_state:
             paths.append(STATE_DIRECTORY)
         return [at(self._root, path) for path in paths]
+
+    def _cgroups(self) -> list[Path]:
+        """Those that the agent has made for applications, by hierarchy."""
+        folders = [at(self._root, hierarchy / OURS.lstrip("/")) for hierarchy in HIERARCHIES]
+        return [folder for folder in folders if folder.is_dir()]
 
     def _settle(self) -> Iterator[str]:
         """Deliver what waits. Raises UninstallationRefused where that is not possible."""
@@ -144,6 +155,17 @@ def _remove(path: Path) -> bool:
     except OSError as error:
         raise UninstallationRefused(f"{path}: {error.strerror}") from error
     return True
+
+
+def _remove_cgroup(folder: Path) -> str:
+    """Remove it and those below in which nothing runs; what was done."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            # Cgroups hold files of the kernel's own: only a busy one, or its parent, stays.
+            left = "programs run in it" if error.errno == errno.EBUSY else error.strerror
+    return f"left {folder}: {left}" if folder.is_dir() else f"removed {folder}"
 
 
 def _undelivered(spool: Spool) -> int:

@@ -14,6 +14,8 @@ RUNTIME_DIRECTORY: Final = PurePosixPath("/run", RUNTIME_NAME)
 """Sockets and the intercepting library's pages: kept while the agent restarts."""
 PINS_DIRECTORY: Final = PurePosixPath("/sys/fs/bpf", DIRECTORY_NAME)
 """Pinned eBPF links and maps. The file system belongs to root, so the unit's start makes it."""
+HIERARCHIES: Final = (PurePosixPath("/sys/fs/cgroup"), PurePosixPath("/sys/fs/cgroup/unified"))
+"""Where cgroup2 is, alone and beside version 1."""
 
 CAPABILITIES: Final = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_BPF", "CAP_NET_ADMIN")
 """Other users' /proc/PID/io and descriptors; log files and tracing files; eBPF; exit records."""

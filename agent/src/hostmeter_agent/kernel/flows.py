@@ -22,6 +22,7 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.kernel import ebpf
 from hostmeter_agent.kernel.ebpf import Map
 from hostmeter_agent.kernel.ebpf_object import MapDefinition, ObjectFile, parse_object
+from hostmeter_agent.kernel.file_identity import files_as
 
 _COUNTED: Final = "counted"
 _DIGEST_CHARACTERS: Final = 16
@@ -62,6 +63,10 @@ Flows = dict[int, Flow]
 
 def shipped_object() -> bytes:
     return (resources.files("hostmeter_agent.kernel") / "bpf" / "hostmeter.bpf.o").read_bytes()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def flow_of(value: bytes, width: int) -> Flow:
@@ -142,7 +147,7 @@ class HostFlows:
         """pins: a directory of a bpffs, made where it is missing; None counts only while this
         object is open. Raises EbpfRefused, MalformedObject, OSError."""
         data = shipped_object() if data is None else data
-        self._pins = Pins(pins, hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS])
+        self._pins = Pins(pins, _digest(data))
         self._open: list[int] = []
         self._links: dict[str, int] = {}
         self._retired: list[Map] = []
@@ -267,28 +272,62 @@ def _link_name(section: str) -> str:
 def pin_directory(state: Path, *, bpffs: Path = _BPFFS) -> Path | None:
     """Where an agent with that state directory pins: in the host's bpffs, which is mounted where
     it should be if it is not and may be. None: nowhere."""
-    name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
-    pins = bpffs / _PINS_NAME
+    own = _pins_of(state, bpffs)
     if not _is_bpffs(bpffs) and not _mount_bpffs(bpffs):
         return None
-    return pins / name if any(map(_is_usable, (pins / name, pins, bpffs))) else None
+    return own if any(map(_is_usable, (own, own.parent, bpffs))) else None
+
+
+def _pins_of(state: Path, bpffs: Path) -> Path:
+    return bpffs / _PINS_NAME / hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:8]
+
+
+def groups_counted(state: Path, *, bpffs: Path = _BPFFS) -> int | None:
+    """The number of control groups that are counted now by what this version has pinned for an
+    agent with that state directory; None where it has pinned nothing. Changes nothing. Raises
+    EbpfRefused."""
+    data = shipped_object()
+    pins = _pins_of(state, bpffs) / _digest(data)
+    links = (_link_name(p.section) for p in parse_object(data).programs)
+    if not all(os.path.exists(pins / name) for name in (*links, _COUNTED)):
+        return None
+    counted = ebpf.open_pin(pins / _COUNTED)
+    if counted is None:
+        return None
+    map_ = Map(counted)
+    try:
+        return sum(1 for key, _ in map_.entries() if key != _CGROUP.pack(NOWHERE))
+    finally:
+        map_.close()
 
 
 def attach_for(state: Path) -> str:
     """Load, attach and pin as root for an agent that runs as the state directory's owner, who then
     needs no right to load programs. A line that says what was done. Raises AgentError."""
+    if not state.is_dir():
+        raise AgentError(f"{state}: is no directory")
     cgroup_root = parse_mounts(Path("/proc/self/mounts").read_text()).unified
     pins = pin_directory(state)
     if pins is None or cgroup_root is None:
         raise NowhereToAttach
     try:
-        HostFlows(cgroup_root, pins).close()
         owner = state.stat()
-        for path in (pins, *pins.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid)
+        _give_directory(pins, owner.st_uid, owner.st_gid)
+        with files_as(owner.st_uid, owner.st_gid):
+            HostFlows(cgroup_root, pins).close()
     except OSError as error:
         raise AgentError(f"eBPF: {error.strerror}: {error.filename}") from error
     return f"attached to {cgroup_root}, pinned in {pins}"
+
+
+def _give_directory(path: Path, uid: int, gid: int) -> None:
+    """Make it where it is missing, and give it to its user. Raises OSError, also for a link."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, uid, gid)
+    finally:
+        os.close(descriptor)
 
 
 def _is_bpffs(path: Path) -> bool:

@@ -74,12 +74,14 @@ class Proxies:
         self._answers_until_s = 0.0
 
     def hide(self, peers: set[bytes]) -> bool:
-        """Whether every peer is a proxy: the host itself, or a known one."""
+        """Whether there are peers and every one is a proxy: the host itself, or a known one."""
+        if not peers:
+            return False
         if time.monotonic() >= self._answers_until_s or len(self._answers) > _ANSWERS_MAX:
             self._answers = {}
             self._own = own_addresses(self._net)
             self._answers_until_s = time.monotonic() + _ANSWER_SECONDS
-        return bool(peers) and all(self._is_proxy(peer) for peer in peers)
+        return all(self._is_proxy(peer) for peer in peers)
 
     def _is_proxy(self, peer: bytes) -> bool:
         answer = self._answers.get(peer)

@@ -12,6 +12,7 @@ from hostmeter_agent.measure.accounting import account
 from hostmeter_agent.measure.base_quality import How, base_quality
 from hostmeter_agent.measure.baseline import Baseline
 from hostmeter_agent.measure.exits import Exit, ExitListener
+from hostmeter_agent.measure.folding import fold, is_too_much
 from hostmeter_agent.measure.measured import Profiles
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.probing import SCAN, Probing
@@ -83,7 +84,9 @@ class Measuring:
             self.scanner.tree.owners.update(self.baseline.cgroups.owners)
         with self.probing.budget.timed(SCAN):
             scan = self.scanner.scan(now_s=now.boot_ms / 1_000, left_out=left_out)
+            earlier = len(self._exits)
             self._drain()
+            self._fold(scan.table, earlier)
         self.probing.note_details(self.scanner.details_us)
         self._say_overflow(scan)
         if self._held is None:
@@ -139,6 +142,16 @@ class Measuring:
         if lost:
             self._exits_lost = True
             log.warning("the kernel dropped exit records: CPU time of ended processes is missing")
+
+    def _fold(self, now: Table, earlier: int) -> None:
+        """earlier: so many records had come before `now` was read."""
+        if self._held is None or self.baseline is None:
+            return
+        before, exits = self.baseline.table, self._exits
+        if is_too_much(before, now, exits):
+            recorded = self.listener is not None
+            later = exits[earlier:]
+            self._exits = fold(before, now, exits[:earlier], later=later, recorded=recorded)
 
     def _say_overflow(self, scan: Scan) -> None:
         if scan.overflowed and not self._overflow_said:

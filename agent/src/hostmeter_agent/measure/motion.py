@@ -23,10 +23,14 @@ class Motion:
     that a number which is used again cannot be mistaken for its former process."""
 
     def __init__(self, proc: ProcFs) -> None:
-        self._proc = proc
-        self._room = _room() if proc.tells_running else 0
         self._files: dict[int, int] = {}
         self._last: dict[int, bytes] = {}
+        self._proc = proc
+        self._room = _room() if proc.tells_running else 0
+
+    def __del__(self) -> None:
+        """A scanner that is given up takes no descriptors with it."""
+        self.keep_only(frozenset())
 
     def may_have_run(self, pid: int) -> bool:
         """False: it has executed nothing since the last call. Not followed, gone, or another

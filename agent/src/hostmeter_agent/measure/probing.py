@@ -89,7 +89,11 @@ class Probing:
     def begin(self) -> frozenset[str]:
         """What the coming step leaves out."""
         self.budget.note_memory(resident_bytes())
-        self._shed = frozenset(self.budget.plan())
+        former, self._shed = self._shed, frozenset(self.budget.plan())
+        for name in sorted(self._shed - former):
+            log.warning("%s is left out: measuring costs more than the agent may use", name)
+        for name in sorted(former - self._shed):
+            log.info("%s is measured again", name)
         return self._shed
 
     def note_details(self, details_us: Mapping[str, int]) -> None:

@@ -52,7 +52,7 @@ def parse_desired(body: bytes) -> Desired:
     if len(body) > DOCUMENT_BYTES_MAX:
         raise DesiredInvalid(f"larger than {DOCUMENT_BYTES_MAX} bytes")
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DesiredInvalid(f"no JSON: {error}") from error
     if not isinstance(content, dict) or content.get("schema") != CONTROL_SCHEMA:

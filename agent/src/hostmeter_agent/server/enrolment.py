@@ -55,7 +55,7 @@ def _register(
     if answer.status != 201:
         raise EnrolmentRefused(f"{server.url} refused to enrol this host: {answer.detail()}")
     host, key_id = answer.fields().get("host"), answer.fields().get("key_id")
-    if not isinstance(host, str) or not isinstance(key_id, str) or not KEY_ID.match(key_id):
+    if not all(isinstance(name, str) and KEY_ID.match(name) for name in (host, key_id)):
         raise EnrolmentRefused(f"{server.url} answered without a host and a key_id")
     stamp = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Identity(server.url, host, key_id, name, epoch, stamp)
+    return Identity(server.url, str(host), str(key_id), name, epoch, stamp)

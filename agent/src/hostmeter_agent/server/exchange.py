@@ -1,6 +1,7 @@
 """One HTTP/1.1 request and its answer over a socket; as much of RFC 9112 as a client needs that
 asks once and closes. The standard library's client brings a mail parser and TLS along (3 MB)."""
 
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ HEAD_BYTES_MAX: Final = 65_536
 _CHUNK_LINE_BYTES_MAX: Final = 1_024
 _RECEIVE_BYTES: Final = 65_536
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_STATUS: Final = re.compile(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?: .*)?")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_BREAKS: Final = re.compile(r"[\0\r\n]")
+"""A line break inside a line would end it for whoever reads less strictly."""
 
 
 class AnswerMalformed(Exception):
@@ -54,14 +60,16 @@ class AnswerReader:
 
     def _head(self) -> tuple[int, dict[str, str]]:
         first, *lines = self._until(b"\r\n\r\n", HEAD_BYTES_MAX).decode("latin-1").split("\r\n")
-        words = first.split(None, 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        status = _STATUS.fullmatch(first)
+        if status is None:
             raise AnswerMalformed("the answer is not HTTP")
         headers: dict[str, str] = {}
         for line in lines:
+            if _BREAKS.search(line):
+                raise AnswerMalformed("the answer's head holds control characters")
             name, _, value = line.partition(":")
             headers.setdefault(name.strip().lower(), value.strip())
-        return int(words[1]), headers
+        return int(status[1]), headers
 
     def _body(self, status: int, headers: dict[str, str]) -> bytes:
         if status in _WITHOUT_BODY:
@@ -73,7 +81,7 @@ class AnswerReader:
             while len(self._buffer) < self._bytes_max and self._receive():
                 pass
             return bytes(self._buffer[: self._bytes_max])
-        if not length.isascii() or not length.isdigit():
+        if not _LENGTH.fullmatch(length):
             raise AnswerMalformed("the answer's length is no number")
         return self._exactly(min(int(length), self._bytes_max))
 
@@ -81,15 +89,14 @@ class AnswerReader:
         body = bytearray()
         while len(body) < self._bytes_max:
             line = self._until(b"\r\n", _CHUNK_LINE_BYTES_MAX).split(b";")[0].strip()
-            try:
-                size = int(line, 16)
-            except ValueError:
-                raise AnswerMalformed("a chunk's size is no number") from None
-            if size <= 0:
+            if not _CHUNK_SIZE.fullmatch(line):
+                raise AnswerMalformed("a chunk's size is no number")
+            size = int(line, 16)
+            if size == 0:
                 break
             body += self._exactly(min(size, self._bytes_max - len(body)))
-            if len(body) < self._bytes_max:
-                self._until(b"\r\n", _CHUNK_LINE_BYTES_MAX)
+            if len(body) < self._bytes_max and self._exactly(2) != b"\r\n":
+                raise AnswerMalformed("a chunk is longer than its size")
         return bytes(body)
 
     def _until(self, end: bytes, bytes_max: int) -> bytes:
@@ -114,8 +121,11 @@ class AnswerReader:
             raise AnswerMalformed("the connection ended before the answer did")
 
     def _receive(self) -> bool:
-        if time.monotonic() > self._deadline:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
             raise TimeoutError("the answer takes too long")
+        patience = self._connection.gettimeout()
+        self._connection.settimeout(left if patience is None else min(patience, left))
         data = self._connection.recv(_RECEIVE_BYTES)
         self._buffer += data
         return bool(data)

@@ -37,7 +37,7 @@ class Answer:
         """The JSON object in the body, or nothing."""
         try:
             content = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -49,7 +49,9 @@ class Answer:
         if isinstance(errors, list) and errors and isinstance(errors[0], dict):
             first = errors[0]
             text = f"{text} ({first.get('field')}: {first.get('reason')})"
-        return " ".join(str(text).split())[:500]
+        # JSON may name halves of characters, which neither SQLite nor a log takes.
+        whole = str(text).encode(errors="replace").decode()
+        return " ".join(whole.split())[:500]
 
 
 @dataclass(frozen=True, slots=True)

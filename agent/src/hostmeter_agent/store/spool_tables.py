@@ -1,5 +1,7 @@
 """The tables of the spool, and how those of earlier agents become these."""
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -49,6 +51,8 @@ def opened(path: Path) -> sqlite3.Connection:
 
     Raises LayoutUnknown, sqlite3.Error and OSError.
     """
+    if path.is_symlink():  # root opens it, too: to install and to uninstall
+        raise OSError(errno.ELOOP, f"{os.strerror(errno.ELOOP)}: the spool must be a file")
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -50,8 +50,9 @@ class StateDirectory:
 
         The kernel lets go of the lock with the process, so a killed agent leaves none behind.
         """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path / "lock", flags, 0o600)
         except OSError as error:
             raise StateUnusable(f"{self.path}: {error.strerror}") from error
         try:

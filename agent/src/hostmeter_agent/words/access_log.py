@@ -12,9 +12,10 @@ from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.words import following, principals
 from hostmeter_agent.words.config import AccessLog
 from hostmeter_agent.words.following import Follower, LogStep
-from hostmeter_agent.words.log_format import LineReader
+from hostmeter_agent.words.log_format import Entry, LineReader
 from hostmeter_agent.words.log_state import LogState, decode_log
 from hostmeter_agent.words.methods import claims_of, method
+from hostmeter_agent.words.patience import NOTHING, Patience, TookTooLong
 from hostmeter_agent.words.principals import Arrivals, Presence, Present
 
 log = logging.getLogger("hostmeter_agent")
@@ -25,6 +26,8 @@ CAPPED: Final = "principals-capped"
 WARMING: Final = "principals-since-less"
 UNPARSED_METER: Final = "access_log.unparsed"
 _NAMED_MAX: Final = 4_096
+_SLOW_MAX: Final = 3
+"""Lines that may take too long in one step; the others are then not looked at."""
 _SHORT: Final = frozenset(
     {following.TRUNCATED, following.LOST, following.TOO_MANY, following.BEHIND, UNPARSED, MISSING}
 )
@@ -51,6 +54,8 @@ class _Rule:
         self.follower = Follower(rule.path, rule.bytes_per_scan)
         self._reader = LineReader(rule)
         self._said = ""
+        self._patience = Patience()
+        self._slow = 0
         self._named: set[tuple[str | None, int | None]] = set()
 
     @property
@@ -68,8 +73,10 @@ class _Rule:
 
         before = told.transactions, told.unparsed
         self._named.clear()
+        self._slow = 0
         try:
-            step = self.follower.read(former, take, elapsed_ms=elapsed_ms)
+            with self._patience.watching():
+                step = self.follower.read(former, take, elapsed_ms=elapsed_ms)
         except OSError as error:
             self._say(f"cannot be read: {error.strerror}")
             # What was read before that comes again with all that `former` has yet to tell.
@@ -78,7 +85,9 @@ class _Rule:
             return former
         told.unparsed += step.overlong
         self._judge(step, told, first=former is None)
-        if (more := told.unparsed - before[1]) > 0:
+        if self._slow:
+            self._say(f"{self._slow} lines took too long to be looked at")
+        elif (more := told.unparsed - before[1]) > 0:
             self._say(f"{more} lines are not in the format {self.rule.format}")
         return step.state
 
@@ -98,10 +107,10 @@ class _Rule:
         self._said = what.lstrip("0123456789")
 
     def _take(self, lines: list[bytes], told: _Told, present: Present, now_s: int) -> None:
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
             if not line:
                 continue
-            entry = self._reader.entry(line)
+            entry = self._entry(number, line)
             if entry is None:
                 told.unparsed += 1
             elif entry.counts:
@@ -112,6 +121,20 @@ class _Rule:
                     one = present.hash_of(entry.user)
                     at_s = now_s if entry.at_s is None else entry.at_s
                     told.arrivals.add(one, at_s=at_s, active_seconds=self.rule.active_seconds)
+
+    def _entry(self, number: int, line: bytes) -> Entry | None:
+        """What a line says; None also where it takes too long, or where too many have."""
+        if self._slow >= _SLOW_MAX:
+            return None
+        try:
+            self._patience.line = number
+            entry = self._reader.entry(line)
+            self._patience.line = NOTHING
+        except TookTooLong:
+            self._patience.line = NOTHING
+            self._slow += 1
+            return None
+        return entry
 
     def _note(self, named: tuple[str | None, int | None]) -> None:
         """Who was named at a second in this step need not be hashed again."""

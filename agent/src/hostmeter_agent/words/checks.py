@@ -85,7 +85,7 @@ def socket_path(value: Any) -> str:
 def pattern(value: Any) -> re.Pattern[str]:
     try:
         return re.compile(text(value))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueRefused(f"is not a regular expression: {error}") from error
 
 

@@ -10,10 +10,12 @@ from hostmeter_agent.words.amounts import nanos
 from hostmeter_agent.words.checks import Conditions
 
 START: Final = "process_start_time_seconds"
+# Possessive throughout: an application's page may be made to take long, and nothing else is
+# measured while an expression is tried. So each takes time in proportion to its text.
 _SAMPLE: Final = re.compile(
-    r'([a-zA-Z_:][\w:]*)\s*(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?\s*([^\s#]+)'
+    r'([a-zA-Z_:][\w:]*+)\s*+(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*+")*+)\})?+\s*+([^\s#]++)'
 )
-_LABEL: Final = re.compile(r'\s*([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_LABEL: Final = re.compile(r'\s*+([a-zA-Z_]\w*+)\s*+=\s*+"((?:[^"\\]|\\.)*+)"\s*+(?:,|$)')
 _ESCAPED: Final = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
@@ -69,7 +71,10 @@ def read_page(text: str, wanted: Collection[str]) -> Page:
 
 
 def _labels(text: str) -> Iterator[tuple[str, str]]:
-    for name, value in _LABEL.findall(text):
+    at = 0
+    while (found := _LABEL.match(text, at)) is not None:
+        name, value = found.groups()
+        at = found.end()
         yield name, re.sub(r"\\.", lambda escape: _ESCAPED.get(escape[0], escape[0]), value)
 
 

@@ -14,9 +14,9 @@ COMBINED_FIELDS: Final = (
     "remote_addr", "ident", "remote_user", "time", "method", "path", "protocol", "request",
     "status", "bytes", "referer", "user_agent",
 )  # fmt: skip
-_QUOTED: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_QUOTED: Final = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _COMBINED: Final = re.compile(
-    r"(\S+) (\S+) ([^ \[]+(?: .+?)??) \[([^\]]+)\] "
+    r"(\S++) (\S++) ([^ \[]+(?: .+?)??) \[([^\]]{1,60})\] "
     rf"{_QUOTED} (\d{{3}}) (\d+|-)(?: {_QUOTED} {_QUOTED})?(?= |$)"
 )
 """The combined format of Apache and nginx, or the common one; what follows is not looked at."""

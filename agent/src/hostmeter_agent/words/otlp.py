@@ -41,6 +41,8 @@ CLOSED: Final = "inlet-closed"
 _SHORT: Final = frozenset({BEGINS, LATE, TOO_MANY, RESTARTED})
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
+JSON_BYTES_MAX: Final = 2 << 20
+"""Inflated. As objects of Python's, JSON takes up to thirty times as much memory."""
 
 
 class OtlpProbe(Probe):
@@ -72,6 +74,8 @@ class OtlpProbe(Probe):
         """In a thread of the server: keep a request's points, then answer."""
         if kind not in (_PROTOBUF, _JSON):
             return Reply(415)
+        if kind == _JSON and len(body) > JSON_BYTES_MAX:
+            return Reply(413)
         read = protobuf_points if kind == _PROTOBUF else json_points
         try:
             points: list[Point] = []

@@ -2,11 +2,14 @@
 
 import http.client
 import logging
+import re
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from email.message import Message
 from typing import BinaryIO, Final
 
@@ -25,7 +28,14 @@ CONNECTIONS_MAX: Final = 16
 BODY_BYTES_MAX: Final = 4 << 20
 INFLATED_BYTES_MAX: Final = 16 << 20
 IDLE_SECONDS: Final = 100
+BODIES_MAX: Final = 4
+"""Bodies held at one time: with what they inflate to they fit into the memory that a unit has."""
+BODY_SECONDS_MAX: Final = 30
 _LINE_BYTES_MAX: Final = 8_192
+_PIECE_BYTES: Final = 65_536
+_TRAILERS_MAX: Final = 100
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 RETRY_AFTER_SECONDS: Final = 5
 
 Handle = Callable[[str, bytes], "Reply"]
@@ -58,6 +68,8 @@ class OtlpServer:
         """Raises InletUnusable when a socket cannot be opened."""
         self._handle = handle
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._bodies = threading.BoundedSemaphore(BODIES_MAX)
+        self._handling = threading.Lock()
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._closing = False
@@ -128,16 +140,51 @@ class OtlpServer:
         if not line.strip():
             return False
         try:
-            kind, body, keep = _request(line, stream, connection)
-            reply = self._handle(kind, body)
+            head = _head(line, stream)
+            reply = self._reply(head, connection, stream)
+            keep = head.keep
         except Reply as early:
             reply, keep = early, not early.closing
         connection.sendall(reply.encode())
         return keep
 
+    def _reply(self, head: "_Head", connection: socket.socket, stream: BinaryIO) -> Reply:
+        """What becomes of a request's body. Raises Reply."""
+        if not self._bodies.acquire(timeout=BODY_SECONDS_MAX):
+            raise Reply(503, closing=True)
+        try:
+            connection.settimeout(BODY_SECONDS_MAX)
+            if head.expects_word:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = _body(head.headers, stream, time.monotonic() + BODY_SECONDS_MAX)
+            if head.path != PATH:
+                raise Reply(404)
+            if head.method != "POST":
+                raise Reply(405)
+            with self._handling:
+                encoding = head.headers.get("Content-Encoding", "identity").lower()
+                return self._handle(head.headers.get_content_type(), _inflated(encoding, body))
+        finally:
+            self._bodies.release()
+            connection.settimeout(IDLE_SECONDS)
 
-def _request(line: bytes, stream: BinaryIO, connection: socket.socket) -> tuple[str, bytes, bool]:
-    """The content type, the inflated body and whether the connection is kept. Raises Reply."""
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A request without its body. keep: whether another one may follow."""
+
+    method: str
+    path: str
+    headers: "Message[str, str]"
+    keep: bool
+
+    @property
+    def expects_word(self) -> bool:
+        return self.headers.get("Expect", "").lower() == "100-continue"
+
+
+def _head(line: bytes, stream: BinaryIO) -> _Head:
+    """Raises Reply."""
     words = line.decode("latin-1").split()
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise Reply(400, closing=True)
@@ -145,52 +192,57 @@ def _request(line: bytes, stream: BinaryIO, connection: socket.socket) -> tuple[
         headers = http.client.parse_headers(stream)
     except http.client.HTTPException as error:
         raise Reply(400, closing=True) from error
-    if headers.get("Expect", "").lower() == "100-continue":
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = _body(headers, stream)
-    if words[1].split("?")[0] != PATH:
-        raise Reply(404)
-    if words[0] != "POST":
-        raise Reply(405)
     kept = "close" if words[2] == "HTTP/1.0" else "keep-alive"
     keep = headers.get("Connection", kept).lower() != "close"
-    kind = headers.get_content_type()
-    return kind, _inflated(headers.get("Content-Encoding", "identity").lower(), body), keep
+    return _Head(words[0], words[1].split("?")[0], headers, keep)
 
 
-def _body(headers: "Message[str, str]", stream: BinaryIO) -> bytes:
+def _body(headers: "Message[str, str]", stream: BinaryIO, until: float) -> bytes:
+    """until: when it has to be there, on the monotonic clock. Raises Reply."""
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
-        return _chunks(stream)
+        return _chunks(stream, until)
     text = headers.get("Content-Length", "0").strip()
-    if not text.isdecimal():
+    if not _LENGTH.fullmatch(text):
         raise Reply(400, closing=True)
     if int(text) > BODY_BYTES_MAX:
         raise Reply(413, closing=True)
-    return _exactly(stream, int(text))
+    return _exactly(stream, int(text), until)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise Reply(400, closing=True)
-    return data
+def _exactly(stream: BinaryIO, size: int, until: float) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        if time.monotonic() > until:
+            raise Reply(408, closing=True)
+        piece = stream.read1(min(size - len(data), _PIECE_BYTES))  # type: ignore[attr-defined]
+        if not piece:
+            raise Reply(400, closing=True)
+        data += piece
+    return bytes(data)
 
 
-def _chunks(stream: BinaryIO) -> bytes:
+def _chunks(stream: BinaryIO, until: float) -> bytes:
     body = bytearray()
     while True:
-        try:
-            size = int(stream.readline(_LINE_BYTES_MAX).split(b";")[0], 16)
-        except ValueError as error:
-            raise Reply(400, closing=True) from error
-        if size < 0 or len(body) + size > BODY_BYTES_MAX:
+        text = stream.readline(_LINE_BYTES_MAX).split(b";")[0].strip()
+        if not _CHUNK_SIZE.fullmatch(text):
+            raise Reply(400, closing=True)
+        size = int(text, 16)
+        if len(body) + size > BODY_BYTES_MAX:
             raise Reply(413, closing=True)
         if size == 0:
-            while stream.readline(_LINE_BYTES_MAX).strip():
-                pass  # trailers
+            _pass_trailers(stream)
             return bytes(body)
-        body += _exactly(stream, size)
-        _exactly(stream, 2)
+        body += _exactly(stream, size, until)
+        if _exactly(stream, 2, until) != b"\r\n":
+            raise Reply(400, closing=True)
+
+
+def _pass_trailers(stream: BinaryIO) -> None:
+    for _ in range(_TRAILERS_MAX):
+        if not stream.readline(_LINE_BYTES_MAX).strip():
+            return
+    raise Reply(400, closing=True)
 
 
 def _inflated(encoding: str, body: bytes) -> bytes:

@@ -1,21 +1,22 @@
 """Fetches an application's page in a thread of its own, so that no scan ever waits for it."""
 
-import http.client
 import socket
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from hostmeter_agent.server.exchange import AnswerMalformed, AnswerReader, request_bytes
 from hostmeter_agent.words.config import Endpoint
 from hostmeter_agent.words.exposition import Page, read_page
 
 PAGE_BYTES_MAX: Final = 8 << 20
 _TOKEN_BYTES_MAX: Final = 16_384
-_READ_BYTES: Final = 65_536
 _ACCEPT: Final = "text/plain;version=0.0.4, */*;q=0.1"
 
 
@@ -23,32 +24,40 @@ class PageUnavailable(Exception):
     """The endpoint gave no page; the text says why."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, *, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
-    """A connection, and what to ask for on it."""
+def _connected(url: str, timeout: float) -> tuple[socket.socket, str, str]:
+    """A connection, whom to name as its host, and what to ask for on it. Raises OSError."""
     if url.startswith("unix:"):
         path, _, target = url.removeprefix("unix:").partition(":")
-        return _UnixConnection(path, timeout=timeout), target or "/"
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
+        with _closed_on_failure(connection):
+            connection.connect(path)
+        return connection, "localhost", target or "/"
     parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout), target
-    return http.client.HTTPConnection(host, parts.port, timeout=timeout), target
+    connection = socket.create_connection(
+        (host, parts.port or (443 if secure else 80)), timeout=timeout
+    )
+    if secure:
+        import ssl
+
+        with _closed_on_failure(connection):
+            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    return connection, parts.netloc, target
+
+
+@contextmanager
+def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
-    headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "Connection": "close"}
+    headers = {"Accept": _ACCEPT}
     if endpoint.token_file is not None:
         with Path(endpoint.token_file).open("rb") as file:
             token = file.read(_TOKEN_BYTES_MAX).decode("ascii").strip()
@@ -60,30 +69,26 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 def fetch(endpoint: Endpoint) -> str:
     """The page's text. Raises PageUnavailable, also for a page over 8 MiB or one that takes
-    longer than the endpoint's timeout in all."""
+    longer than the endpoint's timeout in all, its head included."""
     until = time.monotonic() + endpoint.timeout_seconds
-    connection, target = _connection(endpoint.url, endpoint.timeout_seconds)
     try:
-        connection.request("GET", target, headers=_headers(endpoint))
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise PageUnavailable(f"status {answer.status}")
-        body = bytearray()
-        while piece := answer.read1(_READ_BYTES):
-            body += piece
-            if len(body) > PAGE_BYTES_MAX:
-                raise PageUnavailable(f"more than {PAGE_BYTES_MAX} bytes")
-            if time.monotonic() > until:
-                raise PageUnavailable(f"took longer than {endpoint.timeout_seconds} s")
-        if answer.length:
-            raise PageUnavailable("the page ends too early")
-        return body.decode(errors="replace")
+        headers = _headers(endpoint)
+        connection, host, target = _connected(endpoint.url, endpoint.timeout_seconds)
+        with connection:
+            connection.sendall(request_bytes("GET", host, target, headers, b""))
+            reader = AnswerReader(
+                connection, bytes_max=PAGE_BYTES_MAX + 1, seconds_max=until - time.monotonic()
+            )
+            answer = reader.read()
     except OSError as error:
         raise PageUnavailable(error.strerror or str(error) or type(error).__name__) from error
-    except (http.client.HTTPException, UnicodeError) as error:
+    except (AnswerMalformed, UnicodeError) as error:
         raise PageUnavailable(str(error) or type(error).__name__) from error
-    finally:
-        connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise PageUnavailable(f"status {answer.status}")
+    if len(answer.body) > PAGE_BYTES_MAX:
+        raise PageUnavailable(f"more than {PAGE_BYTES_MAX} bytes")
+    return answer.body.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
