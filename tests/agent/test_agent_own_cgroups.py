@@ -176,7 +176,7 @@ class TestMoving:
     ) -> None:
         measuring = metering()
         commit(measuring)
-        unified = this_machines().unified
+        unified = needs.cgroup2()
         with tree(tmp_path, "mover-one", 0.1) as child:
             line_of(child)
             line_of(child)
