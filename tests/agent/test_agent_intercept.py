@@ -1,5 +1,6 @@
 """What intercepted programs counted arrives once, as their application's."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hostmeter_agent.interception import intercept_pages
 from hostmeter_agent.interception.intercept import InterceptProbe
-from hostmeter_agent.interception.intercept_pages import UnreadablePage, parse
+from hostmeter_agent.interception.intercept_pages import Page, UnreadablePage, parse
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.proc import ProcFs
@@ -22,6 +24,10 @@ from tests.agent.pages import PaperPage
 EXACT = Measured("exact", "intercept/1")
 LOWER_BOUND = Measured("lower_bound", "intercept/1")
 NOBODY = 65_534
+
+
+def refuse_to_open(directory: str, name: str, *, whole: bool = False) -> Page:
+    raise OSError(errno.ENFILE, os.strerror(errno.ENFILE), name)
 
 
 @dataclass
@@ -115,6 +121,44 @@ class TestAProgramsCounts:
         page.opened["file"] = 5
         page.write(host.pages)
         assert host.opened() == 2
+
+    def test_are_not_counted_anew_after_a_time_in_which_they_could_not_be_read(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = PaperPage(10, opened={"file": 3})
+        host.begin(page)
+        assert host.opened() == 3
+        with monkeypatch.context() as patched:
+            patched.setattr(intercept_pages, "read", refuse_to_open)
+            assert host.opened() == 0
+        page.opened["file"] = 5
+        page.write(host.pages)
+        assert host.opened() == 2
+
+    def test_are_not_counted_anew_where_there_are_more_pages_than_can_be_read(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for pid in (10, 11):
+            host.begin(PaperPage(pid, opened={"file": 3}))
+        found = host.opened()
+        for name in ("10-1000", "11-1000", "10-1000"):
+            with monkeypatch.context() as patched:
+                listed = [name], False
+                patched.setattr(intercept_pages, "names", lambda _, listed=listed: listed)
+                found += host.opened()
+        assert found + host.opened() == 6
+
+    def test_are_not_counted_anew_when_the_program_has_changed_its_user(self, host: Host) -> None:
+        page = PaperPage(10, opened={"file": 3})
+        host.begin(page)
+        for path in (host.pages / page.name, host.paper.proc / "10"):
+            os.chown(path, NOBODY, NOBODY)
+        assert host.opened() == 3
+        host.restart()
+        os.chown(host.paper.proc / "10", NOBODY - 1, NOBODY)
+        assert host.opened() == 0
+        host.paper.end(10)
+        assert not any(counted["resources.opened"] for counted in host.step().counters.values())
 
     def test_that_go_backwards_are_a_new_baseline_and_marked(self, host: Host) -> None:
         page = PaperPage(10, opened={"file": 3})

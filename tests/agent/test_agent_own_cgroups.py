@@ -171,6 +171,27 @@ class TestMoving:
         samples += commit(last)
         assert total(samples, "mover-one") == pytest.approx(used, abs=25_000)
 
+    def test_a_cgroup_that_an_administrator_removes_takes_no_more_than_itself(
+        self, tmp_path: Path
+    ) -> None:
+        measuring = metering()
+        commit(measuring)
+        unified = needs.cgroup2()
+        with tree(tmp_path, "mover-one", 0.1) as child:
+            line_of(child)
+            line_of(child)
+            measuring.watch(system_clock())
+            step = measuring.measure(system_clock)
+            folder = Path(f"{unified}{cgroup_of('mover-one')}")
+            for leaf in [path for path in folder.iterdir() if path.is_dir()]:
+                for pid in (leaf / "cgroup.procs").read_text().split():
+                    Path(f"{unified}/cgroup.procs").write_text(pid)
+                leaf.rmdir()
+            folder.rmdir()
+            measuring.commit(step)
+            rusage_us(child)
+        assert total(step.samples, "mover-one") > 50_000
+
     def test_a_process_in_a_cgroup_of_another_maker_stays_there(self, tmp_path: Path) -> None:
         path = tmp_path / "mover-one.py"
         path.write_text(TREE)

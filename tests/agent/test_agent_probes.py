@@ -4,8 +4,10 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from hostmeter_agent.measure.budget import Budget
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.probing import Probing
 from hostmeter_agent.measure.scan import Scan
 from hostmeter_agent.store.spool import Spool, batch_body
 
@@ -29,18 +31,25 @@ class PaperProbe(Probe):
     stored_steps: int = 0
     spin: bool = False
     """Be dear."""
+    meter: str = "transactions"
+    failure: Exception | None = None
+    stored_failure: Exception | None = None
+    closed: int = 0
+    table: dict[str, Measured] | None = None
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         assert "app" in scan.gauges
         self.formers.append(former)
+        if self.failure is not None:
+            raise self.failure
         if self.spin:
             sum(range(100_000))
         known = former if isinstance(former, int) else 0
         return Readings(
-            counters={"app": {"transactions": self.total - known}},
+            counters={"app": {self.meter: self.total - known}},
             gauges={"app": {"users.concurrent": self.users}},
             maxima={"app": {"users.concurrent": self.peak}},
-            measured={"app": {"transactions": self.measured}},
+            measured={"app": self.table or {self.meter: self.measured}},
             default={"network.sent": Measured("unavailable", "paper/1")},
             marks={"app": self.marks},
             state=self.total,
@@ -48,6 +57,11 @@ class PaperProbe(Probe):
 
     def stored(self) -> None:
         self.stored_steps += 1
+        if self.stored_failure is not None:
+            raise self.stored_failure
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 @pytest.fixture(name="host")
@@ -178,3 +192,101 @@ def test_a_batch_holds_the_measurements_that_its_samples_name(tmp_path: object) 
     body = json.loads(batch_body("e", 1, "2026-01-01T12:00:00Z", due.pieces, due.measurements))
     assert body["measurements"] == {"aa": {"gap": "host-down"}}
     assert [s.get("measured") for s in body["samples"]] == ["aa", None]
+
+
+class TestProbesThatFail:
+    """A probe that does not know what befell it ends neither the agent nor the others."""
+
+    def test_its_meters_are_unavailable_and_arrive_whole_later(
+        self, host: FakeHost, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        probe, other = PaperProbe(), PaperProbe(name="other", meter="records")
+        timeline = started(host, probe, other)
+        probe.total, other.total = 5, 6
+        timeline.at(10)
+        probe.total, other.total, probe.failure = 12, 13, ZeroDivisionError("7 / 0")
+        with caplog.at_level("ERROR"):
+            samples = timeline.at(20)
+            timeline.at(30)
+        assert "transactions" not in usage(samples, "app")
+        assert usage(samples, "app")["records"] == 7
+        assert [r.message for r in caplog.records] == [
+            "paper failed, its meters are unavailable meanwhile: ZeroDivisionError: 7 / 0"
+        ]
+        assert how(timeline, 40)["transactions"] == ["unavailable", "paper/1"]
+        probe.failure, probe.total = None, 20
+        assert usage(timeline.at(50), "app")["transactions"] == 15
+
+    def test_their_windows_are_marked(self, host: FakeHost) -> None:
+        probe = PaperProbe()
+        timeline = started(host, probe)
+        probe.failure = RuntimeError("broken")
+        step = timeline.measuring.measure(timeline.clock(10))
+        assert all(json.loads(t)["marks"] == ["probe-failed"] for t in step.measurements.values())
+
+    def test_what_it_cannot_get_over_is_given_up(self, host: FakeHost) -> None:
+        probe = PaperProbe(total=5)
+        timeline = started(host, probe)
+        probe.failure = ValueError("state of another layout")
+        for second in (10, 20, 30):
+            timeline.at(second)
+        probe.failure, probe.total = None, 100
+        timeline.at(40)
+        assert probe.formers[-1] is None
+
+    def test_what_the_kernel_refuses_for_a_while_is_never_given_up(self, host: FakeHost) -> None:
+        probe = PaperProbe(total=5)
+        timeline = started(host, probe)
+        probe.failure = OSError(12, "Cannot allocate memory")
+        for second in range(10, 100, 10):
+            timeline.at(second)
+        probe.failure, probe.total = None, 9
+        assert usage(timeline.at(100), "app")["transactions"] == 4
+
+    def test_no_other_probe_stands_in_for_what_is_still_to_come(self, host: FakeHost) -> None:
+        library, kernel = PaperProbe(name="library"), PaperProbe(name="kernel")
+        timeline = started(host, library, kernel)
+        library.total = kernel.total = 10
+        found = usage(timeline.at(10), "app")["transactions"]
+        library.total = kernel.total = 30
+        kernel.failure = OSError(12, "Cannot allocate memory")
+        found += usage(timeline.at(20), "app").get("transactions", 0)
+        kernel.failure, library.total, kernel.total = None, 60, 60
+        found += usage(timeline.at(30), "app")["transactions"]
+        assert found == 60
+
+    def test_one_that_fails_when_a_step_was_stored_begins_anew(self, host: FakeHost) -> None:
+        probe = PaperProbe()
+        timeline = started(host, probe)
+        probe.stored_failure, probe.total = OSError(5, "Input/output error"), 5
+        assert usage(timeline.at(10), "app")["transactions"] == 5
+        assert probe.closed == 1
+        probe.stored_failure, probe.total = None, 8
+        assert usage(timeline.at(20), "app")["transactions"] == 3
+
+    def test_one_that_fails_at_its_opening_leaves_the_others(self, host: FakeHost) -> None:
+        def refuse() -> Probe:
+            raise RuntimeError("no such luck")
+
+        timeline = start(host)
+        probe = PaperProbe()
+        made = Probing({"bad": refuse, "paper": lambda: probe}, Budget([], cpu_us_max=10**9))
+        made.use()
+        timeline.measuring.probing = made
+        timeline.at(0)
+        probe.total = 4
+        assert usage(timeline.at(10), "app")["transactions"] == 4
+
+
+class TestClaims:
+    def test_tables_that_a_probe_shares_between_applications_are_left_alone(
+        self, host: FakeHost
+    ) -> None:
+        """Else all applications' meters would become unavailable with one application's."""
+        shared = {"transactions": EXACT}
+        first = PaperProbe(table=shared)
+        words = PaperProbe(name="words")
+        words.claims = {"app": frozenset({"transactions"})}
+        timeline = started(host, first, words)
+        timeline.at(10)
+        assert shared == {"transactions": EXACT}

@@ -3,13 +3,14 @@
 import time
 
 import pytest
+from hostmeter_agent.measure.windows import stamp
 from hostmeter_agent.server.transport import Answer
-from hostmeter_agent.store.quarantine import NothingQuarantined, refused_samples, requeue
-from hostmeter_agent.store.spool import Batch, Spool
+from hostmeter_agent.store.quarantine import PIECES, NothingQuarantined, refused_samples, requeue
+from hostmeter_agent.store.spool import Batch, Spool, encode_rows
 
 from tests.agent.loopback import Contract, Reply
 from tests.agent.test_agent_command import agent
-from tests.agent.test_agent_delivery import Host, contract, enrolled, host, url
+from tests.agent.test_agent_delivery import Host, contract, enrolled, host, sample, url
 
 __all__ = ["contract", "host", "url"]
 
@@ -54,6 +55,27 @@ class TestRefusedSamples:
         _, fields, _ = named(*indexes)
         answer = Answer(422, None, repr(fields).replace("'", '"').replace("None", "null").encode())
         assert refused_samples(answer, Batch(1, 3, "gzip", b"")) == frozenset()
+
+
+class TestWhatWasAheadOfTheServersClock:
+    """A day, as where the host's clock was set by hand."""
+
+    def refuse(self, host: Host, number: int, *, at: float, until: float) -> None:
+        window = [stamp(int(until - 10) * 1_000), stamp(int(until) * 1_000)]
+        pieces = encode_rows([sample(number) | {"window": window}])
+        refused = Batch(number, 1, PIECES, pieces[0].body)
+        said = stamp(int(at) * 1_000)
+        host.spool.quarantine(refused, [], status=422, reason="ahead", now=said, at=at)
+
+    def test_is_sent_again_by_itself_when_its_time_has_come(self, host: Host, now: float) -> None:
+        yesterday = now - 86_400
+        self.refuse(host, 1, at=yesterday, until=now - 60)
+        self.refuse(host, 2, at=yesterday, until=now + 3_600)
+        self.refuse(host, 3, at=yesterday, until=yesterday - 5)
+        host.deliver(now)
+        host.deliver(now + 20)
+        assert applications(host.contract) == ["app-1"]
+        assert host.spool.report()["quarantined_samples"] == 2
 
 
 class TestRequeue:

@@ -40,6 +40,17 @@ def measurements_of(timeline: Timeline, second: float, **clock: float) -> list[d
 
 
 class TestGaps:
+    def test_of_more_than_a_year_ago_are_no_longer_told(self) -> None:
+        """The server would refuse them, and with them all that is in their batch."""
+        year_ms = 365 * 86_400_000
+        before = Baseline("boot-1", 1_000, NOON_MS - 3 * year_ms, Table())
+        for up_ms, told in ((year_ms + 60_000, False), (year_ms // 2, True)):
+            since = stretches_since(
+                before, Moment(up_ms, NOON_MS), NOON_MS, boot_id="boot-2", running=False,
+                interval_ms=INTERVAL_MS,
+            )  # fmt: skip
+            assert (since.down is not None) == told
+
     def test_a_watched_window_has_none(self, host: FakeHost) -> None:
         host.put(program(10, "app"))
         timeline = start(host)

@@ -1,19 +1,23 @@
 """Lines of access logs become transactions and present principals."""
 
+import errno
 import gzip
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hostmeter_agent.config import parse_config
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.measure.scan import Scan
+from hostmeter_agent.words import following
 from hostmeter_agent.words.access_log import AccessLogProbe
 from hostmeter_agent.words.config import AccessLog
-from hostmeter_agent.words.lines import LINE_BYTES_MAX
+from hostmeter_agent.words.lines import LINE_BYTES_MAX, Piece, read_lines
 from hostmeter_agent.words.log_format import LineReader, seconds_of
 
 NOON = 1_795_521_600  # 2026-11-24 12:00 UTC
@@ -39,6 +43,19 @@ def _toml(value: object) -> str:
     return json.dumps(value)
 
 
+def failing_the_second_time() -> Callable[..., Piece]:
+    """A disk that breaks off after the first of several files."""
+    calls = []
+
+    def read(*args: Any, **kwargs: Any) -> Piece:
+        calls.append(args)
+        if len(calls) > 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_lines(*args, **kwargs)
+
+    return read
+
+
 class Host:
     """An agent with one log, whose time is set by hand."""
 
@@ -55,6 +72,13 @@ class Host:
     def restart(self) -> None:
         self.probe.close()
         self.start()
+
+    def renumber(self, *, device: int, inode: int = 0) -> None:
+        """What is on the agent's disk of files whose numbers are others now."""
+        state: Any = self.state
+        for log in state["logs"].values():
+            for row in [*log["files"], *log["known"]]:
+                row[0], row[1] = row[0] + device, row[1] + inode * 1_000_003
 
     def write(self, *lines: str) -> None:
         with self.path.open("a") as file:
@@ -125,6 +149,40 @@ class TestLines:
 
 
 class TestTransactions:
+    @pytest.mark.parametrize("moved", [{"device": 1}, {"device": 1, "inode": 5}])
+    def test_are_counted_once_where_the_files_have_other_numbers_after_a_reboot(
+        self, tmp_path: Path, moved: dict[str, int]
+    ) -> None:
+        """Devices are numbered as they are found, files of some file systems as well."""
+        host = Host(tmp_path, rule(tmp_path))
+        host.write(*[combined()] * 4)
+        host.path.rename(tmp_path / "access.log.1")
+        host.write(*[combined(second=n) for n in range(7)])
+        host.scan()
+        host.write(combined())
+        assert host.scan().counters["shop"]["transactions"] == 1
+        host.renumber(**moved)
+        host.restart()
+        host.write(*[combined()] * 2)
+        readings = host.scan()
+        assert readings.counters["shop"]["transactions"] == 2
+        assert readings.marks.get("shop", set()) == set()
+        assert host.scan().counters["shop"]["transactions"] == 0
+
+    def test_of_a_log_that_breaks_off_in_the_middle_are_counted_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        host = Host(tmp_path, rule(tmp_path))
+        host.write(combined())
+        host.scan()
+        host.write(*[combined()] * 2)
+        host.path.rename(tmp_path / "access.log.1")
+        host.write(*[combined()] * 3)
+        with monkeypatch.context() as patched:
+            patched.setattr(following, "read_lines", failing_the_second_time())
+            found = host.scan().counters.get("shop", {}).get("transactions", 0)
+        assert found + host.scan().counters["shop"]["transactions"] == 5
+
     def test_are_the_lines_since_the_last_stored_scan(self, tmp_path: Path) -> None:
         host = Host(tmp_path, rule(tmp_path, version=7))
         host.write(*[combined()] * 5)

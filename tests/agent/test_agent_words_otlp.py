@@ -135,6 +135,18 @@ class TestCounters:
         assert readings.counters["shop"]["transactions"] == 105
         assert readings.marks["shop"] == {"counter-reset"}
 
+    def test_from_before_the_inlet_was_off_or_the_host_enrolled_anew_are_not_counted_again(
+        self, host: Host
+    ) -> None:
+        host.post(orders(100, start=LATER, time=LATER + 1))
+        assert host.scan().counters["shop"]["transactions"] == 100
+        host.state = None
+        host.restart()
+        readings = host.scan()
+        assert readings.counters.get("shop", {}).get("transactions", 0) == 0
+        host.post(orders(7, start=LATER + 5, time=LATER + 6))
+        assert host.scan().counters["shop"]["transactions"] == 7
+
     def test_that_never_came_are_unavailable_and_silent_ones_zero(self, host: Host) -> None:
         assert host.scan().measured["shop"]["transactions"].quality == "unavailable"
         host.post(orders(1, start=LATER, time=LATER + 1))

@@ -291,6 +291,7 @@ def test_what_was_destroyed_before_it_was_read_is_marked_and_nothing_counts_twic
     [
         "move_away append copy",
         "copy_and_truncate recreate restart",
+        "recreate append scan restart copy_and_truncate",
         "recreate append restart copy",
         "copy append recreate restart",
         "move_away scan rename_and_create rename copy_and_truncate restart append copy",

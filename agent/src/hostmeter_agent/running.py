@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -69,16 +70,20 @@ class Agent:
         self._stopping = threading.Event()
         self._encoder = baselines.Encoder()
         self.libraries: Libraries | None = None
-        self._spool_failure = ""
-        self._wanted: Config | None = None
+        self._failure = ""
+        self._wanted: deque[Config] = deque(maxlen=1)
 
     def want(self, config: Config) -> None:
         """Go by another configuration from the next window on; any thread may say so."""
-        self._wanted = config
+        self._wanted.append(config)
 
-    def _reconfigure(self, config: Config) -> None:
-        """The window that ends now is still measured by the former configuration."""
-        self.measure_once()
+    def _reconfigure(self) -> None:
+        """The window that ends now is still measured by the former configuration. Where it can't
+        be stored, all stays as it is: a probe that were closed now would take with it what it has
+        not stored."""
+        if not self.measure_once():
+            return
+        config = self._wanted.pop()
         self._config = self._measuring.config = config
         self._measuring.scanner.reconfigure(config)
         self._measuring.probing.budget.allow(
@@ -98,9 +103,8 @@ class Agent:
         due_ms = self._next_due_ms()
         while not self._stopping.is_set():
             check()
-            if (wanted := self._wanted) is not None:
-                self._wanted = None
-                self._reconfigure(wanted)
+            if self._wanted and not self._failure:
+                self._reconfigure()
                 due_ms = self._next_due_ms()
             now = system_clock()
             if now.wall_ms >= due_ms or due_ms - now.wall_ms > self._interval_ms:
@@ -111,6 +115,11 @@ class Agent:
             if self._config.births_seconds and system_clock().wall_ms < due_ms - 100:
                 self._measuring.watch(system_clock())
         self.measure_once()
+
+    def _put_off(self, what: str, error: Exception) -> None:
+        if str(error) != self._failure:
+            log.error("not %s, will be tried with the next window: %s", what, error)
+        self._failure = str(error)
 
     @property
     def _interval_ms(self) -> int:
@@ -123,24 +132,27 @@ class Agent:
     def _watch_seconds(self) -> float:
         return float(self._config.births_seconds or 1)
 
-    def measure_once(self) -> None:
-        """Scan and store; what cannot be stored now is part of the next window."""
-        step = self._measuring.measure(system_clock)
-        baseline = self._encoder.encode(step.baseline)
+    def measure_once(self) -> bool:
+        """Scan and store; what cannot be stored now is part of the next window. Whether it was
+        stored."""
         try:
+            step = self._measuring.measure(system_clock)
+            baseline = self._encoder.encode(step.baseline)
             self._spool.record(
                 step.samples, baseline, at=time.time(), measurements=step.measurements
             )
         except SpoolUnusable as error:
-            if str(error) != self._spool_failure:
-                log.error("not stored, will be tried with the next window: %s", error)
-            self._spool_failure = str(error)
-            return
-        self._spool_failure = ""
+            self._put_off("stored", error)
+            return False
+        except OSError as error:  # the host is out of files or memory
+            self._put_off("measured", error)
+            return False
+        self._failure = ""
         self._mark.set(baseline)
         self._measuring.commit(step)
         if self.libraries is not None:
             self.libraries.give_back()
+        return True
 
 
 def run(

@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -222,7 +223,8 @@ class OwnCgroups:
     def _drop(self, keys: Iterable[str], path: str) -> None:
         for key in keys:
             self.moves.pop(key, None)
-        self._write_notes(path)
+        with suppress(FileNotFoundError):  # someone removed the cgroup, and with it its notes
+            self._write_notes(path)
 
     def _write_notes(self, path: str) -> None:
         noted = [move for move in self.moves.values() if move.path == path]

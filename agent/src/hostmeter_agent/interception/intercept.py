@@ -61,6 +61,8 @@ class InterceptProbe(Probe):
         booking = Booking(scan, pages, before, self._owner)
         for name, page in list(pages.items()):
             self._take(name, page, booking)
+        for name in self._unread(names, booking, complete=complete):
+            booking.keep(name)
         return booking.qualify(complete=complete)
 
     def stored(self) -> None:
@@ -73,6 +75,16 @@ class InterceptProbe(Probe):
             except OSError as error:
                 self._say(f"pages of ended programs cannot be removed: {error.strerror}")
         self._ended = []
+
+    def _unread(self, names: list[str], booking: Booking, *, complete: bool) -> list[str]:
+        """Pages that are there and could not be read now. What is booked of them is kept: they
+        will be readable again, and would count from their beginning."""
+        unread = [name for name in names if name not in booking.pages]
+        if complete or booking.before is None:
+            return unread
+        listed = frozenset(names)
+        others = [name for name in booking.before.pages if name not in listed]
+        return unread + [n for n in others if os.path.lexists(f"{self._directory}/{n}")]
 
     def _take(self, name: str, page: Page, booking: Booking) -> None:
         running = booking.scan.table.processes.get(page.pid)

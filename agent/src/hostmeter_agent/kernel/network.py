@@ -110,12 +110,8 @@ class NetworkProbe(Probe):
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         if self._flows is None:
             return Readings(default=_UNAVAILABLE, state=former)
-        try:
-            maps = self._flows.read()
-            return self._readings(scan, former, maps, self._flows)
-        except (AgentError, OSError) as error:
-            log.warning("%s", error)  # the counts stay in the kernel: the next read has them
-            return Readings(default=_UNAVAILABLE, state=former)
+        # Where that fails the counts stay in the kernel: the next read has them.
+        return self._readings(scan, former, self._flows.read(), self._flows)
 
     def _readings(
         self, scan: Scan, former: object | None, maps: dict[int, Flows], flows: HostFlows

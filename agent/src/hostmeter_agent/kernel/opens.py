@@ -138,11 +138,12 @@ class OpensProbe(Probe):
         )
 
     def stored(self) -> None:
+        self._booked = self._read
+        self._unlisted, self._whole = self._unlisted_read, True
         for pid in self._gone:
             self._counter.forget(pid)
+            self._booked.pop(pid, None)
             self._applications.pop(pid, None)
-        self._booked = {pid: n for pid, n in self._read.items() if pid not in self._gone}
-        self._unlisted, self._whole = self._unlisted_read, True
 
     def close(self) -> None:
         self._counter.close()

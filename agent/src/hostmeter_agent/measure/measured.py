@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from hostmeter_agent.wire import MARKS_PER_MEASUREMENT_MAX
+
 Quality = Literal["exact", "sampled", "lower_bound", "estimated", "unavailable"]
 
 KEY_LENGTH: Final = 12
@@ -57,6 +59,6 @@ def _profile(meters: Mapping[str, Measured], gap: str | None, marks: frozenset[s
     if gap is not None:
         body["gap"] = gap
     if marks:
-        body["marks"] = sorted(marks)
+        body["marks"] = sorted(marks)[:MARKS_PER_MEASUREMENT_MAX]
     text = json.dumps(body, separators=(",", ":"))
     return Profile(hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH], text)

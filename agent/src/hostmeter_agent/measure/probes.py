@@ -58,15 +58,17 @@ class Probe:
         """Let go of what the probe holds open."""
 
 
-def withdraw(earlier: list[Readings], claimant: Probe) -> None:
-    """Take out of earlier probes' readings what a later one claims."""
-    for application, meters in claimant.claims.items():
+def withdraw(earlier: list[Readings], claimant: str, claims: Mapping[str, frozenset[str]]) -> None:
+    """Take out of earlier probes' readings what a later one, by its name, claims."""
+    for application, meters in claims.items():
         for reading in earlier:
             for part in (reading.counters, reading.gauges, reading.maxima):
                 for meter in meters & part.get(application, {}).keys():
                     del part[application][meter]
-            how = reading.measured.setdefault(application, {})
-            how.update(dict.fromkeys(meters, Measured("unavailable", f"{claimant.name}/1")))
+            # A probe may hand out one table for many applications.
+            how = dict(reading.measured.get(application, {}))
+            how.update(dict.fromkeys(meters, Measured("unavailable", f"{claimant}/1")))
+            reading.measured[application] = how
 
 
 def merged_how(
@@ -78,9 +80,13 @@ def merged_how(
     for reading in readings:
         stated = {**reading.default, **reading.measured.get(application, {})}
         for meter, measured in stated.items():
-            if measured.quality != "unavailable" or meter not in how:
+            if measured.quality != "unavailable" or _is_unavailable(how.get(meter)):
                 how[meter] = measured
     return how
+
+
+def _is_unavailable(measured: Measured | None) -> bool:
+    return measured is None or measured.quality == "unavailable"
 
 
 def merged(parts: list[dict[str, dict[str, int]]], application: str) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The samples of one step: what was used and held, spread over windows, and how it was measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,7 @@ from hostmeter_agent.measure.proc import RESOURCE_KINDS
 from hostmeter_agent.measure.readings import Usage
 from hostmeter_agent.measure.scan import Gauges
 from hostmeter_agent.measure.windows import Window, shares
+from hostmeter_agent.wire import VALUE_MAX
 
 Sample = dict[str, object]
 
@@ -100,7 +101,7 @@ def build(
         totals = counter_meters(seen.usage, name)
         totals |= merged([reading.counters for reading in seen.readings], name)
         parts = {meter: shares(total, weights) for meter, total in totals.items()}
-        profile = _profile(seen, stretch, name, profiles)
+        profile = _profile(seen, stretch, name, totals, profiles)
         measurements[profile.key] = profile.text
         for index, window in enumerate(stretch.windows):
             usage = {meter: part[index] for meter, part in parts.items()}
@@ -146,8 +147,13 @@ def _gauge_meters(seen: Seen, application: str, length_ms: int) -> dict[str, int
     return meters
 
 
-def _profile(seen: Seen, stretch: Stretch, application: str, profiles: Profiles) -> Profile:
+def _profile(
+    seen: Seen, stretch: Stretch, application: str, counted: Container[str], profiles: Profiles
+) -> Profile:
     how = merged_how(seen.how.get(application, {}), seen.readings, application)
+    # Nobody has said how it was counted, only another that it could not count it.
+    for meter in [m for m, one in how.items() if one.quality == "unavailable" and m in counted]:
+        del how[meter]
     marks = set(stretch.marks)
     for reading in seen.readings:
         marks |= reading.marks.get(application, set())
@@ -166,5 +172,13 @@ def _sample(
         "window": window.label(),
         "coverage": int(stretch.watched),
         "measured": profile.key,
-        "usage": usage,
+        "usage": _within_bounds(usage),
     }
+
+
+def _within_bounds(usage: dict[str, int]) -> dict[str, int]:
+    """An application may say any figure of itself; one beyond the contract's bound would have
+    the rest refused as well."""
+    if not usage or max(usage.values()) <= VALUE_MAX:
+        return usage
+    return {meter: min(value, VALUE_MAX) for meter, value in usage.items()}

@@ -14,6 +14,8 @@ INTERVALS_PER_WINDOW_MAX: Final = 3
 GAP_SAMPLES_MAX: Final = 50_000
 GAP_WINDOWS_MAX: Final = 30 * 288
 """A machine that was down longer than this has its gap for its last 30 days."""
+GAP_AGE_MS_MAX: Final = 365 * 86_400_000
+"""A server takes no windows that are much older, and these have still to be delivered."""
 
 AGENT_STOPPED: Final = "agent-stopped"
 HOST_DOWN: Final = "host-down"
@@ -67,7 +69,7 @@ def stretches_since(
         stepped = baseline.end_ms - start_ms > STEP_MS_MAX
         marks = frozenset({CLOCK_STEP} if stepped else ())
         measured = Stretch(split(start_ms, end_ms), watched=False, gap=AGENT_STOPPED, marks=marks)
-        return Stretches(same_boot, elapsed_ms, measured, _down(baseline, start_ms))
+        return Stretches(same_boot, elapsed_ms, measured, _down(baseline, start_ms, end_ms))
     stepped = abs(baseline.end_ms - start_ms) > STEP_MS_MAX
     if not stepped:
         start_ms = min(baseline.end_ms, end_ms - 1)
@@ -87,9 +89,10 @@ def _gap(
     return SCAN_LATE if elapsed_ms > INTERVALS_PER_WINDOW_MAX * interval_ms else None
 
 
-def _down(baseline: Baseline, boot_ms: int) -> Stretch | None:
+def _down(baseline: Baseline, boot_ms: int, now_ms: int) -> Stretch | None:
     """From the baseline to the boot; a clock that was set back has no such time."""
     applications = len({r.application for r in baseline.table.processes.values()})
     pieces_max = min(GAP_SAMPLES_MAX // max(applications, 1), GAP_WINDOWS_MAX)
-    windows = split(baseline.end_ms, boot_ms, pieces_max=max(pieces_max, 1))
+    start_ms = max(baseline.end_ms, now_ms - GAP_AGE_MS_MAX)
+    windows = split(start_ms, boot_ms, pieces_max=max(pieces_max, 1))
     return Stretch(windows, watched=False, gap=HOST_DOWN) if windows else None

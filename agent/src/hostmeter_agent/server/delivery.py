@@ -11,7 +11,13 @@ from hostmeter_agent.server.channel import Channel
 from hostmeter_agent.server.compression import compression
 from hostmeter_agent.server.http_date import http_date
 from hostmeter_agent.server.transport import Answer, ServerUnreachable
-from hostmeter_agent.store.quarantine import BodyUnreadable, refused_samples, split, stored_samples
+from hostmeter_agent.store.quarantine import (
+    BodyUnreadable,
+    refused_samples,
+    release_ripe,
+    split,
+    stored_samples,
+)
 from hostmeter_agent.store.spool import SAMPLES_PER_BATCH, Batch, Piece, Spool, batch_body
 from hostmeter_agent.wire import BATCHES_PATH
 
@@ -20,6 +26,7 @@ log = logging.getLogger("hostmeter_agent")
 BACKOFF_FIRST_SECONDS: Final = 1.0
 BACKOFF_MAX_SECONDS: Final = 300.0
 RETRY_AFTER_MAX_SECONDS: Final = 3_600.0
+_RIPE_SECONDS: Final = 3_600.0
 _NUMBERED_ANEW: Final = frozenset({"sequence-in-use", "epoch-in-use"})
 _REFUSED_FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
@@ -104,6 +111,7 @@ class Delivery:
         self._failures = 0
         self._renumbered = 0
         self._said = ""
+        self._looked_at = 0.0
 
     def seal_due(self, now: float) -> bool:
         """Make a batch when 1,000 samples wait or the oldest has waited long enough."""
@@ -128,6 +136,7 @@ class Delivery:
         if batch is None:
             # Sealed no earlier than it is sent: until then windows can still be coalesced.
             if not self.seal_due(now):
+                self._release_ripe(now)
                 return None
             batch = self._spool.oldest_batch()
             if batch is None:
@@ -144,6 +153,15 @@ class Delivery:
             reason = f"{self._server.url} answered {answer.status}: {said}"
             return self._put_off(reason, verdict.wait_seconds)
         return self._settle(batch, verdict, answer, now)
+
+    def _release_ripe(self, now: float) -> None:
+        """Once an hour, and when the clock was set back."""
+        if 0 <= now - self._looked_at < _RIPE_SECONDS:
+            return
+        self._looked_at = now
+        released = release_ripe(self._spool, now=now)
+        if released:
+            log.warning("%d samples that were ahead of the server's clock are sent again", released)
 
     def _settle(self, batch: Batch, verdict: Verdict, answer: Answer, now: float) -> float:
         """Seconds to wait before the next batch."""

@@ -4,18 +4,21 @@ import gzip
 import json
 import zlib
 from contextlib import closing
-from typing import Final
+from typing import Any, Final
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.server.compression import zstd_module
 from hostmeter_agent.server.transport import Answer
+from hostmeter_agent.store.coalescing import at_ms
 from hostmeter_agent.store.spool import Batch, Piece, Spool, encode_rows
 from hostmeter_agent.store.state import StateDirectory
+from hostmeter_agent.wire import WINDOW_AHEAD_SECONDS_MAX
 
 PIECES: Final = "pieces"
 """The encoding of samples that are in no batch: their JSON, separated by commas."""
 
 Sample = dict[str, object]
+_LOOKED_AT_MAX: Final = 100
 
 
 class NothingQuarantined(AgentError):
@@ -84,6 +87,35 @@ def split(batch: Batch, refused: frozenset[int]) -> tuple[Batch, list[Piece]]:
     rest = [sample for index, sample in enumerate(samples) if index not in refused]
     body = b",".join(piece.body for piece in encode_rows(bad))
     return Batch(batch.sequence, len(bad), PIECES, body), encode_rows(rest)
+
+
+def release_ripe(spool: Spool, *, now: float) -> int:
+    """Queue again what was refused because its windows were ahead of the server's clock, as they
+    are when this host's clock was ahead, and no longer are; how many samples.
+
+    Raises SpoolUnusable.
+    """
+    rows = spool.select(
+        "SELECT id, encoding, body, at FROM quarantine WHERE status = 422"
+        " AND epoch = (SELECT epoch FROM identity) ORDER BY id DESC LIMIT ?",
+        (_LOOKED_AT_MAX,),
+    ).fetchall()
+    released = 0
+    for identifier, encoding, body, at in rows:
+        try:
+            samples = samples_in(encoding, body)
+            ends_ms = [at_ms(end) for end in _ends(samples)]
+        except (BodyUnreadable, ValueError, TypeError, KeyError):
+            continue  # it stays, and `requeue` says why
+        early = at_ms(at) + WINDOW_AHEAD_SECONDS_MAX * 1_000 < min(ends_ms)
+        if early and max(ends_ms) <= now * 1_000:
+            spool.release(identifier, encode_rows(samples), at=now)
+            released += len(samples)
+    return released
+
+
+def _ends(samples: list[Any]) -> list[str]:
+    return [sample["window"][1] for sample in samples]
 
 
 def requeue(state: StateDirectory, *, now: float) -> tuple[int, int]:

@@ -71,7 +71,7 @@ class _Rule:
         def take(lines: list[bytes]) -> None:
             self._take(lines, told, present, now_s)
 
-        unparsed = told.unparsed
+        before = told.transactions, told.unparsed
         self._named.clear()
         self._slow = 0
         try:
@@ -79,14 +79,16 @@ class _Rule:
                 step = self.follower.read(former, take, elapsed_ms=elapsed_ms)
         except OSError as error:
             self._say(f"cannot be read: {error.strerror}")
+            # What was read before that comes again with all that `former` has yet to tell.
+            told.transactions, told.unparsed = before
             told.marks.add(MISSING)
             return former
         told.unparsed += step.overlong
         self._judge(step, told, first=former is None)
         if self._slow:
             self._say(f"{self._slow} lines took too long to be looked at")
-        elif told.unparsed > unparsed:
-            self._say(f"{told.unparsed - unparsed} lines are not in the format {self.rule.format}")
+        elif (more := told.unparsed - before[1]) > 0:
+            self._say(f"{more} lines are not in the format {self.rule.format}")
         return step.state
 
     def _judge(self, step: LogStep, told: _Told, *, first: bool) -> None:

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from hostmeter_agent.errors import AgentError
+from hostmeter_agent.wire import METERS, METERS_BY_NAME, METERS_PER_SAMPLE_MAX
 from hostmeter_agent.words import checks
 from hostmeter_agent.words.checks import Conditions, ValueRefused
 
 ACCESS_LOGS_MAX: Final = 64
 ENDPOINTS_MAX: Final = 32
 METRICS_MAX: Final = 500
+OWN_METERS_MAX: Final = METERS_PER_SAMPLE_MAX - len(METERS) - 1
+"""For one application, beside all that are built in and that of lines that no rule can read: with
+more of them the server would refuse its samples."""
 VERSION_MAX: Final = 1_000_000
 
 Invalid = Callable[[str], AgentError]
@@ -257,6 +261,13 @@ def _metrics(source: _Source, given: object, sources: set[str]) -> tuple[Metric,
         key = (metric.application, metric.meter)
         if versions.setdefault(key, metric.version) != metric.version:
             raise source.invalid("metric", index, "version", "must be one for a meter")
+        own = {one for name, one in versions if name == metric.application} - METERS_BY_NAME.keys()
+        if len(own) > OWN_METERS_MAX:
+            reason = (
+                f"is one too many: at most {OWN_METERS_MAX} meters of one application"
+                " may be its own"
+            )
+            raise source.invalid("metric", index, "meter", reason)
     return metrics
 
 

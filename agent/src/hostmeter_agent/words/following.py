@@ -70,6 +70,7 @@ class Follower:
         entries = self._listing.look(set(followed.values()), followed, before.known)
         step = LogStep(LogState())
         try:
+            before = self._found_again(before, entries)
             self._go_on(before, entries, step)
             if former is None:
                 self._begin(entries, step)
@@ -116,9 +117,40 @@ class Follower:
             return descriptor
         return None
 
+    def _found_again(self, before: LogState, entries: dict[Identity, Entry]) -> LogState:
+        """Devices may be numbered otherwise after a reboot, or when they are mounted anew: then
+        what was known of files is what is known of those that hold the same."""
+        known = [file.identity for file in before.files] + list(before.known)
+        moved = {device for device, _ in known} - {device for device, _ in entries}
+        moved -= {device for device, _ in self._held}
+        if not moved:
+            return before
+        free = {one: entry for one, entry in entries.items() if one not in known}
+        found = LogState()
+        for file in before.files:
+            one = file.identity
+            if one[0] in moved and file.told_by:
+                same = [e for e in free.values() if e.base == file.base and self._tells(e, file)]
+                one = _taken(same, free) or one
+            found.files.append(replace(file, identity=one))
+        for one, ignored in before.known.items():
+            same = [e for e in free.values() if one[0] in moved and self._heads(e, ignored)]
+            found.known[_taken(same, free) or one] = ignored
+        return found
+
+    def _tells(self, entry: Entry, file: Followed) -> bool:
+        """Whether a file begins with what another one is known by."""
+        descriptor = self._opened(entry) if entry.size >= file.told_by else None
+        return descriptor is not None and fingerprint(descriptor, file.told_by) == file.fingerprint
+
+    def _heads(self, entry: Entry, known: Ignored) -> bool:
+        descriptor = self._opened(entry) if entry.size >= known.length else None
+        head = known.length, known.head
+        return descriptor is not None and head_print(descriptor, known.length) == head
+
     def _go_on(self, before: LogState, entries: dict[Identity, Entry], step: LogStep) -> None:
         """What was followed, under whatever name it is now."""
-        claimed = {file.identity for file in before.files}
+        claimed = {f.identity for f in before.files if not self._is_anothers_now(f, entries)}
         free = {one: entry for one, entry in entries.items() if one not in claimed}
         step.fresh = frozenset(free.keys() - before.known.keys())
         for former in before.files:
@@ -139,6 +171,13 @@ class Follower:
                     anew = Followed(former.identity, former.base, primary=primary)
                     step.state.files.append(anew)
                 # A number of a rotated file may be another's now: one that was not there before.
+
+    def _is_anothers_now(self, file: Followed, entries: dict[Identity, Entry]) -> bool:
+        """Whether a deleted file's number was given to one that lies among the rotated ones."""
+        entry = entries.get(file.identity)
+        if entry is None or entry.primary or not file.told_by or file.identity in self._held:
+            return False
+        return not self._tells(entry, file)
 
     def _is_unknown(self, file: Followed) -> bool:
         """Whether only its number tells a file: nothing was in it, so that another one that has
@@ -194,13 +233,8 @@ class Follower:
         )
 
     def _holds(self, entry: Entry, file: Followed) -> bool:
-        """Whether a file begins with what another one is known by."""
-        if entry.primary or entry.size < file.told_by:
-            return False
-        descriptor = self._opened(entry)
-        if descriptor is None:
-            return False
-        return fingerprint(descriptor, file.told_by) == file.fingerprint
+        """Whether a copy, or what rotation left, begins with what another one is known by."""
+        return not entry.primary and self._tells(entry, file)
 
     def _begin(self, entries: dict[Identity, Entry], step: LogStep) -> None:
         """The first time: what was written before is not metered."""
@@ -283,10 +317,7 @@ class Follower:
         the file's status has changed."""
         looked = self._looked_at.get(entry.identity)
         if looked is None or looked[0] != entry.changed_ns:
-            descriptor = self._opened(entry)
-            same = descriptor is not None and entry.size >= known.length
-            if descriptor is not None and same:
-                same = head_print(descriptor, known.length) == (known.length, known.head)
+            same = self._heads(entry, known)
             looked = self._looked_at[entry.identity] = (entry.changed_ns, same)
         return looked[1]
 
@@ -335,3 +366,12 @@ class Follower:
         if not file.drained:
             step.marks.add(BEHIND)
         return piece.bytes_read
+
+
+def _taken(same: list[Entry], free: dict[Identity, Entry]) -> Identity | None:
+    """The one that is written to, where several hold the same."""
+    if not same:
+        return None
+    entry = max(same, key=lambda entry: (entry.primary, entry.size))
+    del free[entry.identity]
+    return entry.identity

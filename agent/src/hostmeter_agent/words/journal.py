@@ -93,6 +93,11 @@ class Journal:
         with suppress(OSError):
             os.ftruncate(self._file, self._size)
 
+    @property
+    def last(self) -> int:
+        """The number of the latest entry that ever was."""
+        return self._last
+
     def after(self, number: int) -> list[Entry]:
         """The entries with a higher number, in their order."""
         with self._lock:

@@ -59,9 +59,13 @@ class OtlpProbe(Probe):
         self._journal: Journal | None = None
         self._server: OtlpServer | None = None
         self._read_up_to = 0
+        self._begins_after = 0
         self._fresh = True
         try:
             self._journal = Journal(journal)
+            # Without a state (the inlet was off, the host is enrolled anew) what lies there
+            # belongs to another time, or another host, and may have been counted then.
+            self._begins_after = self._journal.last
             self._server = OtlpServer(inlet, self._handle)
         except (InletUnusable, JournalUnusable) as error:
             log.error("no OTLP is taken: %s", error)
@@ -98,7 +102,10 @@ class OtlpProbe(Probe):
         carry = Carry(state.get("carry", {}))
         name, number = state.get("journal", ["", 0])
         if self._journal is not None:
-            number = number if name == self._journal.name else 0
+            if former is None:
+                number = self._begins_after
+            elif name != self._journal.name:
+                number = 0
             name = self._journal.name
             for entry_number, rows in self._journal.after(number):
                 number = entry_number
