@@ -69,6 +69,8 @@ class Agent:
         self._stopping = threading.Event()
         self._encoder = baselines.Encoder()
         self.libraries: Libraries | None = None
+        self.stored: Callable[[], None] = lambda: None
+        """Called when there is more in the spool."""
         self._spool_failure = ""
         self._wanted: Config | None = None
 
@@ -139,6 +141,7 @@ class Agent:
         self._spool_failure = ""
         self._mark.set(baseline)
         self._measuring.commit(step)
+        self.stored()
         if self.libraries is not None:
             self.libraries.give_back()
 
@@ -192,6 +195,7 @@ def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
+    agent.stored = talking.wake
     agent.libraries = Libraries()
     talking.start()
     try:
