@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from hostmeter_agent.measure.budget import Budget
@@ -114,4 +114,4 @@ def _unavailable(readings: Readings) -> dict[str, Measured]:
     told = dict(readings.default)
     for stated in readings.measured.values():
         told.update(stated)
-    return {meter: replace(how, quality="unavailable") for meter, how in told.items()}
+    return {meter: how._replace(quality="unavailable") for meter, how in told.items()}
