@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from metering.bench.together import BenchFailed
+
 _AGENT: Final = Path(__file__).parents[2] / "agent"
 _LIBRARY: Final = "libhostmeter_intercept.so"
 _TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
@@ -34,10 +36,6 @@ http {{
     server {{ listen 127.0.0.1:{port}; root {folder}/site; }}
 }}
 """
-
-
-class BenchUnavailable(Exception):
-    """Something that the bench needs is not on this machine; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class InterceptFigures:
 
 
 def intercept_figures(*, rounds: int = 7, seconds: int = 2) -> InterceptFigures:
-    """Takes 4 * rounds * seconds. Raises BenchUnavailable."""
+    """Takes 4 * rounds * seconds. Raises BenchFailed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         library, pages = _built(folder), folder / "pages"
@@ -104,7 +102,7 @@ def _built(folder: Path) -> Path:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        raise BenchUnavailable(f"the library was not built: {error.stderr.strip()}") from error
+        raise BenchFailed(f"the library was not built: {error.stderr.strip()}") from error
     return folder / _LIBRARY
 
 
@@ -125,7 +123,7 @@ def _nginx(folder: Path, variables: Mapping[str, str]) -> Iterator[_Server]:
     try:
         process = subprocess.Popen(command, env={**os.environ, **variables})
     except FileNotFoundError as error:
-        raise BenchUnavailable("there is no nginx") from error
+        raise BenchFailed("there is no nginx") from error
     try:
         _wait_for(process, port)
         yield _Server(process, port)
@@ -148,7 +146,7 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
             time.sleep(0.05)
         else:
             return
-    raise BenchUnavailable("nginx did not start")
+    raise BenchFailed("nginx did not start")
 
 
 def _ask(server: _Server, seconds: int, *, close: bool) -> Asked:
@@ -161,11 +159,11 @@ def _ask(server: _Server, seconds: int, *, close: bool) -> Asked:
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        raise BenchUnavailable(f"wrk did not run: {error}") from error
+        raise BenchFailed(f"wrk did not run: {error}") from error
     used_us = _cpu_us(server.process.pid) - before_us
     found = re.search(r"(\d+) requests in", said)
     if found is None or "Non-2xx" in said:
-        raise BenchUnavailable(f"wrk's answer is not understood: {said}")
+        raise BenchFailed(f"wrk's answer is not understood: {said}")
     requests = int(found.group(1))
     return requests // seconds, used_us / requests
 

@@ -41,6 +41,14 @@ class TestDiscovery:
             "hostmeter-agent": 1, "bash": 2, "ffmpeg": 1,
         }  # fmt: skip
 
+    def test_in_a_container_the_second_process_is_no_kernel_thread_nor_are_its_children(
+        self, host: FakeHost
+    ) -> None:
+        for process in (program(2, "supervisor"), program(3, "nginx", ppid=2)):
+            host.put(process)
+        scan = host.scanner().scan(now_s=0)
+        assert set(scan.gauges) == {"init", "supervisor", "nginx"}
+
     def test_a_rule_wins_over_the_program_and_the_first_rule_over_the_next(
         self, host: FakeHost
     ) -> None:

@@ -125,6 +125,15 @@ class TestCounting:
         assert told.store({}) == {"shop": 4}
         assert told.kernel.forgotten == [10]
 
+    def test_one_that_long_opened_nothing_ends_as_what_it_last_was(self) -> None:
+        told = Told()
+        told.kernel.table = {10: (5, 0, 0, 0, 0)}
+        told.store({10: "bash"})
+        assert told.store({10: "shop"}) == {"shop": 0}
+        told.kernel.table = {10: (9, 0, 0, 0, 0)}
+        told.read({})
+        assert told.store({}) == {"shop": 4}
+
     def test_one_that_no_scan_has_seen_is_its_launchs_or_unattributed(self) -> None:
         told = Told()
         told.known[10] = "shop"

@@ -71,6 +71,8 @@ class Agent:
         self._encoder = baselines.Encoder()
         self.libraries: Libraries | None = None
         self._failure = ""
+        self.stored: Callable[[], None] = lambda: None
+        """Called when there is more in the spool."""
         self._wanted: deque[Config] = deque(maxlen=1)
 
     def want(self, config: Config) -> None:
@@ -150,6 +152,7 @@ class Agent:
         self._failure = ""
         self._mark.set(baseline)
         self._measuring.commit(step)
+        self.stored()
         if self.libraries is not None:
             self.libraries.give_back()
         return True
@@ -204,6 +207,7 @@ def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
+    agent.stored = talking.wake
     agent.libraries = Libraries()
     talking.start()
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 from argparse import ArgumentParser
 from importlib import import_module
 from typing import Any
@@ -27,6 +28,7 @@ _BOUNDS = (
     ("server_kills", 0, 10_000),
     ("answers_lost", 0, 90),
 )
+_ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 
@@ -88,7 +90,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, what: str, **options: Any) -> None:
         try:
             members = self._agent(options) if what == "agent" else self._database(what, options)
-        except (BenchFailed, psycopg.Error, OSError, RuntimeError) as error:
+        except (BenchFailed, psycopg.Error, OSError, RuntimeError, _ToolFailed) as error:
             raise CommandError(f"bench {what}: {error}".splitlines()[0]) from None
         self._print(members)
         if options["json"]:
@@ -126,7 +128,7 @@ class Command(BaseCommand):
         if options["intercept"]:
             intercept = import_module("metering.bench.agent_intercept")
             self._note("measuring the intercepting library with wrk and nginx")
-            members |= dataclasses.asdict(intercept.intercept_figures())
+            members |= intercept.intercept_figures().as_json()
         return members
 
     def _print(self, members: dict[str, Any]) -> None:
@@ -136,7 +138,7 @@ class Command(BaseCommand):
                     for figure, number in cost.items():
                         self.stdout.write(f"{f'{peer}: {_words(figure)}':48}{number:>14,}")
             else:
-                self.stdout.write(f"{_words(name):48}{value:>14,}")
+                self.stdout.write(f"{_words(name):48}{_shown(value):>14}")
 
     def _note(self, line: str) -> None:
         self.stderr.write(f"{line} …")
@@ -144,6 +146,11 @@ class Command(BaseCommand):
 
 def _plan(options: dict[str, Any]) -> Plan:
     return Plan(options["agent_kills"], options["server_kills"], options["answers_lost"])
+
+
+def _shown(value: Any) -> str:
+    """A number; of a pair the one without what is measured and the one with it."""
+    return " → ".join(map(_shown, value)) if isinstance(value, list) else f"{value:,}"
 
 
 def _words(name: str) -> str:

@@ -147,12 +147,12 @@ class Map:
     def _split(
         self, keys: "ctypes.Array[ctypes.c_char]", values: "ctypes.Array[ctypes.c_char]", count: int
     ) -> Iterator[tuple[bytes, bytes]]:
-        key_data, value_data = bytes(keys), bytes(values)
-        for i in range(count):
-            yield (
-                key_data[i * self.key_bytes : (i + 1) * self.key_bytes],
-                value_data[i * self.slot_bytes : (i + 1) * self.slot_bytes],
-            )
+        key_data = memoryview(keys)[: count * self.key_bytes]
+        value_data = memoryview(values)[: count * self.slot_bytes]
+        found = struct.iter_unpack(f"{self.key_bytes}s", key_data)
+        held = struct.iter_unpack(f"{self.slot_bytes}s", value_data)
+        for (key,), (value,) in zip(found, held, strict=True):
+            yield key, value
 
     def lookup(self, key: bytes) -> bytes | None:
         asked = ctypes.create_string_buffer(key, len(key))

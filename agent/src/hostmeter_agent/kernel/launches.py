@@ -12,6 +12,8 @@ import logging
 import os
 import socket
 import struct
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -29,17 +31,17 @@ AT_LEAST: Final = Measured("lower_bound", "proc-connector/1")
 _NETLINK_CONNECTOR: Final = 11
 _INDEX, _VALUE = 1, 1
 _LISTEN: Final = 1
-_FORK: Final = 1
+_ANSWER, _FORK = 0, 1
 _SO_RCVBUFFORCE: Final = 33
 _SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 32 * 1024 * 1024
 """A message takes about 1 kB of it: room for some 30,000 starts in the second between two looks."""
 _MESSAGE_BYTES: Final = 4_096
 _ANSWER_SECONDS: Final = 2.0
-_ANSWER_TRIES_MAX: Final = 10_000
 _PENDING_MAX: Final = 500_000
+_LOOKS: Final = 3
 # Offsets in a message: netlink header 16, connector header 20, then struct proc_event.
-_WHAT_AT, _DATA_AT = 36, 52
+_NUMBER_AT, _WHAT_AT, _DATA_AT = 28, 36, 52
 _PARENT_AT, _CHILD_AT, _CHILD_GROUP_AT = _DATA_AT + 4, _DATA_AT + 8, _DATA_AT + 12
 # Instructions of classic BPF: load a word, copy it to X, compare, return.
 _LOAD, _TO_X, _IF_SAME, _IF_X, _RETURN = 0x20, 0x07, 0x15, 0x1D, 0x06
@@ -64,6 +66,13 @@ def parse_fork(message: bytes | bytearray, size: int) -> Fork | None:
         return None
     ppid, pid, group = struct.unpack_from("=III", message, _PARENT_AT)
     return Fork(pid, ppid) if pid == group else None
+
+
+def _answers(message: bytes | bytearray, number: int) -> bool:
+    """Whether a message is the kernel's answer to the subscription of that number."""
+    told: int = struct.unpack_from("=I", message, _NUMBER_AT)[0]
+    what: int = struct.unpack_from("=I", message, _WHAT_AT)[0]
+    return what == _ANSWER and told == number + 1
 
 
 def _filter() -> bytes:
@@ -139,16 +148,19 @@ class ForkListener:
         """Ask for events and wait for the kernel's answer: outside the initial namespaces it
         neither answers nor sends any."""
         payload = struct.pack("=I", _LISTEN)
-        connector = struct.pack("=IIIIHH", _INDEX, _VALUE, 0, 0, len(payload), 0)
+        # Answers go to everyone who listens: ours bears the number after ours.
+        number = int.from_bytes(os.urandom(3), "little")
+        connector = struct.pack("=IIIIHH", _INDEX, _VALUE, 0, number, len(payload), 0)
         body = connector + payload
         self._socket.send(struct.pack("=IHHII", 16 + len(body), 3, 0, 0, os.getpid()) + body)
         self._socket.settimeout(_ANSWER_SECONDS)
-        for _ in range(_ANSWER_TRIES_MAX):
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
             try:
                 size = self._socket.recv_into(self._buffer)
             except TimeoutError:
                 break
-            if size >= _DATA_AT + 4 and not struct.unpack_from("=I", self._buffer, _WHAT_AT)[0]:
+            if size >= _DATA_AT + 4 and _answers(self._buffer, number):
                 code = struct.unpack_from("=I", self._buffer, _DATA_AT)[0]
                 if code:
                     raise LaunchesUnavailable(os.strerror(code))
@@ -188,6 +200,8 @@ class LaunchesProbe(Probe):
         self._late: dict[int, str] = {}
         """Began when the scan had already listed all numbers: the next one finds out what of."""
         self._last: dict[int, str] = {}
+        self._recent: deque[set[int]] = deque(maxlen=_LOOKS)
+        """Those that the last looks found."""
         self._lost = True
 
     def application_of(self, pid: int) -> str | None:
@@ -196,9 +210,11 @@ class LaunchesProbe(Probe):
 
     def watch(self) -> None:
         self._take_in()
-        for pid in self._begun:
-            # It may have executed another program since.
-            self._begun[pid] = self._application_of(pid) or self._begun[pid]
+        # They may have executed another program since. A look that finds one finds it at once or,
+        # if it began just after that look, at the next, and then looks once more.
+        for pid in set().union(*self._recent):
+            if pid in self._begun:
+                self._begun[pid] = self._application_of(pid) or self._begun[pid]
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         fresh = self._take_in()
@@ -240,7 +256,9 @@ class LaunchesProbe(Probe):
             if pid in self._begun:
                 self._settle(pid)
             self._begun[pid] = self._application_of(pid) or self._of_parent(ppid)
-        return {fork.pid for fork in forks}
+        fresh = {fork.pid for fork in forks}
+        self._recent.append(fresh)
+        return fresh
 
     def _settle(self, pid: int) -> None:
         """Nothing more will be found out about this one."""

@@ -66,6 +66,8 @@ class NetworkProbe(Probe):
         self._flows: HostFlows | None = None
         self._ids = CgroupIds(mounts.unified or Path("/"))
         self._application_of: dict[int, str] = {}
+        self._has_owners = False
+        """Whether the peers of any application can be told."""
         self._seen = _Seen()
         self._watches_until_peers = 0
         self.reason: str | None = None
@@ -90,7 +92,7 @@ class NetworkProbe(Probe):
 
     def watch(self) -> None:
         self._watches_until_peers -= 1
-        if self._flows is not None and self._watches_until_peers <= 0:
+        if self._flows is not None and self._has_owners and self._watches_until_peers <= 0:
             self._note_peers(self._flows)
 
     def _note_peers(self, flows: HostFlows) -> dict[str, set[bytes]]:
@@ -120,7 +122,7 @@ class NetworkProbe(Probe):
         numbers = {n for counted in maps.values() for n in counted if n != NOWHERE}
         # Those that have counted nothing yet may have peers before the next scan.
         paths = self._ids.paths(numbers - own_paths.keys()) | own_paths
-        self._application_of = _applications(paths, owners)
+        self._application_of, self._has_owners = _applications(paths, owners), bool(owners)
         known = Known.from_json(former)
         grown = grow(maps, self._application_of, known or Known(self._boot, {}), boot=self._boot)
         self._seen.gone = {n for n in numbers if n not in paths and n in grown.idle}

@@ -21,7 +21,7 @@ from hostmeter_agent.kernel.ebpf_object import MalformedObject, parse_object
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Probe, Readings
 from hostmeter_agent.measure.proc import RESOURCE_KINDS
-from hostmeter_agent.measure.readings import UNATTRIBUTED
+from hostmeter_agent.measure.readings import UNATTRIBUTED, Reading
 from hostmeter_agent.measure.scan import Scan
 
 log = logging.getLogger("hostmeter_agent")
@@ -113,23 +113,28 @@ class OpensProbe(Probe):
         self._is_there = is_there
         self._booked: dict[int, Counts] = {}
         self._read: dict[int, Counts] = {}
+        self._scanned: dict[int, Reading] = {}
         self._gone: set[int] = set()
         self._applications: dict[int, str] = {}
         self._unlisted = self._unlisted_read = 0
         self._whole = False
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
+        processes = scan.table.processes
         # Those that have ended before their counts are read have nothing to add.
-        self._gone = {pid for pid in self._booked if not self._is_there(pid)}
+        self._gone = {p for p in self._booked if p not in processes and not self._is_there(p)}
         self._read, self._unlisted_read = self._counter.counts(), self._counter.unlisted()
         totals = dict.fromkeys(scan.gauges, _NOTHING)
         for pid, counts in self._read.items():
             before = self._booked.get(pid, _NOTHING)
-            name = self._application(pid, scan)
+            if counts == before and pid in processes:
+                continue  # most processes open nothing from one scan to the next
+            name = self._application(pid, processes)
             so_far = totals.get(name, _NOTHING)
             totals[name] = tuple(
                 t + max(c - b, 0) for t, c, b in zip(so_far, counts, before, strict=True)
             )
+        self._scanned = processes
         missed = not self._whole or self._unlisted_read != self._unlisted
         how = Measured("lower_bound" if missed else "exact", _METHOD)
         return Readings(
@@ -148,13 +153,16 @@ class OpensProbe(Probe):
     def close(self) -> None:
         self._counter.close()
 
-    def _application(self, pid: int, scan: Scan) -> str:
-        reading = scan.table.processes.get(pid)
-        known = reading.application if reading is not None else self._application_of(pid)
-        if known is None:
+    def _application(self, pid: int, processes: dict[int, Reading]) -> str:
+        reading = processes.get(pid)
+        name = reading.application if reading is not None else self._application_of(pid)
+        if name is None:
+            last = self._scanned.get(pid)
+            name = last.application if last is not None else None
+        if name is None:
             return self._applications.get(pid, UNATTRIBUTED)
-        self._applications[pid] = known
-        return known
+        self._applications[pid] = name
+        return name
 
 
 def _meters(counts: Counts) -> dict[str, int]:

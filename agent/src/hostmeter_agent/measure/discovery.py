@@ -95,6 +95,13 @@ def _is_user(name: str) -> bool:
     return True
 
 
+def _is_started_by_kernel(stat: Stat, stats: Mapping[int, Stat]) -> bool:
+    """A program that the kernel runs by itself. In a container's namespace the number is that of
+    any process."""
+    parent = stats.get(_KTHREADD) if stat.ppid == _KTHREADD else None
+    return parent is not None and parent.kernel
+
+
 def is_helper(program: Program, helpers: frozenset[str]) -> bool:
     """A shell tool, or an interpreter that runs code given on its command line."""
     if program.name in helpers:
@@ -187,7 +194,7 @@ class Discovery:
     ) -> tuple[str, cgroups.Member | None]:
         if stat.pid == self._own_pid or stat.ppid == self._own_pid:
             return AGENT, self._cgroup(stat.pid)
-        if stat.kernel or _KTHREADD in (stat.pid, stat.ppid):
+        if stat.kernel or _is_started_by_kernel(stat, stats):
             return KERNEL, None
         program = self._program(stat)
         cgroup = self._cgroup(stat.pid)

@@ -110,6 +110,7 @@ class ExitListener:
             self._enlarge_buffer()
             self._subscribe(_cpus(possible_cpus))
             self._socket.setblocking(False)
+            self._buffer = memoryview(bytearray(_MESSAGE_BYTES_MAX))
         except (OSError, struct.error) as error:
             self._socket.close()
             raise ExitsUnavailable(str(error)) from error
@@ -123,13 +124,13 @@ class ExitListener:
         lost = False
         while True:
             try:
-                message = self._socket.recv(_MESSAGE_BYTES_MAX)
+                size = self._socket.recv_into(self._buffer)
             except BlockingIOError:
                 return exits, lost
             except OSError:
                 lost = True  # ENOBUFS: the kernel had no room; what follows is still good
                 continue
-            exit_ = parse_exit(message)
+            exit_ = parse_exit(bytes(self._buffer[:size]))
             if exit_ is not None:
                 exits.append(exit_)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from hostmeter_agent.wire import MARKS_PER_MEASUREMENT_MAX
 
@@ -14,9 +14,9 @@ KEY_LENGTH: Final = 12
 _PROFILES_MAX: Final = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One meter's quality and the method behind it.
+class Measured(NamedTuple):
+    """One meter's quality and the method behind it. A tuple, since some twenty of them are compared
+    for each application at each scan.
 
     method: "name/version", such as "turnaround/1"; [a-z0-9._/-], 1 to 64 characters.
     """

@@ -93,5 +93,6 @@ def merged(parts: list[dict[str, dict[str, int]]], application: str) -> dict[str
     """An application's quantities of all probes, of which the later win."""
     values: dict[str, int] = {}
     for part in parts:
-        values.update(part.get(application, {}))
+        if (told := part.get(application)) is not None:
+            values.update(told)
     return values

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from hostmeter_agent.errors import AgentError
@@ -212,7 +212,7 @@ def _told_by(readings: Readings, scan: Scan) -> _Told:
     for stated in readings.measured.values():
         told.update(stated)
     return _Told(
-        {meter: replace(how, quality="unavailable") for meter, how in told.items()},
+        {meter: how._replace(quality="unavailable") for meter, how in told.items()},
         {name: frozenset(counted) for name, counted in readings.counters.items()},
         frozenset(scan.gauges),
     )

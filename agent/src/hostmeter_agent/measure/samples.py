@@ -1,6 +1,6 @@
 """The samples of one step: what was used and held, spread over windows, and how it was measured."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,9 +13,12 @@ from hostmeter_agent.measure.windows import Window, shares
 from hostmeter_agent.wire import VALUE_MAX
 
 Sample = dict[str, object]
+_UNKNOWN: Final[Mapping[str, Measured]] = {}
 
 _IO_METERS: Final = ("file.read", "file.written", "disk.read", "disk.written")
-_WITHOUT_MAXIMUM: Final = frozenset(f"resources.open.{kind}" for kind in RESOURCE_KINDS)
+_KINDS: Final = tuple(f"resources.open.{kind}" for kind in RESOURCE_KINDS)
+_NO_KINDS: Final = (None,) * len(_KINDS)
+_WITHOUT_MAXIMUM: Final = frozenset(_KINDS)
 
 
 def gauge_values(gauges: Gauges) -> dict[str, int | None]:
@@ -27,8 +30,7 @@ def gauge_values(gauges: Gauges) -> dict[str, int | None]:
         "files.open": gauges.kinds[0] if gauges.kinds is not None else None,
         "resources.open": gauges.descriptors,
     }
-    for index, kind in enumerate(RESOURCE_KINDS):
-        values[f"resources.open.{kind}"] = gauges.kinds[index] if gauges.kinds else None
+    values.update(zip(_KINDS, gauges.kinds or _NO_KINDS, strict=True))
     return values
 
 
@@ -47,16 +49,22 @@ class Held:
 
     scanned: dict[str, Gauges] = field(default_factory=dict)
     probed: list[dict[str, dict[str, int]]] = field(default_factory=list)
+    _values: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What was asked for already: the end of one window is the start of the next."""
 
     def names(self) -> list[str]:
         return [*self.scanned, *(name for part in self.probed for name in part)]
 
     def values(self, application: str) -> dict[str, int]:
-        """What could be read, by meter."""
-        gauges = self.scanned.get(application)
-        scanned = gauge_values(gauges) if gauges is not None else {}
-        values = {name: value for name, value in scanned.items() if value is not None}
-        return values | merged(self.probed, application)
+        """What could be read, by meter; not to be changed."""
+        values = self._values.get(application)
+        if values is None:
+            gauges = self.scanned.get(application)
+            scanned = gauge_values(gauges) if gauges is not None else {}
+            values = {name: value for name, value in scanned.items() if value is not None}
+            values.update(merged(self.probed, application))
+            self._values[application] = values
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +102,31 @@ def build(
     seen: Seen, stretch: Stretch, source: Source, profiles: Profiles
 ) -> tuple[list[Sample], dict[str, str]]:
     """(a sample for each application and window, the measurements that they name by key)."""
+    windows = [(window, window.label()) for window in stretch.windows]
     weights = [window.length_ms for window in stretch.windows]
+    counters = [reading.counters for reading in seen.readings]
+    how = _Profiling(seen, stretch, profiles)
     samples: list[Sample] = []
     measurements: dict[str, str] = {}
     for name in _names(seen):
         totals = counter_meters(seen.usage, name)
-        totals |= merged([reading.counters for reading in seen.readings], name)
-        parts = {meter: shares(total, weights) for meter, total in totals.items()}
-        profile = _profile(seen, stretch, name, totals, profiles)
+        totals.update(merged(counters, name))
+        parts = _parts(totals, weights)
+        profile = how.profile(name, totals)
         measurements[profile.key] = profile.text
-        for index, window in enumerate(stretch.windows):
-            usage = {meter: part[index] for meter, part in parts.items()}
+        for (window, label), usage in zip(windows, parts, strict=True):
             if stretch.watched:
-                usage |= _gauge_meters(seen, name, window.length_ms)
-            samples.append(_sample(source, name, window, stretch, usage, profile))
+                usage.update(_gauge_meters(seen, name, window.length_ms))
+            samples.append(_sample(source, name, label, stretch, usage, profile))
     return samples, measurements
+
+
+def _parts(totals: dict[str, int], weights: list[int]) -> list[dict[str, int]]:
+    """What each window has of the counters."""
+    if len(weights) == 1:
+        return [totals]
+    parts = {meter: shares(total, weights) for meter, total in totals.items()}
+    return [{meter: part[index] for meter, part in parts.items()} for index in range(len(weights))]
 
 
 def build_gap(
@@ -116,10 +134,9 @@ def build_gap(
 ) -> tuple[list[Sample], dict[str, str]]:
     """As build, of applications of which nothing is known: gaps, which are no zeros."""
     profile = profiles.profile({}, gap=stretch.gap, marks=stretch.marks)
+    labels = [window.label() for window in stretch.windows]
     samples = [
-        _sample(source, name, window, stretch, {}, profile)
-        for name in names
-        for window in stretch.windows
+        _sample(source, name, label, stretch, {}, profile) for name in names for label in labels
     ]
     return samples, {profile.key: profile.text}
 
@@ -143,25 +160,57 @@ def _gauge_meters(seen: Seen, application: str, length_ms: int) -> dict[str, int
     for name, value in now.items():
         meters[name] = (value * length_ms + 500) // 1_000
         if name not in _WITHOUT_MAXIMUM:
-            meters[f"{name}.max"] = max(value, former.get(name, 0), between.get(name, 0))
+            largest = max(value, former.get(name, 0))
+            meters[name + ".max"] = max(largest, between[name]) if name in between else largest
     return meters
 
 
-def _profile(
-    seen: Seen, stretch: Stretch, application: str, counted: Container[str], profiles: Profiles
-) -> Profile:
-    how = merged_how(seen.how.get(application, {}), seen.readings, application)
-    # Nobody has said how it was counted, only another that it could not count it.
-    for meter in [m for m, one in how.items() if one.quality == "unavailable" and m in counted]:
-        del how[meter]
-    marks = set(stretch.marks)
-    for reading in seen.readings:
-        marks |= reading.marks.get(application, set())
-    return profiles.profile(how, gap=stretch.gap, marks=frozenset(marks))
+@dataclass(slots=True)
+class _Profiling:
+    """How each application was measured. Most have the same of the scan, and no probe has
+    anything to say of them alone: these share one profile."""
+
+    seen: Seen
+    stretch: Stretch
+    profiles: Profiles
+    _common: dict[int, tuple[Profile, frozenset[str]]] = field(default_factory=dict)
+    """By the identity of what the scan says, which lives as long as `seen`; with the meters that
+    the profile calls unavailable."""
+
+    def profile(self, application: str, counted: Collection[str]) -> Profile:
+        base = self.seen.how.get(application, _UNKNOWN)
+        if any(r.measured.get(application) or r.marks.get(application) for r in self.seen.readings):
+            return self._profile(self._how(base, application, counted), application)
+        known = self._common.get(id(base))
+        if known is None:
+            how = self._how(base, application, ())
+            known = self._common[id(base)] = self._profile(how, application), _unavailable(how)
+        if known[1].isdisjoint(counted):
+            return known[0]
+        return self._profile(self._how(base, application, counted), application)
+
+    def _how(
+        self, base: Mapping[str, Measured], application: str, counted: Collection[str]
+    ) -> dict[str, Measured]:
+        how = merged_how(base, self.seen.readings, application)
+        # Nobody has said how it was counted, only another that it could not count it.
+        for meter in _unavailable(how).intersection(counted):
+            del how[meter]
+        return how
+
+    def _profile(self, how: Mapping[str, Measured], application: str) -> Profile:
+        marks = set(self.stretch.marks)
+        for reading in self.seen.readings:
+            marks |= reading.marks.get(application, set())
+        return self.profiles.profile(how, gap=self.stretch.gap, marks=frozenset(marks))
+
+
+def _unavailable(how: Mapping[str, Measured]) -> frozenset[str]:
+    return frozenset(meter for meter, one in how.items() if one.quality == "unavailable")
 
 
 def _sample(
-    source: Source, name: str, window: Window, stretch: Stretch, usage: dict[str, int],
+    source: Source, name: str, label: list[str], stretch: Stretch, usage: dict[str, int],
     profile: Profile,
 ) -> Sample:  # fmt: skip
     return {
@@ -169,7 +218,7 @@ def _sample(
         "instance": source.instance,
         "role": "primary",
         "environment": source.environment,
-        "window": window.label(),
+        "window": label,
         "coverage": int(stretch.watched),
         "measured": profile.key,
         "usage": _within_bounds(usage),

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, field, replace
-from operator import add
 from typing import Final
 
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs
@@ -19,6 +18,13 @@ _STILL_SECONDS: Final = 300
 """A process that does not run is read anew after this time at the latest: its memory may have been
 taken back, and it may have been moved to another cgroup."""
 TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def _sums(some: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:
+    """One by one; written out, as this is done for every process at every scan."""
+    a, b, c, d, e = some
+    v, w, x, y, z = more
+    return a + v, b + w, c + x, d + y, e + z
 
 
 @dataclass(slots=True)
@@ -52,7 +58,7 @@ class Gauges:
             self.descriptors = None if held is None else self.descriptors + held
         if self.kinds is not None:
             kinds = holding.kinds
-            self.kinds = None if kinds is None else tuple(map(add, self.kinds, kinds))
+            self.kinds = None if kinds is None else _sums(self.kinds, kinds)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -1,6 +1,7 @@
 """Delivery: seals what is queued into batches and sends them until the server has them."""
 
 import logging
+import math
 import random
 import uuid
 from dataclasses import dataclass
@@ -113,14 +114,21 @@ class Delivery:
         self._said = ""
         self._looked_at = 0.0
 
-    def seal_due(self, now: float) -> bool:
-        """Make a batch when 1,000 samples wait or the oldest has waited long enough."""
+    def due_in(self, now: float) -> float:
+        """Seconds until a batch is to be made of what is queued now: when 1,000 samples wait or
+        the oldest has waited long enough. Infinity when nothing is queued."""
         waiting, oldest = self._spool.due()
         if oldest is None:
-            return False
+            return math.inf
         # A clock set back must not hold samples: an age below zero is due, too.
         young = 0 <= now - oldest < self._delay_seconds
         if waiting < SAMPLES_PER_BATCH and young:
+            return oldest + self._delay_seconds - now
+        return 0.0
+
+    def seal_due(self, now: float) -> bool:
+        """Make a batch when that is due."""
+        if self.due_in(now) > 0:
             return False
         seal_next(self._spool, now)
         return True

@@ -22,7 +22,9 @@ from hostmeter_agent.store.state import StateDirectory
 log = logging.getLogger("hostmeter_agent")
 
 BOUNDS = "bounds"
-_IDLE_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
+"""What is stored meanwhile wakes the thread."""
+_SHRINKING_SECONDS = 1.0
 _TROUBLE_SECONDS = 5.0
 
 
@@ -48,7 +50,8 @@ class Talking(threading.Thread):
         super().__init__(name="delivery", daemon=True)
         self._state, self._identity, self._config = state, identity, config
         self._apply, self._probe_states = apply, probe_states
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._woken = threading.Event()
         self._trouble = ""
         self.failure: Exception | None = None
 
@@ -66,19 +69,23 @@ class Talking(threading.Thread):
         control = Control(channel, self._config, self._apply, self._probe_states)
         shrinking = Shrinking(spool, bounds_of(self._config))
         resume_at = 0.0
-        while not self._stopping.is_set():
+        while not self._stopping:
             wait = _IDLE_SECONDS
+            self._woken.clear()
             try:
-                shrinking.step(time.time())
+                if shrinking.step(time.time()):
+                    wait = _SHRINKING_SECONDS
                 control.step(time.time())
                 if time.monotonic() >= resume_at:
                     pause = delivery.step(time.time())
-                    wait = _IDLE_SECONDS if pause is None else min(pause, _IDLE_SECONDS)
                     resume_at = time.monotonic() + (pause or 0.0)
+                    wait = min(wait, delivery.due_in(time.time()) if pause is None else pause)
+                else:
+                    wait = min(wait, max(resume_at - time.monotonic(), 0.0))
                 self._trouble = ""
             except (SpoolUnusable, sqlite3.Error) as error:
                 wait = self._put_up_with(error, spool)
-            self._stopping.wait(wait)
+            self._woken.wait(wait)
 
     def _put_up_with(self, error: Exception, spool: Spool) -> float:
         """The disk is full or will not be written: what is spooled stays, and is tried again. What
@@ -91,5 +98,10 @@ class Talking(threading.Thread):
             return 0.0
         return _TROUBLE_SECONDS
 
+    def wake(self) -> None:
+        """Something has been stored that may be due for delivery."""
+        self._woken.set()
+
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
