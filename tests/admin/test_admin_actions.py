@@ -286,9 +286,10 @@ class TestPlans:
     def test_a_price_that_cannot_be_rated_is_refused(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
             plan = Plan.objects.create(name="New", currency="EUR")
-        price = {
+        price: dict[str, str | list[str]] = {
             "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "GB-hour",
             "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
+            "accepted_qualities": ["exact", "sampled"],
         }  # fmt: skip
         form = {
             "plan": str(plan.pk), "effective_from_0": "2026-01-01", "effective_from_1": "00:00",
