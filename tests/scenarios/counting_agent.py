@@ -59,6 +59,7 @@ def main(folder: Path) -> None:
         while not stopping.is_set() or waiting(spool):
             if not stopping.is_set() and waiting(spool) < WAITING_MAX:
                 scrape(spool, start.replace(microsecond=0))
+                delivery.wake()
             time.sleep(0.02)
         delivery.stop()
         delivery.join()
