@@ -158,6 +158,8 @@ static __always_inline void take_request_record(struct connection *connection, _
 		return;
 	if (connection->stage == TLS13 && bytes == TLS13_ALERT_BYTES)
 		return;
+	if (!records->count)
+		records->first_bytes = bytes;
 	records->application = 1;
 	records->count++;
 	records->last_bytes = bytes;

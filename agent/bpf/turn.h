@@ -67,7 +67,8 @@ static __always_inline void request_plain(struct __sk_buff *skb, struct connecti
 
 /* Payload follows what was a session ticket or else a response. A client that waited for the
  * response acknowledges it and begins a record; one that goes on with its request may do so, too,
- * by chance: then it matters whether this server sends tickets. */
+ * by chance: then it matters whether this server sends tickets, and how long the record is: a body's
+ * is rarely as short as a request's head. */
 static __always_inline void settle_doubt(struct connection *connection, struct counters *counters,
 					 struct segment *segment, __u32 former_bytes)
 {
@@ -77,6 +78,8 @@ static __always_inline void settle_doubt(struct connection *connection, struct c
 		return;
 	}
 	if (connection->in.records.inside || former_bytes >= CONTENT_BYTES_MAX || counters->tickets)
+		return;
+	if (connection->in.records.first_bytes > RUN_RECORD_BYTES_MAX)
 		return;
 	connection->tickets = 0;
 	connection->answered = connection->doubtful;
