@@ -15,7 +15,7 @@ import pytest
 from hostmeter_agent.config import Config
 from hostmeter_agent.kernel.connections import ConnectionsProbe
 from hostmeter_agent.kernel.diag import DiagUnavailable, Local, Sockets, by_netlink, by_proc
-from hostmeter_agent.kernel.listeners import Holders
+from hostmeter_agent.measure.budget import KINDS_OF_DESCRIPTORS
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Readings
 from hostmeter_agent.opening import open_measuring, open_scanner
@@ -24,7 +24,6 @@ from hostmeter_agent.running import system_clock
 from tests import needs
 from tests.agent.apart import apart
 from tests.agent.fakehost import FakeHost, Process
-from tests.agent.hosttime import program
 
 USERS = "users.concurrent"
 NAME = "hostmeter-parlour"
@@ -142,25 +141,6 @@ class TestOnThisMachine:
         assert usage["users.concurrent.max"] == 1
         how = json.loads(step.measurements[key])["meters"]
         assert how[USERS] == ["lower_bound", "peers-diag/1"]
-
-    def test_it_is_cheap_while_nothing_changes(self, tmp_path: Path) -> None:
-        host = FakeHost(tmp_path)
-        held = tuple(f"socket:[{9_000 + n}]" for n in range(20))
-        for number in range(500):
-            host.put(program(1_000 + number, "shop", descriptors=(*held, f"socket:[{number}]")))
-        scan = host.scanner().scan(now_s=100)
-        holders = Holders(host.proc)
-        inodes = range(0, 500, 10)
-        while len(holders.find(inodes, scan.table.processes)) < len(inodes):
-            pass
-
-        def cost_us() -> int:
-            began = time.thread_time_ns()
-            by_netlink(listening=True)
-            holders.find(inodes, scan.table.processes)
-            return (time.thread_time_ns() - began) // 1_000
-
-        assert min(cost_us() for _ in range(10)) < 2_000
 
 
 def _of(port: bytes, sockets: Sockets) -> tuple[dict[Local, set[int]], dict[Local, set[bytes]]]:
@@ -320,27 +300,21 @@ class TestTheHolderOfASocket:
         paper.host.end(100)
         assert set(paper.read().gauges) == {"heir"}
 
-    def test_is_asked_for_once(self, paper: OnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_found_without_looking_at_descriptors_again(
+        self, paper: OnPaper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         scan = paper.host.scanner().scan(now_s=100)
-        holders = Holders(paper.host.proc)
-        assert holders.find([7, 8], scan.table.processes) == {7: 100}
-        listed: list[object] = []
-        monkeypatch.setattr(os, "listdir", listed.append)
-        assert holders.find([7, 8], scan.table.processes) == {7: 100}
-        assert listed == []  # nor is one that nobody holds
+        monkeypatch.setattr(os, "listdir", None)
+        monkeypatch.setattr(os, "readlink", None)
+        readings = paper.probe.read(scan, None, elapsed_ms=10_000)
+        assert set(readings.gauges) == {"shop"}
 
-    def test_comes_with_a_later_scan_where_there_is_much_to_look_at(self, tmp_path: Path) -> None:
-        host = FakeHost(tmp_path)
-        many = tuple(["/dev/null"] * 1_500)
-        for pid in (101, 102, 103):
-            host.put(program(pid, "shop", descriptors=many, start=2_000))
-        host.put(program(100, "mail", descriptors=("socket:[7]",)))
-        processes = host.scanner().scan(now_s=100).table.processes
-        holders = Holders(host.proc)
-        assert holders.find([7], processes) == {}
-        assert holders.find([7], processes) == {7: 100}
+    def test_is_not_known_where_kinds_of_descriptors_are_shed(self, paper: OnPaper) -> None:
+        left_out = frozenset({KINDS_OF_DESCRIPTORS})
+        scan = paper.host.scanner().scan(now_s=100, left_out=left_out)
+        readings = paper.probe.read(scan, None, elapsed_ms=10_000)
+        assert (readings.gauges, readings.default[USERS].quality) == ({}, "unavailable")
 
     def test_that_may_not_be_looked_at_is_not_found(self, paper: OnPaper) -> None:
-        scan = paper.host.scanner().scan(now_s=100)
         os.rename(paper.host.proc / "100/fd", paper.host.proc / "100/hidden")
-        assert Holders(paper.host.proc).find([7], scan.table.processes) == {}
+        assert paper.read().gauges == {}

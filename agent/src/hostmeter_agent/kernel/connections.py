@@ -15,11 +15,11 @@ from hostmeter_agent.kernel.diag import (
     by_proc,
     listeners_at,
 )
-from hostmeter_agent.kernel.listeners import Holders
 from hostmeter_agent.kernel.network import USERS
 from hostmeter_agent.kernel.peers import Proxies, networks
 from hostmeter_agent.measure.measured import Measured, Quality
 from hostmeter_agent.measure.probes import Probe, Readings
+from hostmeter_agent.measure.readings import Reading
 from hostmeter_agent.measure.scan import Scan
 
 log = logging.getLogger("hostmeter_agent")
@@ -47,7 +47,6 @@ class ConnectionsProbe(Probe):
     ) -> None:  # fmt: skip
         """proxies: as NetworkProbe's. Raises UnknownProxy."""
         self._net = proc / "net"
-        self._holders = Holders(proc)
         self._proxies = Proxies(networks(proxies), self._net)
         self._netlink: Look | None = look
         self._cpu_ns = cpu_ns
@@ -117,10 +116,7 @@ class ConnectionsProbe(Probe):
         return readings
 
     def _find_applications(self, sockets: Sockets, scan: Scan) -> None:
-        processes = scan.table.processes
-        inodes = {inode for inodes in sockets.listening.values() for inode in inodes}
-        holders = self._holders.find(inodes, processes)
-        names = {i: processes[pid].application for i, pid in holders.items() if pid in processes}
+        names = _holders({i for inodes in sockets.listening.values() for i in inodes}, scan)
         self._applications = {
             local: frozenset(names[inode] for inode in inodes if inode in names)
             for local, inodes in sockets.listening.items()
@@ -128,3 +124,18 @@ class ConnectionsProbe(Probe):
 
     def stored(self) -> None:
         self._maxima = {}
+
+
+def _holders(inodes: set[int], scan: Scan) -> dict[int, str]:
+    """By socket, the application of the process that holds it. Of several the youngest stands for
+    all: a service that was handed its socket, not systemd."""
+    found: dict[int, Reading] = {}
+    for pid, sockets in scan.sockets.items():
+        if inodes.isdisjoint(sockets):
+            continue
+        reading = scan.table.processes[pid]
+        for inode in inodes.intersection(sockets):
+            other = found.get(inode)
+            if other is None or (reading.start, reading.pid) > (other.start, other.pid):
+                found[inode] = reading
+    return {inode: reading.application for inode, reading in found.items()}

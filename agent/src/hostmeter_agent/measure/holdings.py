@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from hostmeter_agent.measure.budget import DETAILS, KINDS_OF_DESCRIPTORS, PROPORTIONAL_MEMORY
-from hostmeter_agent.measure.proc import RESOURCE_KINDS, ProcFs, Stat
+from hostmeter_agent.measure.proc import RESOURCE_KINDS, Descriptors, ProcFs, Stat
 from hostmeter_agent.measure.proportional import ProportionalMemory
 
 GONE: Final = (FileNotFoundError, ProcessLookupError)
@@ -22,7 +22,8 @@ class Holding:
     """One process's part of its application's gauges. None: it could not be read.
 
     private_bytes: its proportional memory, or what it holds alone where that cannot be read;
-    shared_bytes: then what it shares, else 0.
+    shared_bytes: then what it shares, else 0; sockets: as of Descriptors, none where they were not
+    looked at.
     """
 
     threads: int
@@ -30,6 +31,7 @@ class Holding:
     shared_bytes: int = 0
     descriptors: int | None = 0
     kinds: tuple[int, ...] | None = NO_KINDS
+    sockets: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -39,8 +41,9 @@ class _Details:
     start: int
     rss_pages: int = -1
     shared_pages: int = 0
-    descriptors: int = -1
-    kinds: tuple[int, ...] | None = None
+    count: int = -1
+    """Of descriptors."""
+    descriptors: Descriptors | None = None
     classify_at_s: float = 0.0
 
 
@@ -105,17 +108,19 @@ class Holdings:
         try:
             count = self._proc.descriptor_count(pid)
             if KINDS_OF_DESCRIPTORS in self.left_out:
-                details.kinds, details.descriptors = None, -1
-            elif count != details.descriptors or now_s >= details.classify_at_s:
-                details.kinds = self._timed(KINDS_OF_DESCRIPTORS, self._kinds, pid)
-                details.descriptors = count
+                details.descriptors, details.count = None, -1
+            elif count != details.count or now_s >= details.classify_at_s:
+                details.descriptors = self._timed(KINDS_OF_DESCRIPTORS, self._descriptors, pid)
+                details.count = count
                 details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
         except GONE:
             return
         except OSError:
             holding.descriptors = holding.kinds = None
             return
-        holding.descriptors, holding.kinds = count, details.kinds
+        holding.descriptors, holding.kinds = count, None
+        if details.descriptors is not None:
+            holding.kinds, holding.sockets = details.descriptors
 
     def _timed(self, detail: str, read: Callable[[int], _Read], pid: int) -> _Read:
         began = time.thread_time_ns()
@@ -127,8 +132,8 @@ class Holdings:
     def _timed_memory(self, pid: int) -> int:
         return self._timed(PROPORTIONAL_MEMORY, self._proc.pss_bytes, pid)
 
-    def _kinds(self, pid: int) -> tuple[int, ...] | None:
+    def _descriptors(self, pid: int) -> Descriptors | None:
         try:
-            return self._proc.descriptor_kinds(pid)
+            return self._proc.descriptors(pid)
         except PermissionError:
             return None

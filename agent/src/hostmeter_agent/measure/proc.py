@@ -11,9 +11,19 @@ _MEMORY_FILES = ("/dev/shm/", "/dev/mqueue/")  # noqa: S108  a look at a name, n
 _READ_BYTES = 4096
 _COMMAND_LINE_BYTES_MAX = 65_536
 _DESCRIPTORS_MAX = 1_000_000
+_SOCKETS_MAX = 256
+_SOCKET = 1
 
 Io = tuple[int, int, int, int]
 """Bytes: read through read(2), written through write(2), read from disk, written to disk."""
+
+
+class Descriptors(NamedTuple):
+    """What a process has open. kinds: how much of each of RESOURCE_KINDS; sockets: the inodes of
+    the first 256 of them, in the order of the descriptors."""
+
+    kinds: tuple[int, ...]
+    sockets: tuple[int, ...]
 
 
 class Stat(NamedTuple):
@@ -79,7 +89,7 @@ def parse_io(data: bytes) -> Io:
 def kind_of_target(target: str) -> int:
     """The index in RESOURCE_KINDS of a descriptor, by the target of its /proc link."""
     if target.startswith("socket:"):
-        return 1
+        return _SOCKET
     if target.startswith("pipe:"):
         return 2
     if target.startswith("/dev/") and not target.startswith(_MEMORY_FILES):
@@ -171,19 +181,24 @@ class ProcFs:
             return os.stat(path).st_size
         return len(os.listdir(path))
 
-    def descriptor_kinds(self, pid: int) -> tuple[int, ...]:
-        """The number of open descriptors by RESOURCE_KINDS."""
+    def descriptors(self, pid: int) -> Descriptors:
+        """Each is looked at: dear."""
         counts = [0] * len(RESOURCE_KINDS)
+        sockets: list[int] = []
         directory = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(directory)[:_DESCRIPTORS_MAX]:
                 try:
-                    counts[kind_of_target(os.readlink(name, dir_fd=directory))] += 1
+                    target = os.readlink(name, dir_fd=directory)
                 except (FileNotFoundError, ProcessLookupError):
                     continue  # closed since the listing
+                kind = kind_of_target(target)
+                counts[kind] += 1
+                if kind == _SOCKET and len(sockets) < _SOCKETS_MAX:
+                    sockets.append(int(target[len("socket:[") : -1]))
         finally:
             os.close(directory)
-        return tuple(counts)
+        return Descriptors(tuple(counts), tuple(sockets))
 
     def _tells_running(self) -> bool:
         try:

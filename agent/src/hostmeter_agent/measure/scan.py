@@ -74,6 +74,8 @@ class Scan:
     table: Table = field(default_factory=Table)
     gauges: dict[str, Gauges] = field(default_factory=dict)
     groups: Groups = field(default_factory=Groups)
+    sockets: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """By process, the inodes of sockets that it holds, as far as they are known."""
     outside: set[str] = field(default_factory=set)
     """Applications of which some process is in no cgroup that is theirs alone."""
     overflowed: int = 0
@@ -212,6 +214,8 @@ class Scanner:
             if gauges is None:
                 gauges = scan.gauges[name] = Gauges()
             gauges.add(found.holding)
+            if found.holding.sockets:
+                scan.sockets[pid] = found.holding.sockets
         self._read_cgroups(scan)
         self._admitted = dict.fromkeys(scan.gauges)
         return scan
