@@ -13,6 +13,10 @@ from hostmeter_agent.measure.proportional import ProportionalMemory
 GONE: Final = (FileNotFoundError, ProcessLookupError)
 NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
 _CLASSIFY_SECONDS: Final = 120
+"""The kinds of descriptors are read anew after this time at the latest."""
+_CLASSIFIED_A_SECOND: Final = 16
+"""Of one process: where the number of descriptors changes all the time, as ours does, the kinds of
+few are always new and those of many at most two minutes old."""
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _Read = TypeVar("_Read")
 
@@ -44,6 +48,8 @@ class _Details:
     count: int = -1
     """Of descriptors."""
     descriptors: Descriptors | None = None
+    stands_until_s: float = 0.0
+    """However the number changes."""
     classify_at_s: float = 0.0
 
 
@@ -109,10 +115,13 @@ class Holdings:
             count = self._proc.descriptor_count(pid)
             if KINDS_OF_DESCRIPTORS in self.left_out:
                 details.descriptors, details.count = None, -1
-            elif count != details.count or now_s >= details.classify_at_s:
+            elif now_s >= details.classify_at_s or (
+                count != details.count and now_s >= details.stands_until_s
+            ):
                 details.descriptors = self._timed(KINDS_OF_DESCRIPTORS, self._descriptors, pid)
                 details.count = count
                 details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
+                details.stands_until_s = now_s + count / _CLASSIFIED_A_SECOND
         except GONE:
             return
         except OSError:

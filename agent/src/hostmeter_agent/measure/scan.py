@@ -14,7 +14,7 @@ from hostmeter_agent.measure.motion import Motion
 from hostmeter_agent.measure.proc import Io, ProcFs, Stat, UnreadableStat
 from hostmeter_agent.measure.readings import INIT, NO_IO, Reading, Table, newborn
 
-_STILL_SECONDS: Final = 300
+_STILL_SECONDS: Final = 1_200
 """A process that does not run is read anew after this time at the latest: its memory may have been
 taken back, and it may have been moved to another cgroup."""
 TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
