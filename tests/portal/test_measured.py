@@ -120,6 +120,14 @@ class TestALine:
         bucket = words(reader, f"{story.line}buckets/{story.day + 2 * BUCKET:%Y%m%dT%H%MZ}/")
         assert bucket.count("gap: agent stopped 100%") == 15
 
+    def test_says_of_each_bucket_how_it_was_measured(self, reader: Client, story: Story) -> None:
+        local = story.day.astimezone(ZoneInfo(ZONE))
+        day = words(reader, f"{story.line}days/{local:%Y-%m-%d}/")
+        rows = re.findall(r"µs ([a-z_, ;/0-9]+?) (\d+%) 30 web-1", day)
+        mixed = "exact, cgroup/2; lower bound, ticks/1"
+        exact = "exact, cgroup/2"
+        assert rows == [(exact, "100%"), (mixed, "100%"), (exact, "50%"), (exact, "50%")], day
+
     def test_of_nothing_but_refused_usage_is_there(self, reader: Client, story: Story) -> None:
         with tenant_scope(story.world.tenant.pk):
             bound = Measurement.objects.get(body__has_key="marks").pk
