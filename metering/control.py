@@ -19,8 +19,7 @@ from metering.control_models import AgentSettings, AppliedState
 from metering.core.desired_state import DesiredState, Layer, desired_state
 from metering.known_hosts import KnownHost
 from metering.models import Host, HostEnvironment
-from metering.problems import Problem
-from metering.wire_errors import FieldError, OutOfContract, loosely_decoded, reasons
+from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Instant, utc_of
 from tenants.models import Environment
 from tenants.scope import tenant_scope
@@ -95,17 +94,7 @@ def desired_state_for(known: KnownHost) -> DesiredState:
 
 def decode_report(body: bytes) -> Report:
     """Raises OutOfContract (422) for all that is wrong."""
-    try:
-        document = loosely_decoded(body)
-    except Problem as malformed:
-        raise OutOfContract([FieldError(None, "", str(malformed))]) from malformed
-    if not isinstance(document, dict):
-        raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
-    errors = [
-        FieldError(None, name, reason)
-        for name, kind in _KINDS.items()
-        for reason in reasons(document, name, kind)
-    ]
+    document, errors = decoded_object(body, _KINDS)
     if not errors:
         errors = _text_errors(document)
     if errors:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from metering.models import Host, HostKey
 from metering.problems import Problem, unauthorized
-from metering.wire_errors import FieldError, OutOfContract, loosely_decoded, reasons
+from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Name, base64_bytes
 from tenants.models import EnrolmentToken
 from tenants.scope import tenant_scope
@@ -50,17 +50,7 @@ class EnrolledHost:
 
 def decode_application(body: bytes) -> Application:
     """Raises OutOfContract (422) for all that is wrong."""
-    try:
-        document = loosely_decoded(body)
-    except Problem as malformed:
-        raise OutOfContract([FieldError(None, "", str(malformed))]) from malformed
-    if not isinstance(document, dict):
-        raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
-    errors = [
-        FieldError(None, name, reason)
-        for name, kind in _KINDS.items()
-        for reason in reasons(document, name, kind)
-    ]
+    document, errors = decoded_object(body, _KINDS)
     public_key = decoded_key(document.get("public_key"))
     if public_key is None and not errors:
         errors = [FieldError(None, "public_key", "has to be 32 bytes of Ed25519, in base64")]

@@ -17,7 +17,7 @@ from metering.enrolment import decoded_key, register_key
 from metering.known_hosts import KnownHost
 from metering.models import Host, HostKey
 from metering.problems import Problem, unauthorized
-from metering.wire_errors import FieldError, OutOfContract, loosely_decoded, reasons
+from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import base64_bytes
 from tenants.scope import tenant_scope
 
@@ -48,17 +48,7 @@ class RegisteredKey:
 
 def decode_next_key(body: bytes) -> NextKey:
     """Raises OutOfContract (422) for all that is wrong but the proof itself."""
-    try:
-        document = loosely_decoded(body)
-    except Problem as malformed:
-        raise OutOfContract([FieldError(None, "", str(malformed))]) from malformed
-    if not isinstance(document, dict):
-        raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
-    errors = [
-        FieldError(None, name, reason)
-        for name, kind in _KINDS.items()
-        for reason in reasons(document, name, kind)
-    ]
+    document, errors = decoded_object(body, _KINDS)
     public_key = decoded_key(document.get("public_key"))
     if not errors and public_key is None:
         errors.append(FieldError(None, "public_key", "has to be 32 bytes of Ed25519, in base64"))

@@ -1,13 +1,13 @@
 """What is wrong with a body, value by value: slow, and only for bodies that are refused."""
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from math import inf, isinf
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -165,6 +165,24 @@ def reasons(document: dict[str, object], name: str, kind: object) -> Iterator[st
     reason = _reason(document[name], kind)
     if reason:
         yield reason
+
+
+def decoded_object(
+    body: bytes, kinds: Mapping[str, object]
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """A JSON object with the members that `kinds` names, and what is wrong with these; others are
+    let through. Raises OutOfContract (422) for a body that is no object."""
+    try:
+        document = loosely_decoded(body)
+    except Problem as malformed:
+        raise OutOfContract([FieldError(None, "", str(malformed))]) from malformed
+    if not isinstance(document, dict):
+        raise OutOfContract([FieldError(None, "", "has to be a JSON object")])
+    return document, [
+        FieldError(None, name, reason)
+        for name, kind in kinds.items()
+        for reason in reasons(document, name, kind)
+    ]
 
 
 def _reason(value: object, kind: object) -> str:

@@ -28,7 +28,8 @@ from billing.queries import (
     upcoming_invoice,
 )
 from metering.core.aggregation import combined_quantities
-from metering.measurements import Wanted, refused_profiles
+from metering.core.quality import Measured
+from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application, SampleBatch
 from metering.queries import RollupRow, SampleRow, rollup_count, rollups_of
 from metering.usage import UsagePeriod, quantity_with_by_day, usage_series
@@ -227,6 +228,12 @@ def rollup_page(periods: Sequence[UsagePeriod], limit: int, offset: int) -> list
             rows += rollups_of(each.application_id, each.start, each.end, left, offset)
         offset = max(offset - count, 0)
     return rows
+
+
+def measured_of(rows: Sequence[RollupRow], meter: str) -> list[tuple[Measured, ...]]:
+    """How each rollup's quantity of the meter was measured."""
+    known = profiles(frozenset[UUID | None]().union(*(row.measurements for row in rows)))
+    return [measured_by(row.measurements, known, meter) for row in rows]
 
 
 def bucket_rollups(

@@ -6,16 +6,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
-from hostmeter_agent.wire import METERS
 
 from billing.billable import assigned_periods
 from billing.core.exact import EXACT, ZERO
+from billing.core.money import sum_amounts
 from billing.core.periods import BillingCycle, Period, billing_period_containing
+from billing.core.provenance import Provenance, together
+from billing.core.rating import RatedLine
 from billing.models import Invoice, InvoiceLine
 from billing.queries import (
     DailyCharge,
@@ -91,28 +94,35 @@ def hosts_of(application: Application) -> list[Host]:
 
 @dataclass(frozen=True, slots=True)
 class MeterCharge:
-    """What all applications together used of one price, and what it costs."""
+    """What all applications together used of one price, and what it costs. Of a maximum each
+    application's largest value is charged, so that of all it is their sum."""
 
     label: str
     meter: str
     unit: str
+    raw_quantity: int
     quantity: Decimal
     amount: Decimal
+    provenance: Provenance
 
 
 def charges_by_meter(upcoming: UpcomingInvoice) -> list[MeterCharge]:
     """The invoice's lines gathered by price, in the plan's order."""
-    gathered: dict[str, MeterCharge] = {}
+    gathered: defaultdict[str, list[RatedLine]] = defaultdict(list)
     for line in upcoming.lines:
-        before = gathered.get(line.price_id)
-        gathered[line.price_id] = MeterCharge(
-            label=line.label,
-            meter=line.meter,
-            unit=line.unit,
-            quantity=EXACT.add(before.quantity if before else ZERO, line.quantity),
-            amount=EXACT.add(before.amount if before else ZERO, line.amount),
+        gathered[line.price_id].append(line)
+    return [
+        MeterCharge(
+            label=lines[0].label,
+            meter=lines[0].meter,
+            unit=lines[0].unit,
+            raw_quantity=sum(line.raw_quantity for line in lines),
+            quantity=reduce(EXACT.add, (line.quantity for line in lines)),
+            amount=sum_amounts([line.amount for line in lines]),
+            provenance=together([line.provenance for line in lines]),
         )
-    return list(gathered.values())
+        for lines in gathered.values()
+    ]
 
 
 def local_days(period: Period, zone: ZoneInfo) -> list[date]:
@@ -158,19 +168,24 @@ def charges_chart(
 
 @dataclass(frozen=True, slots=True)
 class ApplicationRow:
-    """An application in the list; None where nothing is priced or nothing was measured."""
+    """An application in the list, with how its usage was measured; None where nothing is priced or
+    nothing was measured."""
 
     application: Application
     amount: Decimal | None
     cpu_time_us: int | None
+    cpu_time_measured: tuple[Measured, ...]
     memory_byte_seconds: int | None
+    memory_measured: tuple[Measured, ...]
 
 
 def application_rows(
     customer: Customer, upcoming: UpcomingInvoice | None, period: Period
 ) -> list[ApplicationRow]:
     """The customer's applications with usage and charge of the period, dearest first."""
-    used = usage_by_application(assigned_periods(customer, period), ["cpu.time", "memory.used"])
+    periods, meters = assigned_periods(customer, period), ["cpu.time", "memory.used"]
+    used = usage_by_application(periods, meters)
+    measured = measured_by_application(periods, meters)
     charged = {} if upcoming is None else {
         charge.application_id: charge.amount for charge in upcoming.by_application()
     }  # fmt: skip
@@ -179,7 +194,9 @@ def application_rows(
             application=application,
             amount=None if upcoming is None else charged.get(application.pk, ZERO),
             cpu_time_us=used.get(application.pk, {}).get("cpu.time"),
+            cpu_time_measured=measured.get(application.pk, {}).get("cpu.time", ()),
             memory_byte_seconds=used.get(application.pk, {}).get("memory.used"),
+            memory_measured=measured.get(application.pk, {}).get("memory.used", ()),
         )
         for application in applications_of(customer)
     ]
@@ -215,11 +232,23 @@ def quantities_by_day(
     }
 
 
-def measured_in(periods: Sequence[UsagePeriod]) -> dict[str, tuple[Measured, ...]]:
-    """How each built-in meter of one application was measured in its periods."""
-    ids = frozenset[UUID | None]().union(*profiles_behind(periods).values())
-    known = profiles(ids)
-    return {meter.name: measured_by(ids, known, meter.name) for meter in METERS}
+def measured_by_application(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> dict[UUID, dict[str, tuple[Measured, ...]]]:
+    """How each application's meters were measured in its periods; nothing of one without usage."""
+    behind = profiles_behind(periods)
+    known = profiles(frozenset[UUID | None]().union(*behind.values()))
+    return {
+        application_id: {meter: measured_by(ids, known, meter) for meter in meters}
+        for application_id, ids in behind.items()
+    }
+
+
+def measured_in(
+    periods: Sequence[UsagePeriod], meters: Sequence[str]
+) -> Mapping[str, tuple[Measured, ...]]:
+    """How one application's meters were measured in its periods; nothing without usage."""
+    return next(iter(measured_by_application(periods, meters).values()), {})
 
 
 def usage_chart(

@@ -1,10 +1,10 @@
 """How a line's usage was measured, and what of it the price left unbilled."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from billing.core.quantity import require_raw_quantity
-from metering.core.quality import MEASURED_QUALITIES, Measured
+from metering.core.quality import MEASURED_QUALITIES, Measured, in_order
 
 
 class QualitiesNotUsable(ValueError):
@@ -35,3 +35,13 @@ class Provenance:
     def to_json(self) -> list[tuple[str, str]]:
         """Each quality with its method."""
         return [(each.quality, each.method) for each in self.measured]
+
+
+def together(parts: Sequence[Provenance]) -> Provenance:
+    """That of several lines' usage of one price."""
+    reasons = {quality for part in parts for quality in part.refused_for}
+    return Provenance(
+        refused=sum(part.refused for part in parts),
+        refused_for=tuple(quality for quality in MEASURED_QUALITIES if quality in reasons),
+        measured=in_order(how for part in parts for how in part.measured),
+    )

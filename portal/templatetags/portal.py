@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import groupby
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.provenance import Provenance
 from metering.core.gaps import Gap
-from metering.core.quality import Measured, written
+from metering.core.quality import Measured, in_words, written
 from portal import formatting
 
 register = template.Library()
@@ -108,9 +109,25 @@ def spaced(name: str) -> str:
 
 
 @register.filter
-def measured(hows: Iterable[Measured]) -> str:
-    """exact, cgroup/2; lower bound, turnaround/1."""
-    return written(hows)
+def measured(hows: Iterable[Measured]) -> SafeString:
+    """exact, cgroup/2; lower bound, turnaround/1. In a `brief` table a phone shows no more than
+    each quality once: exact; lower bound."""
+    by_quality = groupby(hows, key=lambda each: each.quality)
+    named = ((in_words(quality), written(group)) for quality, group in by_quality)
+    return format_html_join(
+        "; ",
+        '{}<span class="method">{}</span>',
+        ((words, in_full.removeprefix(words)) for words, in_full in named),
+    )
+
+
+@register.simple_tag
+def how(hows: Iterable[Measured]) -> SafeString:
+    """How a figure was measured, in small letters below it."""
+    return format_html(
+        '<span class="how"><span class="visually-hidden">Measured: </span>{}</span>',
+        measured(hows),
+    )
 
 
 @register.simple_tag

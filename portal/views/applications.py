@@ -58,7 +58,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
     used = usage_of(own, _METERS)
     meter = _chosen_meter(request)
     charges = [] if upcoming is None else upcoming.by_application()
-    measured = measured_in(own)
+    measured = measured_in(own, _METERS)
     quantities = quantities_by_day(own, meter, reader.customer.time_zone)
     context = {
         "reader": reader,
@@ -72,8 +72,8 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
         "used": [(name, used[name], measured[name]) for name in _METERS if name in used],
         "unavailable": [
             name
-            for name in _METERS
-            if name not in used and any(how.quality == UNAVAILABLE for how in measured[name])
+            for name, hows in measured.items()
+            if name not in used and any(how.quality == UNAVAILABLE for how in hows)
         ],
         "gaps": gaps_in(own),
         "is_unattributed": application.name == UNATTRIBUTED,

@@ -181,7 +181,10 @@ def _day(request: HttpRequest, reader: Reader, found: _Found, day: date) -> Http
         "pages": page,
         "buckets": proof.bucket_count(periods, source.refused),
         "refused": proof.refused_by_day(source, periods, reader.zone).get(day),
-        "rows": [(row, row.usage.get(source.meter), source.is_billed(row)) for row in rollups],
+        "rows": [
+            (row, row.usage.get(source.meter), hows, source.is_billed(row))
+            for row, hows in zip(rollups, proof.measured_of(rollups, source.meter), strict=True)
+        ],
         "chart": _hours(source, day, reader),
     }
     return render(request, "portal/line_day.html", context)

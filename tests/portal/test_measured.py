@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db.models import Sum
 from django.test import Client
 from django.urls import reverse
 
@@ -120,6 +122,14 @@ class TestALine:
         bucket = words(reader, f"{story.line}buckets/{story.day + 2 * BUCKET:%Y%m%dT%H%MZ}/")
         assert bucket.count("gap: agent stopped 100%") == 15
 
+    def test_says_of_each_bucket_how_it_was_measured(self, reader: Client, story: Story) -> None:
+        local = story.day.astimezone(ZoneInfo(ZONE))
+        day = words(reader, f"{story.line}days/{local:%Y-%m-%d}/")
+        rows = re.findall(r"µs ([a-z_, ;/0-9]+?) (\d+%) 30 web-1", day)
+        mixed = "exact, cgroup/2; lower bound, ticks/1"
+        exact = "exact, cgroup/2"
+        assert rows == [(exact, "100%"), (mixed, "100%"), (exact, "50%"), (exact, "50%")], day
+
     def test_of_nothing_but_refused_usage_is_there(self, reader: Client, story: Story) -> None:
         with tenant_scope(story.world.tenant.pk):
             bound = Measurement.objects.get(body__has_key="marks").pk
@@ -144,6 +154,37 @@ class TestOtherPages:
         assert re.search(r"Could not be measured where it runs: network\.sent ?\.", page)
         assert "agent stopped on web-1, 50% measured" in page
 
+    def test_list_applications_with_how_each_was_measured(
+        self, reader: Client, story: Story
+    ) -> None:
+        page = words(reader, reverse("portal:applications"))
+        postgres = re.search(r"postgres €.*? production", page)
+        assert postgres is not None
+        assert "120.0 CPU-seconds Measured: exact, cgroup/2; lower bound, ticks/1" in postgres[0]
+        assert "GB-hours Measured: not stated" in postgres[0]
+        newsletter = re.search(r"newsletter generated €.*? production", page)
+        assert newsletter is not None
+        assert newsletter[0].count("Measured: not stated") == 2
+
+    def test_add_up_by_meter_what_all_applications_left_unbilled(
+        self, reader: Client, story: Story
+    ) -> None:
+        with tenant_scope(story.world.tenant.pk):
+            others = Rollup.objects.filter(
+                application=story.world.generated_application, bucket_start__gte=month(story.world)
+            )
+            used = int(others.aggregate(used=Sum("cpu_time"))["used"])
+            bound = Measurement.objects.get(body__has_key="marks").pk
+            others.update(measurements=[bound])
+        share = Decimal(30_000_435 + used) * 100 / (120_001_740 + used)
+        by_meter = words(reader, "/").partition("By meter")[2]
+        assert (
+            "CPU time Measured: exact, cgroup/2; lower bound, ticks/1"
+            f" {share:.1f}% not billed: lower bound 90.00 CPU-seconds" in by_meter
+        ), by_meter
+        assert "Memory Measured: not stated" in by_meter
+        assert by_meter.count("not billed") == 1
+
     def test_of_usage_without_a_word_say_so(self, reader: Client, world: World) -> None:
         page = words(reader, reverse("portal:invoice", args=[world.invoice.pk]))
         assert "CPU time of postgres Measured: not stated" in page
@@ -156,6 +197,8 @@ class TestOtherPages:
         for url in (
             reverse("portal:application", args=[story.world.other_application.pk]),
             reverse("portal:upcoming-invoice"),
+            reverse("portal:applications"),
+            reverse("portal:overview"),
         ):
             page = words(other, url)
             assert "agent stopped" not in page

@@ -24,11 +24,11 @@ PAGES = ("overview", "applications", "invoices", "upcoming-invoice")
 
 
 def words(client: Client, url: str) -> str:
-    """A page as it is read: without its tags, white space as one space."""
+    """A page as it is read: without its tags, white space as one space and before no comma."""
     response = client.get(url)
     assert response.status_code == 200, f"{url} answered {response.status_code}"
     text = re.sub(r"<[^>]+>", " ", response.content.decode())
-    return re.sub(r"\s+", " ", text.replace("\u00a0", " "))
+    return re.sub(r" (?=[,;])", "", re.sub(r"\s+", " ", text.replace("\u00a0", " ")))
 
 
 def total_of(world: World, customer: Customer) -> str:
