@@ -150,6 +150,17 @@ class TestGauges:
         timeline.at(602)
         assert usage(timeline.at(610), "app")["memory.used"] == 2_048_000 * 8
 
+    def test_the_kinds_of_many_descriptors_are_read_again_in_time(self, host: FakeHost) -> None:
+        sockets = tuple(f"socket:[{n}]" for n in range(480))
+        host.put(program(60, "app", descriptors=sockets))
+        timeline = start(host)
+        timeline.at(0)
+        host.change(60, descriptors=(*sockets, "pipe:[1]"))
+        assert usage(timeline.at(10), "app")["resources.open.max"] == 481
+        assert usage(timeline.at(20), "app")["resources.open.pipe"] == 0
+        timeline.at(30)  # 480 at 16 a second
+        assert usage(timeline.at(40), "app")["resources.open.pipe"] == 10
+
     def test_the_maximum_looks_at_both_ends_of_the_window(self, host: FakeHost) -> None:
         host.put(program(10, "app", threads=9))
         timeline = start(host)

@@ -50,7 +50,7 @@ class Config:
 
     interval_seconds: int = 10
     push_delay_seconds: int = 10
-    births_seconds: int = 1
+    births_seconds: int = 2
     applications_max: int = 500
     cpu_permille_max: int = 20
     memory_megabytes_max: int = 100

@@ -69,7 +69,6 @@ class Agent:
         self._config = config
         self._stopping = threading.Event()
         self._encoder = baselines.Encoder()
-        self.libraries: Libraries | None = None
         self._failure = ""
         self.stored: Callable[[], None] = lambda: None
         """Called when there is more in the spool."""
@@ -153,8 +152,6 @@ class Agent:
         self._mark.set(baseline)
         self._measuring.commit(step)
         self.stored()
-        if self.libraries is not None:
-            self.libraries.give_back()
         return True
 
 
@@ -202,13 +199,13 @@ def _run(
     )
     agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(
-        state, identity, config, apply=agent.want, probe_states=measuring.probing.states
-    )
+        state, identity, config, apply=agent.want, probe_states=measuring.probing.states,
+        rest=Libraries().give_back,
+    )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     log.info("metering host %s for %s", identity.host, identity.server)
     agent.stored = talking.wake
-    agent.libraries = Libraries()
     talking.start()
     try:
         agent.run(lambda: _check(talking))

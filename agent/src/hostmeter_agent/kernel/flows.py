@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +61,7 @@ Flows = dict[int, Flow]
 
 
 def shipped_object() -> bytes:
-    return (resources.files("hostmeter_agent.kernel") / "bpf" / "hostmeter.bpf.o").read_bytes()
+    return (Path(__file__).parent / "bpf" / "hostmeter.bpf.o").read_bytes()
 
 
 def _digest(data: bytes) -> str:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from hostmeter_agent.measure.measured import Measured
 from hostmeter_agent.measure.probes import Probe, Readings
 from hostmeter_agent.measure.readings import UNATTRIBUTED
+from hostmeter_agent.measure.receiving import make_room
 from hostmeter_agent.measure.scan import Scan
 
 log = logging.getLogger("hostmeter_agent")
@@ -32,7 +33,6 @@ _NETLINK_CONNECTOR: Final = 11
 _INDEX, _VALUE = 1, 1
 _LISTEN: Final = 1
 _ANSWER, _FORK = 0, 1
-_SO_RCVBUFFORCE: Final = 33
 _SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 32 * 1024 * 1024
 """A message takes about 1 kB of it: room for some 30,000 starts in the second between two looks."""
@@ -105,7 +105,7 @@ class ForkListener:
         self._buffer = bytearray(_MESSAGE_BYTES)
         try:
             self._socket.bind((0, _INDEX))
-            self._enlarge_buffer()
+            make_room(self._socket, _BUFFER_BYTES)
             self._subscribe()
             self._attach_filter()
             self._socket.setblocking(False)
@@ -137,12 +137,6 @@ class ForkListener:
             fork = parse_fork(buffer, size)
             if fork is not None:
                 forks.append(fork)
-
-    def _enlarge_buffer(self) -> None:
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
 
     def _subscribe(self) -> None:
         """Ask for events and wait for the kernel's answer: outside the initial namespaces it

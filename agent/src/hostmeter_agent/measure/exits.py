@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from hostmeter_agent.measure.receiving import make_room
+
 _NETLINK_GENERIC: Final = 16
 _CONTROL_FAMILY: Final = 16
 _GET_FAMILY: Final = 3
@@ -24,7 +26,6 @@ _TYPE_PROCESS, _TYPE_GROUP = 4, 5
 _NLMSG_ERROR: Final = 2
 _REQUEST, _ACKNOWLEDGE = 1, 4
 _HEADERS_BYTES: Final = 20
-_SO_RCVBUFFORCE: Final = 33
 _BUFFER_BYTES: Final = 8 * 1024 * 1024
 _MESSAGE_BYTES_MAX: Final = 65_536
 # struct taskstats, whose layout only ever grows at its end.
@@ -107,7 +108,7 @@ class ExitListener:
         try:
             self._socket.settimeout(2)
             self._socket.bind((0, 0))
-            self._enlarge_buffer()
+            make_room(self._socket, _BUFFER_BYTES)
             self._subscribe(_cpus(possible_cpus))
             self._socket.setblocking(False)
             self._buffer = memoryview(bytearray(_MESSAGE_BYTES_MAX))
@@ -133,12 +134,6 @@ class ExitListener:
             exit_ = parse_exit(bytes(self._buffer[:size]))
             if exit_ is not None:
                 exits.append(exit_)
-
-    def _enlarge_buffer(self) -> None:
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
 
     def _request(self, family: int, command: int, payload: bytes, flags: int) -> bytes:
         """One request and its one answer: asking for data and for an acknowledgement as well

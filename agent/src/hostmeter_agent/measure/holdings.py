@@ -114,7 +114,7 @@ class Holdings:
         try:
             count = self._proc.descriptor_count(pid)
             if KINDS_OF_DESCRIPTORS in self.left_out:
-                details.descriptors, details.count = None, -1
+                details.descriptors, details.classify_at_s = None, 0.0
             elif now_s >= details.classify_at_s or (
                 count != details.count and now_s >= details.stands_until_s
             ):

@@ -41,15 +41,17 @@ def note_bounds(spool: Spool, bounds: Bounds) -> None:
 
 class Talking(threading.Thread):
     """config: the file's, without the server's wishes; apply: called with what the agent is to do
-    when these have changed; probe_states: what each probe says of itself."""
+    when these have changed; probe_states: what each probe says of itself; rest: called before each
+    wait, when most of what a window takes has been done."""
 
     def __init__(
         self, state: StateDirectory, identity: Identity, config: Config, *,
         apply: Callable[[Config], None], probe_states: Callable[[], dict[str, str]],
+        rest: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         super().__init__(name="delivery", daemon=True)
         self._state, self._identity, self._config = state, identity, config
-        self._apply, self._probe_states = apply, probe_states
+        self._apply, self._probe_states, self._rest = apply, probe_states, rest
         self._stopping = False
         self._woken = threading.Event()
         self._trouble = ""
@@ -85,6 +87,7 @@ class Talking(threading.Thread):
                 self._trouble = ""
             except (SpoolUnusable, sqlite3.Error) as error:
                 wait = self._put_up_with(error, spool)
+            self._rest()
             self._woken.wait(wait)
 
     def _put_up_with(self, error: Exception, spool: Spool) -> float:
