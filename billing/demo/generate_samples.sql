@@ -50,12 +50,12 @@ INSERT INTO metering_sample (
     coverage_ppm, batch_index, role, cpu_time, memory_used, memory_used_max,
     processes, processes_max, threads, threads_max, files_open, files_open_max,
     resources_open, resources_open_max, resources_open_file, resources_open_socket,
-    launches, file_read, file_written, disk_read, disk_written)
+    launches, file_read, file_written, disk_read, disk_written, measurement_id)
 SELECT hostmeter_tenant(), application, instance, batch.id,
     starts_at, starts_at + interval '5 minutes', 1000000, batch_index, role,
     cpu_time, memory * 300, memory * 11 / 10,
     processes * 300, processes, processes * 4 * 300, processes * 4, files * 300, files,
     files * 2 * 300, files * 2, files * 300, files * 300,
-    launches * (noise %% 2), read * 5, written * 2, read, written
+    launches * (noise %% 2), read * 5, written * 2, read, written, %(measurement)s
 FROM measured
 JOIN batch ON batch.host_id = measured.host AND batch.sequence = measured.day

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -31,12 +32,23 @@ from billing.operations import (
     subscribe,
 )
 from metering.core.buckets import BUCKET, bucket_of
-from metering.models import Application, Assignment, Host, Instance
+from metering.models import Application, Assignment, Host, Instance, Measurement
 from metering.sql import statement
 from tenants.models import Customer, Environment, Member, Policy, Tenant, User
 from tenants.scope import installation_scope, tenant_scope
 
 GENERATED_DAYS: Final = 60
+# How an agent would have measured applications that have a control group each.
+_MEASURED: Final = {
+    "cpu.time": ("exact", "cgroup-v2/1"),
+    "memory.used": ("sampled", "cgroup-memory/1"),
+    **dict.fromkeys(("processes", "threads"), ("sampled", "proc/1")),
+    **dict.fromkeys(("files.open", "resources.open"), ("sampled", "proc-fd/1")),
+    **dict.fromkeys(("resources.open.file", "resources.open.socket"), ("sampled", "proc-fd/1")),
+    "launches": ("exact", "proc-connector/1"),
+    **dict.fromkeys(("file.read", "file.written"), ("sampled", "proc-io/1")),
+    **dict.fromkeys(("disk.read", "disk.written"), ("exact", "cgroup-io/1")),
+}
 _GENERATE_SAMPLES: Final = Path(__file__).with_name("generate_samples.sql").read_text()
 
 
@@ -168,7 +180,15 @@ def _generate_usage(
     with connection.cursor() as cursor:
         cursor.execute("SELECT metering_keep_partitions(430)")
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        cursor.execute(_GENERATE_SAMPLES, {"loads": json.dumps(rows), "start": start, "end": end})
+        cursor.execute(
+            _GENERATE_SAMPLES,
+            {
+                "loads": json.dumps(rows),
+                "start": start,
+                "end": end,
+                "measurement": _measurement().pk,
+            },
+        )
         # These tables have no statistics yet: a nested loop, which would be chosen for that,
         # compares every bucket with every sample.
         cursor.execute("SET LOCAL enable_nestloop = off")
@@ -178,6 +198,13 @@ def _generate_usage(
         )
         cursor.execute("SET LOCAL enable_nestloop = on")
     Host.objects.filter(environment=environment).update(last_seen_at=end, last_window_end=end)
+
+
+def _measurement() -> Measurement:
+    """The profile of all generated samples."""
+    body = {"meters": _MEASURED}
+    digest = sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    return Measurement.objects.get_or_create(digest=digest, defaults={"body": body})[0]
 
 
 def _every_bucket(applications: Sequence[str], start: datetime, end: datetime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -41,26 +41,19 @@ http {{
 @dataclass(frozen=True, slots=True)
 class InterceptFigures:
     """Medians over the rounds. per_second: requests; cpu_us: nginx's CPU time per request; each
-    without the library and with it. `keep` is on kept connections, `close` on one per request."""
+    without the library and with it; cpu_ratio: with it as a multiple of without, in one round."""
 
-    keep_per_second: tuple[int, int]
-    keep_cpu_us: tuple[float, float]
-    close_per_second: tuple[int, int]
-    close_cpu_us: tuple[float, float]
+    per_second: tuple[int, int]
+    cpu_us: tuple[float, float]
+    cpu_ratio: float
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "intercept_keep_per_second": list(self.keep_per_second),
-            "intercept_keep_ratio": _ratio(self.keep_per_second),
-            "intercept_keep_cpu_us": list(self.keep_cpu_us),
-            "intercept_close_per_second": list(self.close_per_second),
-            "intercept_close_ratio": _ratio(self.close_per_second),
-            "intercept_close_cpu_us": list(self.close_cpu_us),
-        }
+    def as_json(self, name: str) -> dict[str, object]:
+        return {f"intercept_{name}_{key}": value for key, value in asdict(self).items()}
 
 
-def intercept_figures(*, rounds: int = 7, seconds: int = 2) -> InterceptFigures:
-    """Takes 4 * rounds * seconds. Raises BenchFailed."""
+def intercept_figures(*, rounds: int = 7, seconds: int = 2) -> dict[str, InterceptFigures]:
+    """On kept connections ("keep") and on one per request ("close"). Takes 4 * rounds * seconds.
+    Raises BenchFailed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         library, pages = _built(folder), folder / "pages"
@@ -72,9 +65,10 @@ def intercept_figures(*, rounds: int = 7, seconds: int = 2) -> InterceptFigures:
             stack.enter_context(_nginx(folder / name, variables))
             for name, variables in (("plain", {}), ("intercepted", preload))
         ]
-        keep = [_both(servers, seconds, close=False) for _ in range(rounds)]
-        close = [_both(servers, seconds, close=True) for _ in range(rounds)]
-        return InterceptFigures(*_medians(keep), *_medians(close))
+        return {
+            name: _medians([_both(servers, seconds, close=close) for _ in range(rounds)])
+            for name, close in (("keep", False), ("close", True))
+        }
 
 
 Asked = tuple[int, float]
@@ -85,16 +79,13 @@ def _both(servers: list["_Server"], seconds: int, *, close: bool) -> list[Asked]
     return [_ask(server, seconds, close=close) for server in servers]
 
 
-def _medians(rounds: list[list[Asked]]) -> tuple[tuple[int, int], tuple[float, float]]:
+def _medians(rounds: list[list[Asked]]) -> InterceptFigures:
     plain, intercepted = zip(*rounds, strict=True)
-    return (
+    return InterceptFigures(
         (round(median(rate for rate, _ in plain)), round(median(rate for rate, _ in intercepted))),
         (round(median(us for _, us in plain), 2), round(median(us for _, us in intercepted), 2)),
+        round(median(with_us / us for (_, us), (_, with_us) in rounds), 3),
     )
-
-
-def _ratio(pair: tuple[int, int]) -> float:
-    return round(pair[1] / pair[0], 3)
 
 
 def _built(folder: Path) -> Path:

@@ -23,27 +23,39 @@ _COSTS: Final = (("keep-alive", "plain", True), ("https", "tls", True), ("new", 
 # Runs with the agent's own modules, which the server's code does not import. For each line that
 # names a control group's number it answers with the group's counts and the programs' runs.
 _COUNTER: Final = """
-import json, sys
+import json, os, sys
 from pathlib import Path
+from hostmeter_agent.kernel import ebpf
+from hostmeter_agent.kernel.ebpf_object import Program
 from hostmeter_agent.kernel.flows import Flow, HostFlows
 flows = HostFlows(Path(sys.argv[1]), None)
+root = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+passes = bytes.fromhex("b700000001000000" "9500000000000000")  # r0 = 1; exit
+idle = [
+    ebpf.attach(section, ebpf.load_program(Program("idle", section, passes, ()), b"GPL", {}), root)
+    for section in ("cgroup_skb/ingress", "cgroup_skb/egress")
+]
 print("attached", flush=True)
 for line in sys.stdin:
     (counted,) = flows.read().values()
     flow = counted.get(int(line), Flow())
     print(json.dumps({
-        "transactions": flow.transactions, "irregular": flow.irregular, "costs": flows.costs(),
+        "transactions": flow.transactions, "irregular": flow.irregular,
+        "costs": [*flows.costs().values()], "idle": [ebpf.run_statistics(link) for link in idle],
     }), flush=True)
 """
 
 
 class Counted(NamedTuple):
-    """Transactions, signs of several requests at once, runs of the programs and their time."""
+    """Transactions, signs of several requests at once, runs of the programs and their time, and
+    the same of programs that do nothing at the same packets: what taking the time costs."""
 
     transactions: int
     irregular: int
     runs: int
     nanoseconds: int
+    idle_runs: int
+    idle_nanoseconds: int
 
     def __sub__(self, other: "Counted") -> "Counted":
         return Counted(*(a - b for a, b in zip(self, other, strict=True)))
@@ -73,8 +85,8 @@ class Counter:
         self._asked.write(f"{group.stat().st_ino}\n")
         self._asked.flush()
         data = json.loads(self._answer())
-        runs, nanoseconds = (sum(cost[i] for cost in data["costs"].values()) for i in (0, 1))
-        return Counted(data["transactions"], data["irregular"], runs, nanoseconds)
+        costs = (sum(cost[i] for cost in data[of]) for of in ("costs", "idle") for i in (0, 1))
+        return Counted(data["transactions"], data["irregular"], *costs)
 
     def close(self) -> None:
         self._process.terminate()
@@ -129,7 +141,7 @@ def _run(
 
 def _cost_figures(server: WebServer, counter: Counter) -> dict[str, int | str]:
     """The mean over all packets of the host, both ends of each connection, as the kernel takes
-    the time: what taking it costs is within."""
+    the time; beside it what taking it costs."""
     figures: dict[str, int | str] = {}
     with _statistics():
         for name, listener, keep_alive in _COSTS:
@@ -139,6 +151,8 @@ def _cost_figures(server: WebServer, counter: Counter) -> dict[str, int | str]:
             load(url, seconds=_SECONDS_PER_COST, keep_alive=keep_alive)
             cost = counter.read(server.group) - before
             figures[f"ns_per_packet {name}"] = cost.nanoseconds // max(cost.runs, 1)
+            idle = cost.idle_nanoseconds // max(cost.idle_runs, 1)
+            figures[f"ns_of_timing {name}"] = idle
     return figures
 
 

@@ -56,6 +56,13 @@ class TestSeeding:
         assert set(before) == {"demo", "second"}
         assert User.objects.get(email="owner@demo.example").check_password(PASSWORD)
 
+    def test_usage_says_how_it_was_measured(self) -> None:
+        seeding.seed_demo(PASSWORD, as_of=timezone.now())
+        with tenant_scope(tenants()["second"]):
+            lines = [line for invoice in Invoice.objects.all() for line in invoice.lines.all()]
+            told = {measured.quality for line in lines for measured in line.provenance.measured}
+            assert told == {"exact", "sampled"}
+
     def test_completes_a_run_that_was_killed_in_the_second_tenant(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -34,7 +34,7 @@ class TestBenchOfTheInterceptingLibrary:
     def test_shows_both_figures_of_a_pair(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        figures = InterceptFigures((20_000, 19_000), (9.5, 10.0), (8_000, 7_900), (30.0, 31.5))
-        monkeypatch.setattr(agent_intercept, "intercept_figures", lambda: figures)
+        figures = InterceptFigures((20_000, 19_000), (9.5, 10.0), 1.053)
+        monkeypatch.setattr(agent_intercept, "intercept_figures", lambda: {"keep": figures})
         call_command("bench", "agent", "--intercept")
         assert "20,000 → 19,000" in capsys.readouterr().out

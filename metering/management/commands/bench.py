@@ -128,7 +128,8 @@ class Command(BaseCommand):
         if options["intercept"]:
             intercept = import_module("metering.bench.agent_intercept")
             self._note("measuring the intercepting library with wrk and nginx")
-            members |= intercept.intercept_figures().as_json()
+            for name, figures in intercept.intercept_figures().items():
+                members |= figures.as_json(name)
         return members
 
     def _print(self, members: dict[str, Any]) -> None:
@@ -150,7 +151,7 @@ def _plan(options: dict[str, Any]) -> Plan:
 
 def _shown(value: Any) -> str:
     """A number; of a pair the one without what is measured and the one with it."""
-    return " → ".join(map(_shown, value)) if isinstance(value, list) else f"{value:,}"
+    return " → ".join(map(_shown, value)) if isinstance(value, tuple) else f"{value:,}"
 
 
 def _words(name: str) -> str:
