@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.db.models import Sum
@@ -132,8 +133,9 @@ class _Campaign:
     def deliver(self, proxy: LossyProxy) -> None:
         """Everything that was used by now, and lose no more answers."""
         proxy.losing = 0.0
-        self.agent.end(signal.SIGTERM)  # its last scan is stored
-        self.agent.start()
+        now = datetime.now(UTC)
+        # An agent that has only just been started has measured nothing yet, and so owes nothing.
+        _until(lambda: _is_stored_since(now), "the agent delivers nothing new")
         _until(lambda: not self.agent.pending_samples(), "the spool does not run empty")
         self.agent.end(signal.SIGTERM)
 
@@ -182,6 +184,13 @@ def _figures(campaign: _Campaign, work: KnownWork, proxy: LossyProxy) -> FaultFi
 def _stored_batches() -> int:
     with tenant_scope(bench_tenant().pk):
         return SampleBatch.objects.count()
+
+
+def _is_stored_since(moment: datetime) -> bool:
+    """A window of the known work that began later."""
+    with tenant_scope(bench_tenant().pk):
+        samples = Sample.objects.filter(application__name=APPLICATION)
+        return samples.filter(window_start__gte=moment).exists()
 
 
 def _stored_usage() -> Usage:
