@@ -7,6 +7,7 @@ import pytest
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, Counters, Mounts
 from hostmeter_agent.cgroup.cgroups import member
 from hostmeter_agent.measure.samples import Sample
+from hostmeter_agent.measure.scan import Scanner
 
 from tests.agent.fakehost import FakeHost
 from tests.agent.hosttime import Timeline, program, start, total, usage
@@ -220,6 +221,38 @@ class TestWhatElseItCounts:
         later = usage(metered.at(20), "web")
         assert (risen["memory.used.max"], risen["memory.used"]) == (69_000, 80_000)
         assert later["memory.used.max"] == 8_000
+
+
+class TestMemoryOfProcesses:
+    """Is dear to read, and asked for only where cgroups do not tell."""
+
+    @pytest.fixture
+    def scanner(self, tmp_path: Path) -> Scanner:
+        self.shop = Slice(tmp_path)
+        self.shop.host.tell_proportional_memory()
+        self.shop.put("web", 1_000, memory=9_000)
+        self.shop.host.change(1, pss=1 << 20)
+        self.change(rss=100, pss=4 << 10)
+        return self.shop.host.scanner()
+
+    def change(self, **figures: int) -> None:
+        self.shop.host.change(self.shop.pids["web"], **figures)
+
+    def test_is_not_read_of_those_that_a_cgroup_counts(self, scanner: Scanner) -> None:
+        scanner.scan(now_s=0)
+        self.change(rss=5_000, pss=5 << 10)
+        assert scanner.scan(now_s=10).gauges["web"].memory_bytes == 8_000
+        assert scanner.details_us["proportional-memory"] == 0
+
+    def test_is_read_once_one_of_them_is_elsewhere(self, scanner: Scanner) -> None:
+        scanner.scan(now_s=0)
+        self.change(rss=5_000, pss=5 << 10)
+        scanner.scan(now_s=10)
+        self.shop.host.put(program(180, "web", pss=7 << 10))
+        gauges = scanner.scan(now_s=20).gauges["web"]
+        assert (gauges.memory_bytes, gauges.processes) == (12 << 10, 2)
+        self.shop.host.end(180)
+        assert scanner.scan(now_s=30).gauges["web"].memory_bytes == 8_000
 
 
 class TestQuality:

@@ -74,7 +74,8 @@ class Holdings:
         for pid in [pid for pid in self._details if pid not in stats]:
             del self._details[pid]
 
-    def read(self, stat: Stat, now_s: float) -> Holding:
+    def read(self, stat: Stat, now_s: float, *, memory: bool = True) -> Holding:
+        """memory: False where nobody will ask for this process's."""
         if stat.kernel:
             return Holding(stat.threads, None, 0, None, None)
         holding = Holding(stat.threads)
@@ -83,7 +84,10 @@ class Holdings:
         details = self._details.get(stat.pid)
         if details is None or details.start != stat.start:
             details = self._details[stat.pid] = _Details(stat.start)
-        self._read_memory(stat, holding, details, now_s)
+        if memory:
+            self._read_memory(stat, holding, details, now_s)
+        else:
+            holding.private_bytes = None
         self._read_descriptors(stat.pid, holding, details, now_s)
         return holding
 

@@ -20,7 +20,6 @@ _CHANGED_PAGES_MIN: Final = 32
 @dataclass(frozen=True, slots=True)
 class _Known:
     start: int
-    ppid: int
     rss_pages: int
     faults: int
     pss_bytes: int | None
@@ -36,14 +35,17 @@ class ProportionalMemory:
         self._proc = proc
         self._read_bytes = read
         self._known: dict[int, _Known] = {}
+        self._parents: dict[int, int] = {}
+        """By process, as of the last scan."""
         self._disturbed: set[int] = set()
 
     def begin(self, stats: Mapping[int, Stat]) -> None:
         """Before a scan: a child that came or went changes what its parent shares with it."""
-        gone = {pid: known for pid, known in self._known.items() if pid not in stats}
-        self._disturbed = {known.ppid for known in gone.values()}
-        self._disturbed |= {stat.ppid for pid, stat in stats.items() if pid not in self._known}
-        for pid in gone:
+        before, now = self._parents, {pid: stat.ppid for pid, stat in stats.items()}
+        self._disturbed = {ppid for pid, ppid in before.items() if pid not in now}
+        self._disturbed |= {ppid for pid, ppid in now.items() if pid not in before}
+        self._parents = now
+        for pid in [pid for pid in self._known if pid not in now]:
             del self._known[pid]
 
     def pss_bytes(self, stat: Stat, *, now_s: float) -> int | None:
@@ -74,7 +76,7 @@ class ProportionalMemory:
         # Spread, so that not all are due in one scan.
         early_s = stat.pid % (_REFRESH_SECONDS // 2)
         return _Known(
-            stat.start, stat.ppid, stat.rss_pages, stat.faults, pss,
+            stat.start, stat.rss_pages, stat.faults, pss,
             until_s=now_s + _REFRESH_SECONDS - early_s,
             at_latest_s=now_s + _REFRESH_AT_LATEST_SECONDS - 10 * early_s,
         )  # fmt: skip

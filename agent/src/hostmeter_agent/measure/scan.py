@@ -117,6 +117,8 @@ class Scanner:
         self._young: list[int] = []
         self._seen: dict[int, _Seen] = {}
         self._admitted: dict[str, None] = {}
+        self._counted_whole: frozenset[str] = frozenset()
+        """Applications of which cgroups told the memory at the last scan."""
         self._last_stats: dict[int, Stat] = {}
         self._settled: frozenset[int] = frozenset()
 
@@ -217,6 +219,7 @@ class Scanner:
             if found.holding.sockets:
                 scan.sockets[pid] = found.holding.sockets
         self._read_cgroups(scan)
+        self._read_missing_memory(scan, now_s)
         self._admitted = dict.fromkeys(scan.gauges)
         return scan
 
@@ -264,9 +267,22 @@ class Scanner:
         # Spread over the numbers, so that not all come due in one scan.
         until_s = now_s + _STILL_SECONDS - stat.pid % (_STILL_SECONDS // 2)
         return _Seen(
-            stat, _reading(stat, name, io), self._holdings.read(stat, now_s),
+            stat, _reading(stat, name, io),
+            self._holdings.read(stat, now_s, memory=name not in self._counted_whole),
             name != application, until_s,
         )  # fmt: skip
+
+    def _read_missing_memory(self, scan: Scan, now_s: float) -> None:
+        """Processes' memory is dear and was left to their cgroups: read it where these do not tell
+        any more, as one process is elsewhere now."""
+        told = {name for name, gauges in scan.gauges.items() if gauges.cgroup_bytes is not None}
+        missing = (self._counted_whole - told) & scan.gauges.keys()
+        self._counted_whole = frozenset(told)
+        scan.gauges.update({name: Gauges() for name in missing})
+        for seen in self._seen.values() if missing else ():
+            if seen.reading.application in missing:
+                seen.holding = self._holdings.read(seen.stat, now_s)
+                scan.gauges[seen.reading.application].add(seen.holding)
 
     def _admit(self, name: str) -> str:
         """The name, or the common overflow when the host has too many applications."""
