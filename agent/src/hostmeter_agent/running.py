@@ -98,7 +98,7 @@ class Agent:
     def run(self, check: Callable[[], None]) -> None:
         """Measure at once, then at every aligned moment, and once more on the way out.
 
-        check: called every second or so; what it raises ends the run.
+        check: called every few seconds; what it raises ends the run.
         """
         self.measure_once()
         due_ms = self._next_due_ms()

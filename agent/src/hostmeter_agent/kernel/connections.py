@@ -27,7 +27,7 @@ log = logging.getLogger("hostmeter_agent")
 NETLINK_METHOD: Final = "peers-diag/1"
 PROC_METHOD: Final = "peers-proc/1"
 _WATCH_NS: Final = 100_000
-"""CPU time that looking between scans may take in the mean of a second."""
+"""CPU time that looking between scans may take in the mean of all occasions."""
 
 
 class Look(Protocol):

@@ -37,7 +37,7 @@ _METHOD_OF: Final = {
 }
 _UNAVAILABLE: Final = {m: Measured("unavailable", method) for m, method in _METHOD_OF.items()}
 _PEERS_PER_WATCH: Final = 500
-"""With more connections than this the peers are looked at less often than every second."""
+"""With more connections than this the peers are not looked at every time."""
 
 
 @dataclass(slots=True)
