@@ -28,16 +28,18 @@ class NoBatches(Contract):
         return 422, {"detail": "schema: is missing"}, {}
 
 
+def _enrol(host: Place, contract: Contract, url: str) -> None:
+    state = StateDirectory(host.state)
+    enrol(state, server_url=url, token="token-1", name="web-1", force=False, now=datetime.now(UTC))
+    contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
+
+
 class TestTheWayToTheServer:
     @pytest.fixture
     def enrolled(self, host: Place) -> tuple[Place, Contract]:
         contract = Contract()
         with serving(contract) as url:
-            enrol(
-                StateDirectory(host.state), server_url=url, token="token-1", name="web-1",
-                force=False, now=datetime.now(UTC),
-            )  # fmt: skip
-        contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
+            _enrol(host, contract, url)
         return host, contract
 
     def test_is_missing_before_enrolment(self, host: Place) -> None:
@@ -70,11 +72,7 @@ class TestTheWayToTheServer:
         """Whatever a server says to a signed body that is no batch, it has judged the key."""
         contract = NoBatches()
         with serving(contract) as url:
-            enrol(
-                StateDirectory(host.state), server_url=url, token="token-1", name="web-1",
-                force=False, now=datetime.now(UTC),
-            )  # fmt: skip
-            contract.public_key = base64.b64decode(str(contract.enrolled["public_key"]))
+            _enrol(host, contract, url)
             assert doctor_delivery.server(host).quality == "ok"
             assert doctor_delivery.server_clock(host).quality == "ok"
             contract.public_key = bytes(31) + b"\x08"

@@ -35,7 +35,7 @@ _LISTEN: Final = 1
 _ANSWER, _FORK = 0, 1
 _SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 32 * 1024 * 1024
-"""A message takes about 1 kB of it: room for some 30,000 starts in the second between two looks."""
+"""A message takes about 1 kB of it: room for some 30,000 starts between two looks."""
 _MESSAGE_BYTES: Final = 4_096
 _ANSWER_SECONDS: Final = 2.0
 _PENDING_MAX: Final = 500_000

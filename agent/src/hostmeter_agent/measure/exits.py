@@ -26,7 +26,8 @@ _TYPE_PROCESS, _TYPE_GROUP = 4, 5
 _NLMSG_ERROR: Final = 2
 _REQUEST, _ACKNOWLEDGE = 1, 4
 _HEADERS_BYTES: Final = 20
-_BUFFER_BYTES: Final = 8 * 1024 * 1024
+_BUFFER_BYTES: Final = 16 * 1024 * 1024
+"""For those that end between two looks."""
 _MESSAGE_BYTES_MAX: Final = 65_536
 # struct taskstats, whose layout only ever grows at its end.
 _FLAG_AT, _RUN_TIME_AT, _PARENT_AT = 8, 72, 132
