@@ -186,6 +186,33 @@ class TestACgroupWithoutProcesses:
         assert cpu(metered.at(30)) == {"web": 5}
 
 
+class TestAProcessThatIsMoved:
+    def test_counts_for_its_new_cgroup_at_once(self, shop: Slice, metered: Timeline) -> None:
+        """Somebody else moved it: nothing else about it has changed."""
+        pid = shop.pids["web"]
+        shop.put("web", 1_000_400)
+        shop.host.put_cgroup("/shop.slice/store.service", {"cpu.stat": "usage_usec 600\n"})
+        shop.counts["store"] = 600
+        shop.host.change(pid, cgroup="0::/shop.slice/store.service\n", cpu=1)
+        shop.use_outside(0)
+        samples = metered.at(10)
+        assert cpu(samples) == {"web": 400, "store": 600}
+        assert usage(samples, "store")["processes"] == 10
+
+    def test_into_one_that_was_there_counts_from_the_last_scan_on(
+        self, shop: Slice, metered: Timeline
+    ) -> None:
+        shop.host.put_cgroup("/shop.slice/store.service", {"cpu.stat": "usage_usec 5000\n"})
+        shop.counts["store"] = 5_000
+        shop.use_outside(0)
+        metered.at(10)
+        shop.host.put_cgroup("/shop.slice/store.service", {"cpu.stat": "usage_usec 5600\n"})
+        shop.counts["store"] = 5_600
+        shop.host.change(shop.pids["web"], cgroup="0::/shop.slice/store.service\n", cpu=1)
+        shop.use_outside(0)
+        assert cpu(metered.at(20)) == {"store": 600}
+
+
 class TestACgroupInAnother:
     def test_counts_inside_when_it_is_no_application(self, shop: Slice, metered: Timeline) -> None:
         shop.host.put_cgroup("/shop.slice/web.service/worker", {"cpu.stat": "usage_usec 4000\n"})

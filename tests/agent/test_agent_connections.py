@@ -288,6 +288,60 @@ class TestWithoutNetlink:
         assert paper.probe.reason == f"connections: no TCP: {paper.host.proc}/net"
 
 
+class TestAListenerThatIsNotKnownYet:
+    """Of many descriptors, or of as many as before, not all are looked at in every scan."""
+
+    @pytest.fixture(autouse=True)
+    def _paper(self, paper: OnPaper) -> None:
+        self.paper = paper
+        self.scanner = paper.host.scanner()
+        self.probe = ConnectionsProbe(paper.host.proc, seek=self.scanner.seek, look=paper.look)
+        self.now_s = 100
+
+    def hold(self, *sockets: int) -> None:
+        links = tuple(f"socket:[{each}]" for each in sockets)
+        self.paper.host.change(100, descriptors=links)
+
+    def read(self) -> tuple[int, str]:
+        self.now_s += 10
+        scan = self.scanner.scan(now_s=self.now_s)
+        readings = self.probe.read(scan, None, elapsed_ms=10_000)
+        return readings.gauges["shop"][USERS], readings.measured["shop"][USERS].quality
+
+    def listen(self, inode: int) -> None:
+        """Two users, of whom one is at this new listener."""
+        self.paper.sockets.listening[MAIL, ANYWHERE] = {inode}
+        self.paper.connect(ALICE)
+        self.paper.connect(BOB, at=(MAIL, HERE))
+
+    @pytest.mark.parametrize("others", [(), tuple(range(1_000, 1_200))])
+    def test_makes_users_a_lower_bound_and_is_found_by_the_next_scan(
+        self, others: tuple[int, ...]
+    ) -> None:
+        self.hold(7, 6, *others)
+        assert self.read() == (0, "sampled")
+        self.hold(7, 8, *others, *others[:1])
+        self.listen(8)
+        assert [self.read() for _ in range(3)] == [
+            (1, "lower_bound"), (2, "sampled"), (2, "sampled")
+        ]  # fmt: skip
+
+    def test_is_found_behind_many_sockets_and_not_lost_again(self) -> None:
+        self.hold(7)
+        assert self.read() == (0, "sampled")
+        many = (7, *range(1_000, 1_600))
+        self.hold(*many)
+        known = self.scanner.scan(now_s=self.now_s + 1).sockets[100]
+        assert 256 <= len(known) < len(many)
+        self.listen(next(each for each in many[1:] if each not in known))
+        found = [self.read() for _ in range(20)]
+        assert (found[0], {*found[1:]}) == ((1, "lower_bound"), {(2, "sampled")})
+
+    def test_of_a_process_that_cannot_be_seen_is_given_up(self) -> None:
+        self.listen(8)
+        assert [self.read() for _ in range(2)] == [(1, "lower_bound"), (1, "sampled")]
+
+
 class TestTheHolderOfASocket:
     def test_is_the_youngest_process_that_has_it(self, paper: OnPaper) -> None:
         paper.host.change(1, descriptors=("socket:[7]",), start=1)

@@ -128,6 +128,27 @@ class TestScanning:
             after = scanner.scan(now_s=1_211).table.processes
             assert after[idle.pid] is not before[idle.pid]
 
+    def test_one_that_opened_much_and_sleeps_is_not_taken_for_what_it_was(self) -> None:
+        """The kinds of many descriptors are not read at every change of their number."""
+        opens = "[open('/dev/null') for _ in range({})]"
+        code = (
+            f"import sys; few = {opens.format(200)}; print(flush=True); sys.stdin.readline()\n"
+            f"more = {opens.format(300)}; print(flush=True); sys.stdin.readline()"
+        )
+        scanner, _ = open_scanner(Config())
+        with program("python3", "-c", code) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            before = scanner.scan(now_s=0).table.processes[process.pid].application
+            answer(process)
+            until_asleep(process.pid)
+            devices = []
+            for now_s in (5, 10, 40):
+                kinds = scanner.scan(now_s=now_s).gauges[before].kinds
+                assert kinds is not None
+                devices.append(kinds[3])
+            assert devices[2] >= devices[0] + 300
+
 
 class TestBirths:
     def test_finds_processes_and_no_threads(self) -> None:

@@ -85,7 +85,9 @@ def kernel_probes(
         # What ended before a scan saw it is known by its launch, which is read before.
         "opens": lambda: open_opens(launches.application_of),
         # Of an application with a control group of its own the next one knows better.
-        "connections": lambda: ConnectionsProbe(Path(scanner.proc.root), config.proxies),
+        "connections": lambda: ConnectionsProbe(
+            Path(scanner.proc.root), config.proxies, seek=scanner.seek
+        ),
         "network": lambda: NetworkProbe(pins, scanner.tree.files.mounts, proxies=config.proxies),
     }
 

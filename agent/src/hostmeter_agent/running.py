@@ -180,6 +180,7 @@ def _run(
 ) -> None:
     return_large_blocks()
     backend()  # loaded once and for all, before it is counted among the libraries
+    libraries = Libraries()  # before probes start threads
     Keyring(spool, state, identity).sweep()
     try:
         note_bounds(spool, bounds_of(config))
@@ -200,7 +201,7 @@ def _run(
     agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(
         state, identity, config, apply=agent.want, probe_states=measuring.probing.states,
-        rest=Libraries().give_back,
+        rest=libraries.give_back,
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())

@@ -36,6 +36,16 @@ class Look(Protocol):
     def __call__(self, *, listening: bool) -> Sockets: ...
 
 
+class Seek(Protocol):
+    """See Scanner.seek."""
+
+    def __call__(self, sockets: frozenset[int], *, again: bool) -> None: ...
+
+
+def _nowhere(sockets: frozenset[int], *, again: bool) -> None:
+    """What a scan knows is all that there is."""
+
+
 class ConnectionsProbe(Probe):
     """Tells of applications that hold a listening TCP socket in the agent's network namespace."""
 
@@ -43,12 +53,16 @@ class ConnectionsProbe(Probe):
 
     def __init__(
         self, proc: Path = Path("/proc"), proxies: Iterable[str] = (),
-        *, look: Look = by_netlink, cpu_ns: Callable[[], int] = time.thread_time_ns,
+        *, seek: Seek = _nowhere, look: Look = by_netlink,
+        cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:  # fmt: skip
-        """proxies: as NetworkProbe's. Raises UnknownProxy."""
+        """proxies: as NetworkProbe's; seek: Scanner's. Raises UnknownProxy."""
         self._net = proc / "net"
         self._proxies = Proxies(networks(proxies), self._net)
         self._netlink: Look | None = look
+        self._seek = seek
+        self._nobodys: frozenset[int] = frozenset()
+        """Listening sockets of which the last scan knew no holder."""
         self._cpu_ns = cpu_ns
         self._applications: dict[Local, frozenset[str]] = {}
         """By where they listen, as of the last read."""
@@ -102,31 +116,37 @@ class ConnectionsProbe(Probe):
         sockets = self._look(listening=True)
         if sockets is None:
             return readings
-        self._find_applications(sockets, scan)
+        found = self._find_applications(sockets, scan)
         peers = self._note(sockets)
         shared = {n for names in self._applications.values() if len(names) > 1 for n in names}
         method = NETLINK_METHOD if self._netlink is not None else PROC_METHOD
         for name in frozenset().union(*self._applications.values()):
             own = peers.get(name, set())
-            vague = name in shared or not sockets.complete or self._proxies.hide(own)
+            vague = name in shared or not found or not sockets.complete or self._proxies.hide(own)
             quality: Quality = "lower_bound" if vague else "sampled"
             readings.gauges[name] = {USERS: len(own)}
             readings.maxima[name] = {USERS: self._maxima.get(name, 0)}
             readings.measured[name] = {USERS: Measured(quality, method)}
         return readings
 
-    def _find_applications(self, sockets: Sockets, scan: Scan) -> None:
-        names = _holders({i for inodes in sockets.listening.values() for i in inodes}, scan)
+    def _find_applications(self, sockets: Sockets, scan: Scan) -> bool:
+        """False: there is a new one whose holder is yet to be found, if it can be seen at all."""
+        listening = frozenset(i for inodes in sockets.listening.values() for i in inodes)
+        names = _holders(listening, scan)
+        former, self._nobodys = self._nobodys, listening - names.keys()
+        found = self._nobodys <= former
+        self._seek(listening, again=not found)
         self._applications = {
             local: frozenset(names[inode] for inode in inodes if inode in names)
             for local, inodes in sockets.listening.items()
         }
+        return found
 
     def stored(self) -> None:
         self._maxima = {}
 
 
-def _holders(inodes: set[int], scan: Scan) -> dict[int, str]:
+def _holders(inodes: frozenset[int], scan: Scan) -> dict[int, str]:
     """By socket, the application of the process that holds it. Of several the youngest stands for
     all: a service that was handed its socket, not systemd."""
     found: dict[int, Reading] = {}

@@ -53,7 +53,8 @@ class Program:
 
 @dataclass(slots=True)
 class Known:
-    """What was found out about a process, valid while its start, name and image stay.
+    """What was found out about a process, valid while its start, name and image stay, and the
+    cgroup, where that is an application's: its count is the application's from the move on.
 
     wanted: the application that it is by itself, when it is still in a cgroup of another's that the
     agent made.
@@ -174,7 +175,9 @@ class Discovery:
     def _application(self, stat: Stat, stats: Mapping[int, Stat], now_s: float, depth: int) -> str:
         known = self._known.get(stat.pid)
         if known is not None and known.start == stat.start and known.image == stat.image:
-            if stat.zombie or (known.comm == stat.comm and now_s < known.until_s):
+            if stat.zombie or (
+                known.comm == stat.comm and now_s < known.until_s and self._has_stayed(stat, known)
+            ):
                 return known.application
         elif known is not None and known.start == stat.start and stat.zombie:
             return known.application  # a zombie has lost its image, not its application
@@ -188,6 +191,9 @@ class Discovery:
             stat.start, stat.comm, stat.image, application, cgroup, until_s, wanted
         )
         return application
+
+    def _has_stayed(self, stat: Stat, known: Known) -> bool:
+        return known.cgroup is None or self._cgroup(stat.pid) == known.cgroup
 
     def _find(
         self, stat: Stat, stats: Mapping[int, Stat], now_s: float, depth: int

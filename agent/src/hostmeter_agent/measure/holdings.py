@@ -1,5 +1,6 @@
 """What each process holds at one moment: memory and open resources."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class Holding:
 
     private_bytes: its proportional memory, or what it holds alone where that cannot be read;
     shared_bytes: then what it shares, else 0; sockets: as of Descriptors, none where they were not
-    looked at.
+    looked at; due_s: when to read it anew at the latest, even if the process does not run.
     """
 
     threads: int
@@ -36,6 +37,7 @@ class Holding:
     descriptors: int | None = 0
     kinds: tuple[int, ...] | None = NO_KINDS
     sockets: tuple[int, ...] = ()
+    due_s: float = math.inf
 
 
 @dataclass(slots=True)
@@ -57,7 +59,8 @@ class Holdings:
     """Reads what processes hold, no more than has changed.
 
     left_out: those of DETAILS that are too dear at present. spent_ns: what the others have taken of
-    this thread's time since begin().
+    this thread's time since begin(). asked_for: the inodes of sockets that are wanted of whoever
+    holds them; stale: processes read since begin() of which some sockets may not be known.
     """
 
     def __init__(self, proc: ProcFs) -> None:
@@ -65,11 +68,14 @@ class Holdings:
         self._details: dict[int, _Details] = {}
         self._proportional = ProportionalMemory(proc, self._timed_memory)
         self.left_out: frozenset[str] = frozenset()
+        self.asked_for: frozenset[int] = frozenset()
+        self.stale: set[int] = set()
         self.spent_ns = dict.fromkeys(DETAILS, 0)
 
     def begin(self, stats: dict[int, Stat]) -> None:
         """Before each scan, with all processes that there are."""
         self.spent_ns = dict.fromkeys(DETAILS, 0)
+        self.stale = set()
         self._proportional.begin(stats)
         for pid in [pid for pid in self._details if pid not in stats]:
             del self._details[pid]
@@ -90,6 +96,11 @@ class Holdings:
             holding.private_bytes = None
         self._read_descriptors(stat.pid, holding, details, now_s)
         return holding
+
+    def look_again(self, pid: int) -> None:
+        """At its descriptors, whatever their number, when the process is read next."""
+        if pid in self._details:
+            self._details[pid].classify_at_s = 0.0
 
     def _read_memory(self, stat: Stat, holding: Holding, details: _Details, now_s: float) -> None:
         try:
@@ -126,6 +137,10 @@ class Holdings:
                 details.count = count
                 details.classify_at_s = now_s + _CLASSIFY_SECONDS - pid % (_CLASSIFY_SECONDS // 2)
                 details.stands_until_s = now_s + count / _CLASSIFIED_A_SECOND
+                if details.descriptors is not None and not details.descriptors.whole:
+                    self.stale.add(pid)
+            else:
+                self.stale.add(pid)
         except GONE:
             return
         except OSError:
@@ -133,7 +148,9 @@ class Holdings:
             return
         holding.descriptors, holding.kinds = count, None
         if details.descriptors is not None:
-            holding.kinds, holding.sockets = details.descriptors
+            holding.kinds, holding.sockets, _ = details.descriptors
+            if count != details.count:
+                holding.due_s = min(details.stands_until_s, details.classify_at_s)
 
     def _timed(self, detail: str, read: Callable[[int], _Read], pid: int) -> _Read:
         began = time.thread_time_ns()
@@ -147,6 +164,6 @@ class Holdings:
 
     def _descriptors(self, pid: int) -> Descriptors | None:
         try:
-            return self._proc.descriptors(pid)
+            return self._proc.descriptors(pid, self.asked_for)
         except PermissionError:
             return None

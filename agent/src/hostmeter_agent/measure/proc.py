@@ -2,6 +2,7 @@
 
 import os
 import stat as stat_module
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +21,12 @@ Io = tuple[int, int, int, int]
 
 class Descriptors(NamedTuple):
     """What a process has open. kinds: how much of each of RESOURCE_KINDS; sockets: the inodes of
-    the first 256 of them, in the order of the descriptors."""
+    the first 256 of them, in the order of the descriptors, and of further ones that somebody asks
+    for; whole: there are no others."""
 
     kinds: tuple[int, ...]
     sockets: tuple[int, ...]
+    whole: bool
 
 
 class Stat(NamedTuple):
@@ -181,8 +184,8 @@ class ProcFs:
             return os.stat(path).st_size
         return len(os.listdir(path))
 
-    def descriptors(self, pid: int) -> Descriptors:
-        """Each is looked at: dear."""
+    def descriptors(self, pid: int, asked_for: Container[int] = ()) -> Descriptors:
+        """Each is looked at: dear. asked_for: inodes of sockets."""
         counts = [0] * len(RESOURCE_KINDS)
         sockets: list[int] = []
         directory = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -194,11 +197,13 @@ class ProcFs:
                     continue  # closed since the listing
                 kind = kind_of_target(target)
                 counts[kind] += 1
-                if kind == _SOCKET and len(sockets) < _SOCKETS_MAX:
-                    sockets.append(int(target[len("socket:[") : -1]))
+                if kind == _SOCKET:
+                    inode = int(target[len("socket:[") : -1])
+                    if len(sockets) < _SOCKETS_MAX or inode in asked_for:
+                        sockets.append(inode)
         finally:
             os.close(directory)
-        return Descriptors(tuple(counts), tuple(sockets))
+        return Descriptors(tuple(counts), tuple(sockets), len(sockets) == counts[_SOCKET])
 
     def _tells_running(self) -> bool:
         try:

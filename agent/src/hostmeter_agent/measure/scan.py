@@ -150,6 +150,15 @@ class Scanner:
         self._young = young
         return new
 
+    def seek(self, sockets: frozenset[int], *, again: bool) -> None:
+        """Know of each of these sockets, by their inodes, which processes hold it. again: of some
+        nobody is known: the next scan looks at the descriptors of all that could have got one."""
+        self._holdings.asked_for = sockets
+        for pid in self._holdings.stale if again else ():
+            self._holdings.look_again(pid)
+            if pid in self._seen:
+                self._seen[pid].until_s = 0.0
+
     def application_of(self, pid: int) -> str | None:
         """Of a process that the last scan or a look since has seen; else None."""
         name = self._discovery.application(pid)
@@ -266,10 +275,10 @@ class Scanner:
         name = self._admit(application)
         # Spread over the numbers, so that not all come due in one scan.
         until_s = now_s + _STILL_SECONDS - stat.pid % (_STILL_SECONDS // 2)
+        holding = self._holdings.read(stat, now_s, memory=name not in self._counted_whole)
         return _Seen(
-            stat, _reading(stat, name, io),
-            self._holdings.read(stat, now_s, memory=name not in self._counted_whole),
-            name != application, until_s,
+            stat, _reading(stat, name, io), holding, name != application,
+            min(until_s, holding.due_s),
         )  # fmt: skip
 
     def _read_missing_memory(self, scan: Scan, now_s: float) -> None:
