@@ -1,6 +1,5 @@
 """On this machine's own kernel: what a program used is what is delivered, to its last moment."""
 
-import json
 import os
 import signal
 import subprocess
@@ -383,27 +382,3 @@ def test_without_the_right_to_them_the_agent_says_that_there_are_no_exit_records
     assert done.stdout == "None\n"
     assert "no exit records (" in done.stderr
     assert "Operation not permitted" in done.stderr
-
-
-def test_neither_command_lines_nor_environments_leave_the_host(tmp_path: Path) -> None:
-    name = f"hostmeter-discreet-{RUN}"
-    script = tmp_path / f"{name}.py"
-    script.write_text("import sys; print(flush=True); sys.stdin.readline()")
-    measuring = open_measuring(
-        Config(), instance="web-1", stored=None, listener=None, state=tmp_path, pinned=False
-    )
-    try:
-        measuring.commit(measuring.measure(system_clock))
-        with subprocess.Popen(
-            apart(sys.executable, str(script), "--password=argument-4711"),
-            env={**os.environ, "TOKEN": "variable-4711"}, stdin=PIPE, stdout=PIPE,
-        ) as process:  # fmt: skip
-            assert process.stdout is not None
-            process.stdout.readline()
-            step = measuring.measure(system_clock)
-            process.communicate(b"\n", timeout=10)
-    finally:
-        measuring.probing.close()
-    told = json.dumps([step.samples, step.measurements])
-    assert name in told
-    assert "4711" not in told

@@ -112,7 +112,8 @@ def is_helper(program: Program, helpers: frozenset[str]) -> bool:
 
 
 class Discovery:
-    """Remembers processes between scans; looks again when one changes, and every minute."""
+    """Remembers processes between scans; looks again when one changes, and every minute in which it
+    runs."""
 
     def __init__(self, proc: ProcFs, config: Config, own_pid: int) -> None:
         self._proc = proc

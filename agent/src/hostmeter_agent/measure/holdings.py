@@ -14,7 +14,7 @@ from hostmeter_agent.measure.proportional import ProportionalMemory
 GONE: Final = (FileNotFoundError, ProcessLookupError)
 NO_KINDS: Final = (0,) * len(RESOURCE_KINDS)
 _CLASSIFY_SECONDS: Final = 120
-"""The kinds of descriptors are read anew after this time at the latest."""
+"""The kinds of descriptors of a process that runs are read anew after this time at the latest."""
 _CLASSIFIED_A_SECOND: Final = 16
 """Of one process: where the number of descriptors changes all the time, as ours does, the kinds of
 few are always new and those of many at most two minutes old."""

@@ -42,7 +42,7 @@ class Probe:
     claims: Mapping[str, frozenset[str]] = MappingProxyType({})
 
     def watch(self) -> None:
-        """About once a second between scans; cheap."""
+        """Every `births_seconds` between scans, never where that is 0; cheap."""
 
     def read(self, scan: Scan, former: object | None, *, elapsed_ms: int) -> Readings:
         """What happened since `former`, the state of the last stored step (None: there is none).

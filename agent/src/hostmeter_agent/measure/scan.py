@@ -186,6 +186,7 @@ class Scanner:
         seen = self._seen.get(pid)
         if seen is not None:
             seen.reading = replace(seen.reading, application=self._admit(name))
+            seen.until_s = 0.0  # its memory may have been left to its former cgroup
 
     def _placed(self, reading: Reading) -> Reading:
         """With its cgroup, where that is its application's alone as far as is known."""
