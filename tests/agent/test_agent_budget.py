@@ -231,17 +231,17 @@ class TestDetailsOfTheScan:
         whole = self.scan(scanner, 1_000)
         assert whole.gauges[own].kinds is not None
         assert scanner.details_us["descriptor-kinds"] > 0
-        without = self.scan(scanner, 2_000, "descriptor-kinds")
+        without = self.scan(scanner, 1_010, "descriptor-kinds")
         assert without.gauges[own].kinds is None
         assert without.gauges[own].descriptors
         assert scanner.details_us["descriptor-kinds"] == 0
-        assert self.scan(scanner, 3_000).gauges[own].kinds is not None
+        assert self.scan(scanner, 1_020).gauges[own].kinds is not None
 
     def test_without_proportional_memory_it_is_estimated(self, own: str) -> None:
         scanner, _ = open_scanner(Config())
         assert self.scan(scanner, 1_000).gauges[own].shared_bytes == 0
         assert scanner.details_us["proportional-memory"] > 0
-        estimated = self.scan(scanner, 2_000, "proportional-memory").gauges[own]
+        estimated = self.scan(scanner, 1_010, "proportional-memory").gauges[own]
         assert estimated.shared_bytes > 0
         assert estimated.memory_bytes
         assert scanner.details_us["proportional-memory"] == 0

@@ -203,6 +203,9 @@ class Scanner:
     def scan(self, *, now_s: float, left_out: frozenset[str] = frozenset()) -> Scan:
         """Read everything but the details that are `left_out` (budget.DETAILS). now_s: seconds on
         a clock that never goes back."""
+        if left_out != self._holdings.left_out:
+            for known in self._seen.values():
+                known.until_s = 0.0  # its holding has too much or too little
         self._holdings.left_out = left_out
         stats, still = self._stats(now_s)
         applications = self._discovery.look_at(stats, still, now_s=now_s)
