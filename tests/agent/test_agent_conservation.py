@@ -49,6 +49,19 @@ def test_what_a_parent_had_not_shown_yet_is_shown_by_its_own_parent() -> None:
     assert kernel.booked_us == kernel.spent_us == 10_000
 
 
+def test_what_a_record_told_of_a_zombie_is_remembered_while_nobody_waits_for_it() -> None:
+    kernel = Kernel(records=True)
+    kernel.scan()
+    kernel.fork(0, 1)
+    kernel.fork(1, 6_999)
+    kernel.end(2, 3_000)
+    kernel.scan()
+    kernel.scan()
+    kernel.end(1, 0)  # init adopts the zombie, and waits for it
+    kernel.scan()
+    assert kernel.booked_us == kernel.spent_us == 10_000
+
+
 @pytest.mark.parametrize("waits", [1, 50])
 def test_thousands_of_short_ones_are_whole_in_the_sum(waits: int) -> None:
     kernel = Kernel(records=True)

@@ -290,6 +290,7 @@ def test_what_was_destroyed_before_it_was_read_is_marked_and_nothing_counts_twic
     "actions",
     [
         "move_away append copy",
+        "move_away append copy append scan truncate",
         "copy_and_truncate recreate restart",
         "recreate append scan restart copy_and_truncate",
         "recreate append restart copy",

@@ -23,9 +23,9 @@ from typing import Final, NamedTuple
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, read_file
 from hostmeter_agent.cgroup.cgroup_usage import CgroupState
 from hostmeter_agent.cgroup.cgroups import OURS, UNIFIED, is_ours, is_session, paths_by_hierarchy
-from hostmeter_agent.measure.proc import ProcFs, Stat, UnreadableStat
+from hostmeter_agent.measure.proc import TICK_US, ProcFs, Stat, UnreadableStat
 from hostmeter_agent.measure.readings import Moved, Table, Usage
-from hostmeter_agent.measure.scan import TICK_US, Scanner
+from hostmeter_agent.measure.scan import Scanner
 
 log = logging.getLogger("hostmeter_agent")
 

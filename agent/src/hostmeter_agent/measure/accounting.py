@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from hostmeter_agent.measure.exits import Exit
 from hostmeter_agent.measure.families import Families
+from hostmeter_agent.measure.proc import TICK_US
 from hostmeter_agent.measure.readings import (
     ANCESTORS_MAX,
     INIT,
@@ -52,6 +53,9 @@ def _book_survivors(before: Table, now: Table, usage: Usage) -> None:
         known = former.cpu_us if former is not None and former.start == reading.start else 0
         known = known or before.unread_us.get(pid, 0)
         usage.add_cpu(reading.pays, max(reading.cpu_us - known, 0))
+        if 0 < known - reading.cpu_us < TICK_US:
+            # Its exit record has told of a part of a tick, which /proc does not show of a zombie.
+            now.processes[pid] = replace(reading, cpu_us=known)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
+TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD_FLAG = 0x00200000
 RESOURCE_KINDS = ("file", "socket", "pipe", "device", "other")
 _MEMORY_FILES = ("/dev/shm/", "/dev/mqueue/")  # noqa: S108  a look at a name, no file is opened

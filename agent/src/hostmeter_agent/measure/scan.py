@@ -1,6 +1,5 @@
 """One look at every process of the host: counters and gauges by application."""
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -11,13 +10,12 @@ from hostmeter_agent.measure.births import Births
 from hostmeter_agent.measure.discovery import OTHER, Discovery
 from hostmeter_agent.measure.holdings import GONE, NO_KINDS, Holding, Holdings
 from hostmeter_agent.measure.motion import Motion
-from hostmeter_agent.measure.proc import Io, ProcFs, Stat, UnreadableStat
+from hostmeter_agent.measure.proc import TICK_US, Io, ProcFs, Stat, UnreadableStat
 from hostmeter_agent.measure.readings import INIT, NO_IO, Reading, Table, newborn
 
 _STILL_SECONDS: Final = 1_200
 """A process that does not run is read anew after this time at the latest: its memory may have been
 taken back, and it may have been moved to another cgroup."""
-TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _sums(some: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:

@@ -39,13 +39,15 @@ BEHIND: Final = "log-behind"
 @dataclass(slots=True)
 class LogStep:
     """One reading of a log. present: there is a file that it is written to; overlong: lines that
-    were too long to be read; fresh: files that were not there before."""
+    were too long to be read; fresh: files that were not there before; copies: rotated files that
+    hold the beginning of one that is followed."""
 
     state: LogState
     fresh: frozenset[Identity] = frozenset()
     present: bool = False
     overlong: int = 0
     marks: set[str] = field(default_factory=set)
+    copies: list[tuple[Entry, Followed]] = field(default_factory=list)
 
 
 class Follower:
@@ -77,6 +79,7 @@ class Follower:
             else:
                 self._take_on(before, entries, step)
             self._read(entries, take, step, elapsed_ms)
+            self._ignore_copies(step)
         finally:
             for descriptor in self._passing:
                 os.close(descriptor)
@@ -307,10 +310,16 @@ class Follower:
             if original is None or entry.size > os.fstat(original).st_size:
                 continue
             if begins_alike(descriptor, entry.size, original):
-                if file.position.offset:
-                    self._ignore(entry, step)
+                step.copies.append((entry, file))
                 return
         self._follow_new(entry, step)
+
+    def _ignore_copies(self, step: LogStep) -> None:
+        """Of what is being read; of a file of which nothing was, its copy may be all that is left
+        the next time."""
+        for entry, file in step.copies:
+            if file.position.offset:
+                self._ignore(entry, step)
 
     def _is_same(self, entry: Entry, known: Ignored) -> bool:
         """Whether a number still stands for the file that was ignored; it is read again only when
