@@ -180,13 +180,15 @@ def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceL
 
 def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     period = Period(line.invoice.period_start, line.invoice.period_end)
-    own = own_periods(customer, line.application_id, period)
+    application, price = line.application, line.price
+    if application is None or price is None:
+        raise LineNotFound
+    own = own_periods(customer, application.pk, period)
     # Shown by the names that the invoice has, whatever they are called today.
-    application = line.application
     application.name = line.application_name
     application.environment.name = line.environment_name
-    refused = _refused_by(line.price)
-    return LineSource(line.price, application, period, tuple(own), line.invoice, refused)
+    refused = _refused_by(price)
+    return LineSource(price, application, period, tuple(own), line.invoice, refused)
 
 
 def stored_figures(line: InvoiceLine) -> LineFigures:

@@ -89,7 +89,7 @@ class LineGroup:
     """One application's lines, under the names that they were billed under; those that come to
     nothing payable stand apart, as `small`."""
 
-    application: Application
+    application: Application | None
     name: str
     environment: str
     amount: Decimal
@@ -98,12 +98,13 @@ class LineGroup:
 
 
 def _group(
-    application: Application, amount: Decimal, lines: Sequence[RatedLine | InvoiceLine]
+    application: Application | None, amount: Decimal, lines: Sequence[RatedLine | InvoiceLine]
 ) -> LineGroup:
+    today = "" if application is None else application.environment.name
     return LineGroup(
         application,
-        lines[0].application_name,
-        getattr(lines[0], "environment_name", "") or application.environment.name,
+        lines[0].application_name or "Other charges",
+        getattr(lines[0], "environment_name", "") or today,
         amount,
         lines=[line for line in lines if line.amount],
         small=[line for line in lines if not line.amount],
@@ -112,7 +113,7 @@ def _group(
 
 def _by_application(lines: Sequence[InvoiceLine]) -> list[LineGroup]:
     """Each application with its amount and lines, dearest first."""
-    ordered = sorted(lines, key=lambda line: (line.application_name, line.application_id))
+    ordered = sorted(lines, key=lambda line: (line.application_name, str(line.application_id)))
     groups = []
     for _, group in groupby(ordered, key=lambda line: line.application_id):
         own = list(group)

@@ -58,7 +58,7 @@ class TestClosing:
         lines = list(invoice.lines.all())
         assert invoice.status == Invoice.Status.DRAFT
         assert invoice.number is None
-        assert [(line.label, line.application.name) for line in lines] == [
+        assert [(line.label, line.application_name) for line in lines] == [
             ("CPU time", "shop-ltd-mail"),
             ("CPU time", "shop-ltd-shop"),
             ("Disk writes", "shop-ltd-mail"),

@@ -97,6 +97,7 @@ class TestSeeding:
             line = invoice.lines.order_by("-amount")[0]
             assert sum(each.amount for each in invoice.lines.all()) == invoice.total > 0
             bucket = invoice.period_start + timedelta(hours=12)
+            assert line.application_id is not None
             assert samples_of(line.application_id, bucket)
             upcoming = upcoming_invoice(invoice.customer, as_of=as_of)
             assert upcoming is not None

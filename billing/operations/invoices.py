@@ -1,41 +1,19 @@
-"""What changes billing's records. Each operation runs in one transaction inside a tenant's scope
-and may be run twice, at once from two workers, with one result."""
+"""Drafting, rating and finalizing invoices."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Max
+from django.db import connection, transaction
 
 from billing.billable import billable_periods
-from billing.core.currencies import currency_of
-from billing.core.periods import Period, bucket_start
+from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
-from billing.models import (
-    Invoice,
-    InvoiceLine,
-    InvoiceNumbering,
-    Plan,
-    PlanVersion,
-    Price,
-    Subscription,
-)
-from billing.prices import price_spec
-from billing.queries import (
-    current_period,
-    due_periods,
-    plan_version_for,
-    rated_period,
-)
+from billing.models import Invoice, InvoiceLine, InvoiceNumbering, PlanVersion, Subscription
+from billing.queries import current_period, due_periods, plan_version_for, rated_period
 from metering.models import Application, DirtyBucket
 from tenants.models import Customer, Tenant
-from tenants.refusals import constraint_of
 from tenants.scope import current_tenant_id
-
-_ONE_SUBSCRIPTION = frozenset({"subscription_one_open", "subscriptions_apart"})
 
 
 class BillingPeriodNotEnded(Exception):
@@ -56,14 +34,6 @@ class InvoiceAlreadyFinalized(Exception):
 
 class InvoiceCurrencyDiffers(Exception):
     """The plan has come to another currency than the one that its draft was made in."""
-
-
-class SubscriptionsOverlap(Exception):
-    """The customer has another subscription at that time."""
-
-
-class VersionNotUsable(Exception):
-    """A plan version has no price, or takes effect before the version it follows."""
 
 
 def close_billing_period(subscription: Subscription, period: Period, *, as_of: datetime) -> Invoice:
@@ -120,68 +90,6 @@ def close_due(*, as_of: datetime) -> list[Invoice]:
         close_billing_period(subscription, period, as_of=as_of)
         for subscription, period in due_periods(as_of=as_of)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A plan version to publish: unsaved prices, in their order on the invoice."""
-
-    prices: Sequence[Price]
-    effective_from: datetime
-
-
-def publish_plan_version(plan: Plan, offer: Offer) -> PlanVersion:
-    """The plan's next version; it rates periods that start at or after `effective_from`.
-
-    Raises VersionNotUsable, and what billing.prices.price_spec refuses a price with.
-    """
-    if not offer.prices:
-        raise VersionNotUsable("a version without prices would bill nothing")
-    currency_of(plan.currency)
-    for price in offer.prices:
-        price_spec(price)
-    with transaction.atomic():
-        Plan.objects.select_for_update().get(pk=plan.pk)
-        last = plan.versions.aggregate(number=Max("number"), from_=Max("effective_from"))
-        if last["from_"] is not None and offer.effective_from < last["from_"]:
-            raise VersionNotUsable(f"the version before takes effect on {last['from_']:%Y-%m-%d}")
-        version = PlanVersion.objects.create(
-            plan=plan, number=(last["number"] or 0) + 1, effective_from=offer.effective_from
-        )
-        for position, price in enumerate(offer.prices, start=1):
-            price.plan_version, price.position = version, position
-            price.save(force_insert=True)
-        return version
-
-
-def copy_plan_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
-    """The plan's next version with the prices of its newest one, to be edited.
-
-    Raises VersionNotUsable.
-    """
-    newest = plan.versions.order_by("number").last()
-    prices = list(newest.prices.order_by("position")) if newest else []
-    for price in prices:
-        price.pk = uuid4()
-    return publish_plan_version(plan, Offer(prices, effective_from))
-
-
-def subscribe(
-    customer: Customer, plan: Plan, *, starts_at: datetime, cycle: str = Subscription.Cycle.CALENDAR
-) -> Subscription:
-    """Bill the customer by the plan from the 5-minute bucket that `starts_at` lies in.
-
-    Raises SubscriptionsOverlap.
-    """
-    try:
-        with transaction.atomic():
-            return Subscription.objects.create(
-                customer=customer, plan=plan, cycle=cycle, starts_at=bucket_start(starts_at)
-            )
-    except IntegrityError as error:
-        if constraint_of(error) in _ONE_SUBSCRIPTION:
-            raise SubscriptionsOverlap(f"{customer} has another one at that time") from error
-        raise
 
 
 def _locked_subscription(subscription: Subscription) -> Subscription:

@@ -1,0 +1,62 @@
+"""What a price reads from the metered usage, and how that becomes one quantity.
+
+A reading is all that decides a quantity: two prices with equal readings count the same. Which
+instances count, what happens where two claim to be the primary and what a gap costs stand here
+because they are a plan's to say; docs/pricing.md gives the rules with examples.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+from metering.core.quality import ACCEPTED_BY_DEFAULT
+
+# sum, integral and maximum combine a whole period's usage of one application; percentile and peak
+# look at each interval first; unique counts the different values of a property.
+Aggregation = Literal["sum", "integral", "maximum", "percentile", "peak", "unique"]
+
+# not_billed: what was not measured costs nothing. held: the last known rate goes on. interpolated:
+# a straight line between the values on both sides. credited: as not_billed, and the unmeasured
+# share of the period's flat fees is given back.
+GapPolicy = Literal["not_billed", "held", "interpolated", "credited"]
+
+# every: all that call themselves primary are billed. one: of primaries whose windows overlap, the
+# one of the instance that has been known longest.
+Primaries = Literal["every", "one"]
+
+# application: intervals are summed over an application's billable instances. customer: over all
+# of the customer's applications, so that the price has one line.
+Over = Literal["application", "customer"]
+
+MATRIX_ATTRIBUTES: Final = ("role", "environment", "region", "host_class", "quality")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFactors:
+    """What share of an instance's usage is billed, by its role: 1 fully, 0 not at all."""
+
+    primary: Decimal = Decimal(1)
+    replica: Decimal = Decimal(1)
+    standby: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which usage of one meter a price counts.
+
+    `interval_minutes` and `percentile` are for percentile and peak, `distinct` names the property
+    whose different values unique counts. `by` is what a matrix price tells apart, of
+    MATRIX_ATTRIBUTES.
+    """
+
+    meter: str
+    aggregation: Aggregation
+    accepts: frozenset[str] = ACCEPTED_BY_DEFAULT
+    factors: RoleFactors = field(default_factory=RoleFactors)
+    primaries: Primaries = "every"
+    gaps: GapPolicy = "not_billed"
+    interval_minutes: int = 5
+    percentile: Decimal = Decimal(95)
+    over: Over = "application"
+    by: tuple[str, ...] = ()
+    distinct: str = ""

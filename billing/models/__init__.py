@@ -1,0 +1,20 @@
+"""What it costs: plans and prices, subscriptions, invoices."""
+
+from billing.models.invoices import Invoice, InvoiceLine, InvoiceNumbering, InvoiceTax
+from billing.models.parties import BillingDetails, BillingSettings
+from billing.models.plans import Plan, PlanVersion, Price, accepted_by_default
+from billing.models.subscriptions import Subscription
+
+__all__ = [
+    "BillingDetails",
+    "BillingSettings",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceNumbering",
+    "InvoiceTax",
+    "Plan",
+    "PlanVersion",
+    "Price",
+    "Subscription",
+    "accepted_by_default",
+]

@@ -1,0 +1,251 @@
+"""Invoices with their lines, taxes and numbers."""
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from billing.core.provenance import Provenance
+from billing.models.fields import AMOUNT_DECIMALS, AMOUNT_DIGITS
+from billing.models.plans import PlanVersion, Price
+from billing.models.subscriptions import Subscription
+from metering.core.quality import Measured
+from metering.models import Application
+from tenants.models import Customer, TenantOwned
+
+
+class Invoice(TenantOwned):
+    """What one customer owes for one billing period, [period_start, period_end).
+
+    It says whom it was made for, by whom and on which plan in the words of its day: they are
+    called something else one day, and the invoice is not.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        IN_REVIEW = "in_review", "in review"
+        FINALIZED = "finalized"
+        SENT = "sent"
+        PARTLY_PAID = "partly_paid", "partly paid"
+        PAID = "paid"
+        OVERDUE = "overdue"
+        VOID = "void"
+        UNCOLLECTIBLE = "uncollectible"
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice"
+        CREDIT_NOTE = "credit_note", "credit note"
+        DEBIT_NOTE = "debit_note", "debit note"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.INVOICE)
+    refers_to = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        related_name="notes",
+        help_text="The invoice that a note corrects.",
+    )
+    reason = models.CharField(max_length=500, blank=True, help_text="Why a note was made.")
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, db_constraint=False, related_name="invoices"
+    )
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, db_constraint=False)
+    plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, db_constraint=False)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    billed_to = models.CharField(max_length=120)
+    customer_reference = models.CharField(max_length=60)
+    time_zone = models.CharField(max_length=64)
+    seller = models.CharField(max_length=120)
+    plan_label = models.CharField(max_length=140)
+    currency = models.CharField(max_length=3)
+    total = models.DecimalField(
+        max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS, help_text="What the lines sum to."
+    )
+    tax_inclusive = models.BooleanField(default=False, help_text="Whether the lines include tax.")
+    tax_total = models.DecimalField(
+        max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS, default=0
+    )
+    credit_applied = models.DecimalField(
+        max_digits=AMOUNT_DIGITS,
+        decimal_places=AMOUNT_DECIMALS,
+        default=0,
+        help_text="What was paid from the customer's credit on finalizing.",
+    )
+    amount_paid = models.DecimalField(
+        max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS, default=0
+    )
+    seller_details = models.JSONField(default=dict, help_text="The seller as a document shows it.")
+    buyer_details = models.JSONField(default=dict, help_text="The buyer as a document shows it.")
+    review_until = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    series = models.CharField(max_length=20, blank=True)
+    status = models.CharField(max_length=14, choices=Status.choices, default=Status.DRAFT)
+    number = models.PositiveIntegerField(
+        null=True, help_text="Given on finalizing, per tenant and series, without gaps."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finalized_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-period_start", "customer"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "subscription", "period_start"],
+                condition=Q(kind="invoice"),
+                name="invoice_once_a_period",
+            ),
+            models.UniqueConstraint(fields=["tenant", "series", "number"], name="invoice_number"),
+            models.CheckConstraint(
+                condition=Q(status="draft", number__isnull=True, finalized_at__isnull=True)
+                | Q(status="finalized", number__isnull=False, finalized_at__isnull=False),
+                name="invoice_numbered_when_finalized",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        kind = self.get_kind_display()
+        return f"{kind.capitalize()} {self.reference}" if self.number else f"Draft {kind}"
+
+    @property
+    def reference(self) -> str:
+        """Its number as people write it; empty before it has one."""
+        return "" if self.number is None else f"{self.series}{self.number}"
+
+    @property
+    def gross(self) -> Decimal:
+        """What the lines come to with tax."""
+        return self.total if self.tax_inclusive else self.total + self.tax_total
+
+    @property
+    def payable(self) -> Decimal:
+        """What is left to pay after the customer's credit, before any payment."""
+        return self.gross - self.credit_applied
+
+
+class InvoiceLine(TenantOwned):
+    """One price applied to one application's usage, or another charge of the invoice, with the
+    steps that lead to its amount."""
+
+    class Kind(models.TextChoices):
+        USAGE = "usage"
+        RECURRING = "recurring"
+        PERCENTAGE = "percentage"
+        MINIMUM = "minimum"
+        TRUE_UP = "true_up", "true-up of a commitment"
+        DISCOUNT = "discount"
+        LATE_USAGE = "late_usage", "late usage"
+        CORRECTION = "correction"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.USAGE)
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.CASCADE, db_constraint=False, related_name="lines"
+    )
+    position = models.PositiveIntegerField()
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, db_constraint=False)
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, null=True, db_constraint=False
+    )
+    application_name = models.CharField(max_length=200, blank=True)
+    environment_name = models.CharField(max_length=200, blank=True)
+    label = models.CharField(max_length=120)
+    meter = models.CharField(max_length=64, blank=True)
+    unit = models.CharField(max_length=20, blank=True)
+    attributes = models.JSONField(
+        default=dict, help_text="What a matrix price tells apart: role, region, host class …"
+    )
+    facts = models.JSONField(
+        default=dict, help_text="What else a reader is shown: coverage, gaps, overlap, windows."
+    )
+    tax_category = models.CharField(
+        max_length=2, blank=True, help_text="UNCL 5305: S, Z, E, AE, K, G, O."
+    )
+    tax_percent = models.DecimalField(max_digits=7, decimal_places=4, null=True)
+    raw_quantity = models.DecimalField(
+        max_digits=40, decimal_places=0, help_text="In the meter's small unit, exact."
+    )
+    quantity = models.DecimalField(
+        max_digits=80, decimal_places=30, help_text="In the price's unit, for reading."
+    )
+    unrounded = models.DecimalField(max_digits=80, decimal_places=30)
+    amount = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS)
+    steps = models.JSONField()
+    refused_quantity = models.DecimalField(
+        max_digits=40,
+        decimal_places=0,
+        default=0,
+        help_text="Not billed: measured in a quality that the price does not accept. In the "
+        "meter's small unit, exact.",
+    )
+    refused_for = models.JSONField(default=list, help_text="Those qualities.")
+    measured = models.JSONField(
+        default=list, help_text="How the usage was measured: [[quality, method], …]."
+    )
+
+    class Meta:
+        ordering = ["invoice", "position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "invoice", "position"], name="invoice_line_position"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def provenance(self) -> Provenance:
+        """How its usage was measured, and what of it is not billed."""
+        return Provenance(
+            int(self.refused_quantity),
+            tuple(self.refused_for),
+            tuple(Measured(quality, method) for quality, method in self.measured),
+        )
+
+
+class InvoiceTax(TenantOwned):
+    """The tax of one rate group of an invoice; the groups' taxes sum to its tax_total."""
+
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.CASCADE, db_constraint=False, related_name="taxes"
+    )
+    category = models.CharField(max_length=2, help_text="UNCL 5305: S, Z, E, AE, K, G, O.")
+    percent = models.DecimalField(max_digits=7, decimal_places=4)
+    taxable = models.DecimalField(
+        max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS, help_text="Without the tax."
+    )
+    tax = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS)
+    reason = models.CharField(
+        max_length=200, blank=True, help_text="Why no tax is charged: reverse charge …"
+    )
+
+    class Meta:
+        ordering = ["invoice", "category", "-percent"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "invoice", "category", "percent"], name="invoice_tax_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.percent}%"
+
+
+class InvoiceNumbering(TenantOwned):
+    """The last number a tenant gave out in a series; locked while the next one is given."""
+
+    series = models.CharField(max_length=20, blank=True)
+    last_number = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "series"], name="invoice_numbering_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.last_number)

@@ -1,0 +1,112 @@
+"""Who bills and who is billed, as they stand on documents."""
+
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator, RegexValidator
+from django.db import models
+
+from billing.models.fields import CURRENCY
+from tenants.models import Customer, TenantOwned
+
+_COUNTRY = RegexValidator("^[A-Z]{2}$", "Use an ISO 3166 code such as DE.")
+_COLOUR = RegexValidator("^#[0-9a-fA-F]{6}$", "Use six hexadecimal digits, such as #1f6feb.")
+
+
+class Party(TenantOwned):
+    """A name and address as a document shows them."""
+
+    legal_name = models.CharField(max_length=200, blank=True)
+    street = models.CharField(max_length=200, blank=True)
+    postcode = models.CharField(max_length=20, blank=True)
+    city = models.CharField(max_length=100, blank=True)
+    region = models.CharField(
+        max_length=10, blank=True, help_text="ISO 3166-2 without the country: BY, CA."
+    )
+    country = models.CharField(
+        max_length=2, blank=True, validators=[_COUNTRY], help_text="ISO 3166: DE, US."
+    )
+    vat_id = models.CharField("VAT id", max_length=20, blank=True)
+    email = models.EmailField(blank=True)
+    language = models.CharField(max_length=8, default="en")
+
+    class Meta:
+        abstract = True
+
+
+class BillingSettings(Party):
+    """How a tenant bills, and what its documents say of it. One row a tenant."""
+
+    class LateUsage(models.TextChoices):
+        NOTE = "note", "a credit or debit note"
+        NEXT_INVOICE = "next_invoice", "a line on the next invoice"
+
+    tax_number = models.CharField(max_length=40, blank=True)
+    registration = models.CharField(
+        max_length=120, blank=True, help_text="Commercial register and number."
+    )
+    phone = models.CharField(max_length=40, blank=True)
+    iban = models.CharField("IBAN", max_length=34, blank=True)
+    bic = models.CharField("BIC", max_length=11, blank=True)
+    logo_svg = models.TextField(blank=True, max_length=200_000)
+    colour = models.CharField(max_length=7, default="#1f6feb", validators=[_COLOUR])
+    invoice_series = models.CharField(
+        max_length=20, blank=True, help_text="Stands before an invoice's number: INV-."
+    )
+    credit_note_series = models.CharField(max_length=20, default="CN-")
+    debit_note_series = models.CharField(max_length=20, default="DN-")
+    review_days = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(60)],
+        help_text="Days between a period's end and its invoice's finalizing, for late usage and "
+        "for looking it over.",
+    )
+    payment_term_days = models.PositiveSmallIntegerField(
+        default=14, validators=[MaxValueValidator(180)]
+    )
+    late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
+    late_usage_days = models.PositiveSmallIntegerField(
+        default=60,
+        validators=[MaxValueValidator(400)],
+        help_text="Usage that arrives later than this after its period's end is listed and "
+        "not billed.",
+    )
+    prices_include_tax = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "billing settings"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant"], name="billing_settings_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.legal_name or "Billing settings"
+
+
+class BillingDetails(Party):
+    """How a customer is billed. One row a customer; without one the customer's name is all that
+    is known."""
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, db_constraint=False, related_name="+"
+    )
+    currency = models.CharField(
+        max_length=3,
+        blank=True,
+        validators=[CURRENCY],
+        help_text="What the customer is billed in; left empty, the plan's own currency.",
+    )
+    purchase_order = models.CharField(max_length=60, blank=True)
+    buyer_reference = models.CharField(
+        max_length=100, blank=True, help_text="What public buyers are addressed by: a Leitweg-ID."
+    )
+
+    class Meta:
+        verbose_name_plural = "billing details"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "customer"], name="billing_details_once_a_customer"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Billing details of {self.customer}"

@@ -1,0 +1,58 @@
+"""What customers owe, as the portal and the admin ask for it. Every query runs inside a tenant's
+scope and only reads.
+
+Usage counts for a customer inside its assignments and the billing period alone. All amounts are
+Decimals in the plan's currency.
+"""
+
+from billing.queries.issued import (
+    ChangesSinceFinalized,
+    changes_since_finalized,
+    is_usage_complete,
+)
+from billing.queries.periods import (
+    PlanHasNoVersion,
+    current_period,
+    cycle_of,
+    due_periods,
+    ended_periods,
+    has_prices,
+    is_used,
+    periods_due,
+    plan_version_for,
+    subscription_of,
+)
+from billing.queries.upcoming import (
+    ApplicationCharges,
+    DailyCharge,
+    MonthToDate,
+    UpcomingInvoice,
+    application_charges,
+    month_to_date,
+    rated_period,
+    upcoming_invoice,
+)
+
+__all__ = [
+    "ApplicationCharges",
+    "ChangesSinceFinalized",
+    "DailyCharge",
+    "MonthToDate",
+    "PlanHasNoVersion",
+    "UpcomingInvoice",
+    "application_charges",
+    "changes_since_finalized",
+    "current_period",
+    "cycle_of",
+    "due_periods",
+    "ended_periods",
+    "has_prices",
+    "is_usage_complete",
+    "is_used",
+    "month_to_date",
+    "periods_due",
+    "plan_version_for",
+    "rated_period",
+    "subscription_of",
+    "upcoming_invoice",
+]

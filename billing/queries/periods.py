@@ -1,0 +1,117 @@
+"""Which periods a subscription is billed for, and which version of its plan rates them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import cast
+
+from django.db.models import Q
+
+from billing.core.periods import Anchoring, BillingCycle, Period, billing_period_containing
+from billing.models import Invoice, Plan, PlanVersion, Subscription
+from tenants.models import Customer
+
+
+class PlanHasNoVersion(Exception):
+    """No version of the plan was in effect when the period began."""
+
+
+def subscription_of(customer: Customer, *, as_of: datetime) -> Subscription | None:
+    """The subscription that is running at `as_of`."""
+    running = Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))
+    return (
+        Subscription.objects.filter(running, customer=customer)
+        .select_related("plan", "customer")
+        .order_by("starts_at")
+        .last()
+    )
+
+
+def cycle_of(subscription: Subscription) -> BillingCycle:
+    """Where the subscription's billing periods begin, in the customer's time zone."""
+    return BillingCycle(
+        start=subscription.starts_at,
+        time_zone=subscription.customer.time_zone,
+        anchoring=cast(Anchoring, subscription.cycle),
+    )
+
+
+def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
+    """The billing period that `as_of` lies in; the last one ends with the subscription.
+
+    An invoiced period stays as it was invoiced, and those around it end and begin with it, even
+    if the customer has moved to another time zone since. Raises BeforeBilling for what lies before
+    the subscription's start and PeriodEmpty for what lies after its end.
+    """
+    invoiced = _invoiced_bounds(subscription)
+    before = [bounds for bounds in invoiced if bounds[0] <= as_of]
+    if before and as_of < before[-1][1]:
+        return Period(*before[-1])
+    period = billing_period_containing(as_of, cycle_of(subscription))
+    ends = [start for start, _ in invoiced[len(before) :][:1]]
+    if subscription.ends_at is not None:
+        ends.append(subscription.ends_at)
+    starts = [end for _, end in before[-1:]]
+    return Period(max([period.start, *starts]), min([period.end, *ends]))
+
+
+def _invoiced_bounds(subscription: Subscription) -> list[tuple[datetime, datetime]]:
+    invoices = Invoice.objects.filter(subscription=subscription).order_by("period_start")
+    return list(invoices.values_list("period_start", "period_end"))
+
+
+def ended_periods(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
+    """The periods that have ended by `as_of` and have no invoice, oldest first.
+
+    All periods since the subscription's start are looked at, not only those after the newest
+    invoice: one that was passed over because its plan had no prices is due once it has some.
+    """
+    invoiced = dict(_invoiced_bounds(subscription))
+    start = subscription.starts_at
+    while start < (subscription.ends_at or as_of):
+        if start in invoiced:
+            start = invoiced[start]
+            continue
+        period = current_period(subscription, as_of=start)
+        if as_of < period.end:
+            return
+        if period.start not in invoiced:
+            yield period
+        start = period.end
+
+
+def periods_due(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
+    """What is to be closed: ended periods without an invoice, for which the plan has prices."""
+    for period in ended_periods(subscription, as_of=as_of):
+        if has_prices(subscription.plan, period.start):
+            yield period
+
+
+def due_periods(*, as_of: datetime) -> list[tuple[Subscription, Period]]:
+    """What is to be closed in all of the tenant."""
+    return [
+        (subscription, period)
+        for subscription in Subscription.objects.select_related("customer", "plan")
+        for period in periods_due(subscription, as_of=as_of)
+    ]
+
+
+def has_prices(plan: Plan, period_start: datetime) -> bool:
+    """Whether a version of the plan was in effect when the period began."""
+    return PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start).exists()
+
+
+def is_used(plan_version: PlanVersion) -> bool:
+    """Whether an invoice was rated with the version, which then cannot change any more."""
+    return Invoice.objects.filter(plan_version=plan_version).exists()
+
+
+def plan_version_for(plan: Plan, period_start: datetime) -> PlanVersion:
+    """The version that rates a period: the newest in effect when it began.
+
+    Raises PlanHasNoVersion.
+    """
+    effective = PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start)
+    version = effective.order_by("effective_from", "number").last()
+    if version is None:
+        raise PlanHasNoVersion(f"{plan} has no prices for {period_start:%Y-%m-%d}")
+    return version
