@@ -3,11 +3,14 @@
 from billing.models.invoices import Invoice, InvoiceLine, InvoiceNumbering, InvoiceTax
 from billing.models.parties import BillingDetails, BillingSettings
 from billing.models.plans import Plan, PlanVersion, Price, accepted_by_default
+from billing.models.runs import BillingRun, BillingShard
 from billing.models.subscriptions import Subscription
 
 __all__ = [
     "BillingDetails",
+    "BillingRun",
     "BillingSettings",
+    "BillingShard",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",

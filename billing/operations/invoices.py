@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from billing.billable import billable_periods
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
+from billing.line_copy import copy_lines
 from billing.models import Invoice, InvoiceLine, InvoiceNumbering, PlanVersion, Subscription
 from billing.queries import current_period, due_periods, plan_version_for, rated_period
 from metering.models import Application, DirtyBucket
@@ -176,14 +177,16 @@ def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
     environments = dict(
         Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
     )
-    InvoiceLine.objects.bulk_create(
-        InvoiceLine(
-            invoice=invoice,
-            position=position,
-            environment_name=environments[UUID(line.application_id)],
-            **_stored_figures(line),
-        )
-        for position, line in enumerate(rated.lines, start=1)
+    copy_lines(
+        [
+            InvoiceLine(
+                invoice=invoice,
+                position=position,
+                environment_name=environments[UUID(line.application_id)],
+                **_stored_figures(line),
+            )
+            for position, line in enumerate(rated.lines, start=1)
+        ]
     )
 
 
