@@ -9,7 +9,10 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from config import env
+from config import (
+    celery,  # noqa: F401 wherever a task is handed on from, it goes to our broker
+    env,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")

@@ -55,9 +55,6 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    # Tasks that a command hands on go to our broker.
-    import config.celery  # noqa: F401
-
     execute_from_command_line(["manage.py", *arguments])
     if name in {"", "help", "--help", "-h"} and len(arguments) < 2:
         print(RUNTIME_HELP, end="")
