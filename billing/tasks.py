@@ -1,9 +1,12 @@
 """Billing's share of the background work."""
 
 import logging
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from celery import shared_task
+from django.db import transaction
 from django.utils import timezone
 
 from billing.closing import begin_closing, close_shards
@@ -39,12 +42,24 @@ def _close(tenant_id: UUID) -> int:
         if run is None:
             return 0
         if run.open_shards > 1:
-            for _ in range(_TOGETHER - 1):
-                work_on_run.delay(str(tenant_id), str(run.pk))
+            _share(tenant_id, run.pk, _TOGETHER - 1)
         return work_on_run(str(tenant_id), str(run.pk))
     except Exception:
         logger.exception("tenant %s: nothing was closed", tenant_id)
         return 0
+
+
+def begin_run(tenant_id: UUID, *, as_of: datetime) -> bool:
+    """Have the workers close what is due in the tenant; whether anything is."""
+    run = begin_closing(tenant_id, as_of=as_of)
+    if run is not None:
+        transaction.on_commit(partial(_share, tenant_id, run.pk, _TOGETHER))
+    return run is not None
+
+
+def _share(tenant_id: UUID, run_id: UUID, workers: int) -> None:
+    for _ in range(workers):
+        work_on_run.delay(str(tenant_id), str(run_id))
 
 
 @shared_task(name="billing.tasks.work_on_run")

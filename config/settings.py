@@ -281,6 +281,12 @@ UNFOLD = {
                         "link": reverse_lazy("admin:billing_invoice_changelist"),
                         "permission": _may_view("billing.view_invoice"),
                     },
+                    {
+                        "title": "Billing runs",
+                        "icon": "play_circle",
+                        "link": reverse_lazy("admin:billing_billingrun_changelist"),
+                        "permission": _may_view("billing.view_billingrun"),
+                    },
                 ],
             },
             {

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import Invoice
+from billing.models import BillingRun, Invoice
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -34,6 +34,7 @@ def fill(tenant: Tenant, word: str) -> None:
     with tenant_scope(tenant.pk):
         begin_story(word, f"{word} plan")
         close_due(as_of=NOVEMBER)
+        BillingRun.objects.create(as_of=NOVEMBER)
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)
