@@ -1,5 +1,10 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
+from billing.models.contracts import (
+    Discount,
+    PlanTerms,
+    PriceOverride,
+)
 from billing.models.credit import (
     CreditGrant,
     CreditMovement,
@@ -50,6 +55,7 @@ __all__ = [
     "BillingShard",
     "CreditGrant",
     "CreditMovement",
+    "Discount",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
@@ -58,9 +64,11 @@ __all__ = [
     "LateUsage",
     "Payment",
     "Plan",
+    "PlanTerms",
     "PlanVersion",
     "Posting",
     "Price",
+    "PriceOverride",
     "Subscription",
     "TaxRate",
     "TopUp",
