@@ -28,10 +28,10 @@ def post_issued(invoice: Invoice) -> JournalEntry | None:
     """
     if invoice.finalized_at is None:
         raise InvoiceNotIssued(f"{invoice} has no number yet; finalize it first")
-    credits = invoice.kind == Invoice.Kind.CREDIT_NOTE
+    is_credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
     happened = event(invoice.customer_id, invoice.currency, invoice.finalized_at, str(invoice))
     gross, tax = invoice.gross, invoice.tax_total
-    if credits:
+    if is_credit:
         gross, tax = gross.copy_negate(), tax.copy_negate()
     with transaction.atomic():
         lock_customer(invoice.customer_id)
@@ -42,7 +42,7 @@ def post_issued(invoice: Invoice) -> JournalEntry | None:
             invoice.pk,
             as_of=invoice.finalized_at,
             what=str(invoice),
-            note=invoice if credits else None,
+            note=invoice if is_credit else None,
         )
         return entry
 
