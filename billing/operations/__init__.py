@@ -25,6 +25,7 @@ from billing.operations.issuing import (
     finalize_invoice,
 )
 from billing.operations.ledger import (
+    DocumentNotIssued,
     post_issued,
     post_payment,
     post_write_off,
@@ -73,6 +74,7 @@ __all__ = [
     "BillingPeriodNotEnded",
     "CreditApplied",
     "CreditNotGrantable",
+    "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
