@@ -3,6 +3,7 @@
 from billing.models.invoices import Invoice, InvoiceLine, InvoiceNumbering, InvoiceTax
 from billing.models.parties import BillingDetails, BillingSettings
 from billing.models.plans import Plan, PlanVersion, Price, accepted_by_default
+from billing.models.proof import ProofKey
 from billing.models.subscriptions import Subscription
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Plan",
     "PlanVersion",
     "Price",
+    "ProofKey",
     "Subscription",
     "accepted_by_default",
 ]
