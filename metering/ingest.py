@@ -121,6 +121,7 @@ def _claim_sequence(delivery: _Delivery) -> bool:
             "signature_input": proof.signature_input,
             "signature": proof.signature,
             "content_digest": proof.content_digest,
+            "signature_base": proof.signature_base,
             "sent_at": batch.sent_at,
             "received_at": delivery.received_at,
         },

@@ -37,6 +37,9 @@ from billing.models.plans import (
     Price,
     accepted_by_default,
 )
+from billing.models.proof import (
+    ProofKey,
+)
 from billing.models.runs import (
     BillingRun,
     BillingShard,
@@ -69,6 +72,7 @@ __all__ = [
     "Posting",
     "Price",
     "PriceOverride",
+    "ProofKey",
     "Subscription",
     "TaxRate",
     "TopUp",
