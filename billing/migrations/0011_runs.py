@@ -14,7 +14,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0007_ledger"),
+        ("billing", "0010_proof"),
         ("tenants", "0002_admin_log"),
     ]
 

@@ -15,7 +15,6 @@ from typing import Any, BinaryIO, Final
 
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
-
 from hostmeter_verify.ed25519 import Signed, is_valid
 from hostmeter_verify.findings import Difference, NotABundle, require, require_equal
 
@@ -105,7 +104,9 @@ def _checked_layout(file: BinaryIO, size: int) -> dict[str, Member]:
     for member in members:
         header = archive.local_header(member)
         require_equal(where, f"where {member.name} begins", position, member.offset)
-        require_equal(where, f"the header of {member.name}", header, _read(file, position, len(header)))
+        require_equal(
+            where, f"the header of {member.name}", header, _read(file, position, len(header))
+        )
         position = member.end
         require(position < size, where, f"the size of {member.name}", size, position)
     ending = archive.ending(members)
@@ -177,7 +178,9 @@ def _inflated(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
             except zlib.error as error:
                 raise Difference(name, "its compression", "gzip", error) from error
             total += len(piece)
-            require(total <= _INFLATED_BYTES_MAX, name, "its inflated size", "64 GiB at most", total)
+            require(
+                total <= _INFLATED_BYTES_MAX, name, "its inflated size", "64 GiB at most", total
+            )
             chunk = stream.unconsumed_tail
             yield piece
     require(stream.eof and not stream.unused_data, name, "its gzip stream", "one, whole", "another")

@@ -10,11 +10,10 @@ from billing.core.exact import plain
 from billing.core.proof.quantities import RollupNotBilled, billable_quantities
 from billing.core.proof.terms import TermsNotReadable, from_json
 from billing.core.rating import PriceSpec, RatedInvoice, RatedLine
-from metering.core.quality import Profile
-
 from hostmeter_verify.findings import Difference, require_equal
 from hostmeter_verify.invoice import decimal
 from hostmeter_verify.usage import Assignments
+from metering.core.quality import Profile
 
 RULES: Final = 1
 _RATED_KINDS: Final = frozenset({"usage"})
@@ -120,5 +119,3 @@ def _written(line: Mapping[str, Any], currency: str, outcome: str) -> str:
     quantity = plain(Decimal(decimal(line, "quantity")))
     name = line.get("application_name") or "-"
     return f"{line['label']}  {name}  {quantity} {line['unit']}  {line['amount']} {currency}  {outcome}"
-
-

@@ -6,7 +6,6 @@ from hashlib import sha256
 from typing import Any
 
 from billing.core.proof.records import RecordNotReadable, instant, integer
-
 from hostmeter_verify import lines, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
