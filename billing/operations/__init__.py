@@ -1,6 +1,16 @@
 """What changes billing's records. Each operation runs in one transaction inside a tenant's scope
 and may be run twice, at once from two workers, with one result."""
 
+from billing.operations.agreements import (
+    DiscountNotUsable,
+    OverrideIsInvoiced,
+    OwnPrice,
+    Rebate,
+    end_discount,
+    end_price,
+    grant_discount,
+    grant_price,
+)
 from billing.operations.credit import (
     CreditApplied,
     CreditNotGrantable,
@@ -10,6 +20,11 @@ from billing.operations.credit import (
     expire_credit,
     grant_credit,
     void_grant,
+)
+from billing.operations.drafts import (
+    VersionAlreadyPublished,
+    draft_plan_version,
+    publish_draft,
 )
 from billing.operations.invoices import (
     BillingPeriodNotEnded,
@@ -59,6 +74,8 @@ from billing.operations.restatement import (
     restate_invoice,
 )
 from billing.operations.subscriptions import (
+    Agreement,
+    CommitmentTooShort,
     SubscriptionsOverlap,
     subscribe,
 )
@@ -71,9 +88,12 @@ from billing.operations.wallets import (
 )
 
 __all__ = [
+    "Agreement",
     "BillingPeriodNotEnded",
+    "CommitmentTooShort",
     "CreditApplied",
     "CreditNotGrantable",
+    "DiscountNotUsable",
     "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
@@ -84,29 +104,39 @@ __all__ = [
     "NewGrant",
     "NotABillingPeriod",
     "Offer",
+    "OverrideIsInvoiced",
+    "OwnPrice",
     "PaymentDiffers",
     "PaymentExceedsOpen",
     "PaymentNotUsable",
     "ReasonMissing",
+    "Rebate",
     "SubscriptionsOverlap",
     "TopUpSettled",
     "TransitionNotAllowed",
     "UsageNotRolledUp",
+    "VersionAlreadyPublished",
     "VersionNotUsable",
     "apply_credit",
     "begin_review",
     "close_billing_period",
     "close_due",
     "copy_plan_version",
+    "draft_plan_version",
+    "end_discount",
+    "end_price",
     "expire_credit",
     "finalize_invoice",
     "grant_credit",
+    "grant_discount",
+    "grant_price",
     "mark_overdue",
     "mark_sent",
     "note_changed_usage",
     "post_issued",
     "post_payment",
     "post_write_off",
+    "publish_draft",
     "publish_plan_version",
     "recompute_draft",
     "record_payment",

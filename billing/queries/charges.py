@@ -1,21 +1,21 @@
 """A period's charges as the lines of an invoice, not stored yet."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
-from billing.models import InvoiceLine, PlanVersion
+from billing.models import InvoiceLine, Subscription
 from billing.queries.upcoming import rated_period
 from metering.models import Application
-from tenants.models import Customer
 
 
 def charged_lines(
-    customer: Customer, version: PlanVersion, period: Period
+    subscription: Subscription, period: Period, *, as_of: datetime
 ) -> tuple[RatedInvoice, list[InvoiceLine]]:
     """What the period's usage comes to now, and its lines with the names of today."""
-    rated = rated_period(customer, version, period)
+    rated = rated_period(subscription, period, as_of=as_of)
     applications = {line.application_id for line in rated.lines if line.application_id}
     environments = dict(
         Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
