@@ -135,7 +135,7 @@ class TestAnIssuedInvoice:
             lambda: InvoiceTax.objects.create(
                 invoice=invoice, category="S", percent=19, taxable=1, tax=0
             ),
-            invoice.delete,
+            lambda: Invoice.objects.filter(pk=invoice.pk)._raw_delete("default"),
         ):  # fmt: skip
             assert refusal(change) == "finalized_is_immutable"
 
