@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import Invoice
+from billing.models import BillingDetails, BillingSettings, Invoice, TaxRate
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -20,7 +20,7 @@ from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
-from tests.billing.timeline import NOVEMBER, begin_story
+from tests.billing.timeline import NOVEMBER, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -32,8 +32,16 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 def fill(tenant: Tenant, word: str) -> None:
     """One of everything, with `word` in every name."""
     with tenant_scope(tenant.pk):
-        begin_story(word, f"{word} plan")
+        story = begin_story(word, f"{word} plan")
         close_due(as_of=NOVEMBER)
+        use(story.shop, at(10, 3), cpu_us=1)
+        BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
+        BillingDetails.objects.create(
+            customer=story.customer, legal_name=f"{word} limited", country="DE"
+        )
+        TaxRate.objects.create(
+            name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date()
+        )
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)

@@ -146,7 +146,7 @@ class TestFinalizing:
         story, draft = drafted()
         grant_credit(NewGrant(story.customer, "promotional", "EUR", Decimal(30)), as_of=NOVEMBER)
         invoice = finalize_invoice(draft, as_of=NOVEMBER)
-        assert (invoice.credit_applied, invoice.open_amount) == (30, 70)
+        assert (invoice.credit_applied, invoice.open_amount) == (Decimal(30), Decimal(70))
         pay(invoice, "70")
         invoice.refresh_from_db()
         assert invoice.status == "paid"
@@ -158,9 +158,9 @@ class TestPayments:
     def test_in_parts_pay_the_invoice(self) -> None:
         invoice = issued()
         for amount, reference, status, left in (
-            ("30", "a", "partly_paid", 70),
-            ("30", "b", "partly_paid", 40),
-            ("40", "c", "paid", 0),
+            ("30", "a", "partly_paid", Decimal(70)),
+            ("30", "b", "partly_paid", Decimal(40)),
+            ("40", "c", "paid", Decimal(0)),
         ):
             pay(invoice, amount, reference)
             invoice.refresh_from_db()
@@ -181,7 +181,11 @@ class TestPayments:
             pay(invoice, "120")
         payment = pay(invoice, "120", excess_to_credit=True)
         invoice.refresh_from_db()
-        assert (payment.applied, payment.to_credit, invoice.amount_paid) == (100, 20, 100)
+        assert (payment.applied, payment.to_credit, invoice.amount_paid) == (
+            Decimal(100),
+            Decimal(20),
+            Decimal(100),
+        )
         assert [left.total for left in credit_left(invoice.customer, as_of=LATER)] == [20]
         assert reconciled()
 
@@ -256,7 +260,7 @@ class TestVoiding:
             Decimal("3.96"),
         )
         invoice.refresh_from_db()
-        assert (invoice.status, invoice.open_amount) == ("void", 0)
+        assert (invoice.status, invoice.open_amount) == ("void", Decimal(0))
         assert stored(invoice) == before
         assert void_invoice(invoice, "again", as_of=LATER) == note
         assert reconciled()
@@ -265,7 +269,7 @@ class TestVoiding:
         invoice = issued()
         pay(invoice, "60")
         note = void_invoice(invoice, "billed twice", as_of=LATER)
-        assert (note.gross, note.amount_credited) == (100, 40)
+        assert (note.gross, note.amount_credited) == (Decimal(100), Decimal(40))
         assert [left.total for left in credit_left(invoice.customer, as_of=LATER)] == [60]
         assert reconciled()
 
@@ -276,7 +280,7 @@ class TestVoiding:
         first = restate_invoice(invoice, as_of=LATER)
         assert first is not None
         second = void_invoice(invoice, "all of it", as_of=LATER)
-        assert (first.total, second.total) == (6, 4)
+        assert (first.total, second.total) == (Decimal(6), Decimal(4))
         assert reconciled()
 
     def test_asks_for_a_debit_note_to_be_taken_back_first(self) -> None:
@@ -313,7 +317,7 @@ class TestWritingOff:
         assert write_off(invoice, as_of=at(11, 20)).status == "uncollectible"
         pay(invoice, "70", "b")
         invoice.refresh_from_db()
-        assert (invoice.status, invoice.open_amount) == ("paid", 0)
+        assert (invoice.status, invoice.open_amount) == ("paid", Decimal(0))
         assert reconciled()
 
     def test_needs_something_open(self) -> None:

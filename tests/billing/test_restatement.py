@@ -60,7 +60,7 @@ class TestLateUsage:
         assert (note.refers_to, note.period_end) == (invoice, invoice.period_end)
         assert "became known" in note.reason
         line = note.lines.get()
-        assert (line.amount, line.raw_quantity) == (Decimal("2.50"), 250 * HOUR_US)
+        assert (line.amount, line.raw_quantity) == (Decimal("2.50"), Decimal(250 * HOUR_US))
         assert [step["words"] for step in line.steps] == [
             "Billed so far: 100 CPU-hour: 1.00 EUR",
             "By the usage known now: 350 CPU-hour: 3.50 EUR",
@@ -127,7 +127,7 @@ class TestLateUsage:
         assert (note.kind, note.reference, note.total) == ("credit_note", "CN-1", Decimal("6.00"))
         assert note.lines.get().raw_quantity == 600 * HOUR_US
         invoice.refresh_from_db()
-        assert (invoice.amount_credited, invoice.open_amount) == (6, 4)
+        assert (invoice.amount_credited, invoice.open_amount) == (Decimal(6), Decimal(4))
 
     def test_past_the_deadline_is_refused_and_listed(self) -> None:
         settings(late_usage_days=10)
