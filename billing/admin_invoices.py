@@ -255,7 +255,7 @@ class InvoiceAdmin(InvoiceActions, ScopedAdmin):
         if changes is None:
             return "no"
         sign = "+" if changes.amount >= 0 else ""
-        return f"{sign}{written_amount(changes.amount, invoice.currency)}, not billed"
+        return f"{sign}{written_amount(changes.amount, invoice.currency)}, not on this invoice"
 
     @display(description="Status", ordering="status", label=_BADGES)
     def state(self, invoice: Invoice) -> str:
