@@ -11,9 +11,7 @@ from django.conf import settings
 
 FILE_NAME: Final = "hostmeter.pyz"
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
-_START: Final = (
-    b"import sys\n\nfrom hostmeter_verify.__main__ import main\n\nsys.exit(main())\n"
-)
+_START: Final = b"import sys\n\nfrom hostmeter_verify.__main__ import main\n\nsys.exit(main())\n"
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 
 

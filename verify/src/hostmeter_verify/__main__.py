@@ -21,8 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     progress = Progress()
     try:
         pinned = None if options.key is None else _key(options.key)
-        bundle = open_bundle(options.bundle, pinned=pinned)
-        with bundle.file:
+        with open_bundle(options.bundle, pinned=pinned) as bundle:
             outcome = verify(bundle, say=_say, progress=progress)
     except NotABundle as error:
         print(f"hostmeter: {options.bundle}: {error}", file=sys.stderr)

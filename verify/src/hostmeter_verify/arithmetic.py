@@ -25,7 +25,9 @@ def check_arithmetic(invoice: Mapping[str, Any], decimals: int) -> None:
     _check_tax(invoice, unit)
 
 
-def _check_rounding(unrounded: Sequence[Fraction], amounts: Sequence[Fraction], unit: Fraction) -> None:
+def _check_rounding(
+    unrounded: Sequence[Fraction], amounts: Sequence[Fraction], unit: Fraction
+) -> None:
     floors = [value // unit for value in unrounded]
     missing = _half_up(sum(unrounded) / unit) - sum(floors)
     order = sorted(range(len(floors)), key=lambda at: (floors[at] - unrounded[at] / unit, at))
@@ -44,11 +46,19 @@ def _half_up(value: Fraction) -> int:
 def _check_tax(invoice: Mapping[str, Any], unit: Fraction) -> None:
     total, tax_total = number(invoice, "total"), number(invoice, "tax_total")
     groups = invoice["taxes"]
-    require_equal("the sum of the taxes", _WHERE, tax_total, sum(number(each, "tax") for each in groups))
+    require_equal(
+        "the sum of the taxes", _WHERE, tax_total, sum(number(each, "tax") for each in groups)
+    )
     for each in groups:
         taxable, tax, percent = (number(each, name) for name in ("taxable", "tax", "percent"))
         off = abs(tax - taxable * percent / 100)
-        require(off < 2 * unit, "the tax", f"at {percent}%", f"about {float(taxable * percent / 100)}", tax)
+        require(
+            off < 2 * unit,
+            "the tax",
+            f"at {percent}%",
+            f"about {float(taxable * percent / 100)}",
+            tax,
+        )
     net = total - tax_total if invoice["tax_inclusive"] else total
     if groups:
         require_equal("what is taxed", _WHERE, net, sum(number(each, "taxable") for each in groups))
@@ -58,7 +68,9 @@ def _check_tax(invoice: Mapping[str, Any], unit: Fraction) -> None:
     require_equal("the payable amount", _WHERE, payable, number(invoice, "payable"))
 
 
-def tiered_charge(price: Mapping[str, Any], raw_from: int, raw_to: int, raw_per_unit: int) -> Fraction:
+def tiered_charge(
+    price: Mapping[str, Any], raw_from: int, raw_to: int, raw_per_unit: int
+) -> Fraction:
     """What a price per unit or graduated charges between two raw quantities."""
     return _charge_up_to(price, raw_to, raw_per_unit) - _charge_up_to(price, raw_from, raw_per_unit)
 

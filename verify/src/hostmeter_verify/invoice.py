@@ -24,7 +24,9 @@ def checked_invoice(found: Any) -> Mapping[str, Any]:
     for name in _NUMBERS:
         number(found, name)
     if not isinstance(found.get("tax_inclusive"), bool):
-        raise Difference("invoice.json", "tax_inclusive", "true or false", found.get("tax_inclusive"))
+        raise Difference(
+            "invoice.json", "tax_inclusive", "true or false", found.get("tax_inclusive")
+        )
     for name in ("lines", "taxes"):
         items = found.get(name)
         if not isinstance(items, list) or len(items) > _LINES_MAX:

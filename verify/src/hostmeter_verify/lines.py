@@ -1,7 +1,6 @@
 """The invoice's lines against what the bundle's usage comes to under its terms."""
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from billing.core.charges import rate_usage
@@ -10,11 +9,10 @@ from billing.core.exact import plain
 from billing.core.proof.quantities import RollupNotBilled, billable_quantities
 from billing.core.proof.terms import TermsNotReadable, from_json
 from billing.core.rating import PriceSpec, RatedInvoice, RatedLine
-from metering.core.quality import Profile
-
 from hostmeter_verify.findings import Difference, require_equal
 from hostmeter_verify.invoice import decimal
 from hostmeter_verify.usage import Assignments
+from metering.core.quality import Profile
 
 RULES: Final = 1
 _RATED_KINDS: Final = frozenset({"usage"})
@@ -80,7 +78,11 @@ def compare_lines(
         for line in lines
         if line.get("kind") not in _RATED_KINDS
     ]
-    for number, (line, expected) in enumerate(zip(own, computed.lines, strict=False), start=1):
+    pairs = list(enumerate(zip(own, computed.lines, strict=False), start=1))
+    # First all quantities: one that differs moves the rounding of every line.
+    for number, (line, expected) in pairs:
+        _compare_quantity(number, line, expected)
+    for number, (line, expected) in pairs:
         _compare(number, line, expected)
         say(_written(line, expected.currency.code, "ok"))
     require_equal("how many lines", "invoice.json", len(computed.lines), len(own))
@@ -89,14 +91,22 @@ def compare_lines(
     return unverified
 
 
-def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
-    where = f"line {number}, {expected.label}, {expected.application_name}"
+def _compare_quantity(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
     require_equal("the price", where, expected.price_id, line.get("price"))
     require_equal("the application", where, expected.application_id, line.get("application"))
-    for name in _TEXTS:
-        require_equal(name, where, getattr(expected, name), line.get(name))
     raw = decimal(line, "raw_quantity")
     require_equal("the raw quantity", where, expected.raw_quantity, raw)
+
+
+def _where(number: int, expected: RatedLine) -> str:
+    return f"line {number}, {expected.label}, {expected.application_name}"
+
+
+def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
+    for name in _TEXTS:
+        require_equal(name, where, getattr(expected, name), line.get(name))
     for name in _NUMBERS:
         require_equal(f"the {name}", where, getattr(expected, name), decimal(line, name))
     refused = decimal(line, "refused_quantity")
@@ -117,8 +127,6 @@ def _compare_steps(where: str, found: Any, expected: RatedLine) -> None:
 
 
 def _written(line: Mapping[str, Any], currency: str, outcome: str) -> str:
-    quantity = plain(Decimal(decimal(line, "quantity")))
+    quantity = f"{plain(decimal(line, 'quantity'))} {line['unit']}"
     name = line.get("application_name") or "-"
-    return f"{line['label']}  {name}  {quantity} {line['unit']}  {line['amount']} {currency}  {outcome}"
-
-
+    return "  ".join((line["label"], name, quantity, f"{line['amount']} {currency}", outcome))

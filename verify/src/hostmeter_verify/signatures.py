@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from billing.core.proof.records import BatchRecord, identifier, instant, integer, text
-
 from hostmeter_verify.ed25519 import Signed
 from hostmeter_verify.findings import Difference, require, require_equal
 
@@ -21,7 +20,9 @@ _REQUIRED: Final = ("@method", "@path", "content-digest")
 _METHOD, _PATH = "POST", "/api/v1/batches"
 
 _LABELLED_SIGNATURE: Final = re.compile(r"(?:^|,)[ \t]*hostmeter=:([A-Za-z0-9+/=]*):")
-_LABELLED_INPUT: Final = re.compile(r"(?:^|,)[ \t]*hostmeter=(\([^()]*\)(?:;[^,;\"]*(?:\"[^\"]*\")?)*)")
+_LABELLED_INPUT: Final = re.compile(
+    r"(?:^|,)[ \t]*hostmeter=(\([^()]*\)(?:;[^,;\"]*(?:\"[^\"]*\")?)*)"
+)
 _COMPONENT: Final = re.compile(r'"([^"]*)"((?:;[a-z]+(?:="[^"]*")?)*)')
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,15 +26,14 @@ from billing.core.proof.records import (
     text,
 )
 from billing.core.proof.samples import as_window, digest_of_lines, sample_from
-from metering.core.aggregation import Aggregate, RollupKey, aggregates
-from metering.core.hours import hour_of
-from metering.core.quality import Profile, profile_of
-
 from hostmeter_verify.bundle import Bundle
 from hostmeter_verify.ed25519 import TOGETHER_MAX, Signed, first_invalid
 from hostmeter_verify.findings import Difference, require, require_equal
 from hostmeter_verify.progress import Progress
 from hostmeter_verify.signatures import BaseNotKept, HostKey, key_from, signed_by_host
+from metering.core.aggregation import Aggregate, RollupKey, aggregates
+from metering.core.hours import hour_of
+from metering.core.quality import Profile, profile_of
 
 _RECORDS_MAX: Final = 1_000_000
 Hour = tuple[str, datetime]
@@ -165,7 +164,7 @@ def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assig
         require(inside, "assignments.json", where, f"within {start} to {end}", stretch)
         assigned.append(stretch)
     assigned.sort(key=lambda each: (each.application, each.start))
-    for before, after in zip(assigned, assigned[1:], strict=False):
+    for before, after in pairwise(assigned):
         apart = before.application != after.application or before.end <= after.start
         require(apart, "assignments.json", f"application {after.application}", "no overlap", after)
     return Assignments(names, tuple(assigned))
@@ -203,7 +202,9 @@ def sampled_rollups(
             texts.append(line)
             windows.append(window)
             require(len(texts) <= hours[hour][0], place, str(hour), hours[hour][0], "more samples")
-        require_equal(f"the samples of {hour[0]}", f"{hour[1]}", hours[hour][1], digest_of_lines(texts))
+        require_equal(
+            f"the samples of {hour[0]}", f"{hour[1]}", hours[hour][1], digest_of_lines(texts)
+        )
         found.update(aggregates(windows))
         filled.add(hour)
         evidence.samples_read += len(texts)
@@ -249,8 +250,12 @@ def checked_rollups(
         yield rollup
     for hour in sorted({*samples, *hours}):
         counted = hours.get(hour, (0, ""))[0]
-        require_equal(f"the samples behind the rollups of {hour[0]}", f"{hour[1]}", counted, samples[hour])
-    require_equal("the rollups of the samples", "usage.jsonl.gz", len(sampled[0]), sum(met.values()))
+        require_equal(
+            f"the samples behind the rollups of {hour[0]}", f"{hour[1]}", counted, samples[hour]
+        )
+    require_equal(
+        "the rollups of the samples", "usage.jsonl.gz", len(sampled[0]), sum(met.values())
+    )
 
 
 def _check_rollup(rollup: RollupRecord, sampled: Mapping[RollupKey, Aggregate]) -> None:

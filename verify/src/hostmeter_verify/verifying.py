@@ -6,7 +6,6 @@ from hashlib import sha256
 from typing import Any
 
 from billing.core.proof.records import RecordNotReadable, instant, integer
-
 from hostmeter_verify import lines, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
@@ -74,6 +73,7 @@ def _introduce(bundle: Bundle, invoice: Mapping[str, Any], say: Callable[[str], 
 
 def _say_evidence(evidence: usage.Evidence, say: Callable[[str], None]) -> None:
     held = f", {evidence.samples_read:,} of them here" if evidence.samples_read else ""
-    say(f"batches  {evidence.batches:,} signed by {len(evidence.hosts)} hosts  ok")
+    hosts = len(evidence.hosts)
+    say(f"batches  {evidence.batches:,}, signed by {hosts} host{'' if hosts == 1 else 's'}  ok")
     say(f"samples  {evidence.samples:,}{held}  ok")
     say(f"rollups  {evidence.rollups:,}  ok")
