@@ -1,7 +1,8 @@
 """The proof of an issued invoice, and what an auditor recomputes it with."""
 
 import re
-from tempfile import TemporaryFile
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, Final, cast
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -14,6 +15,8 @@ from billing.proof.keys import fingerprint, proof_key, public_keys
 from billing.proof.verifier import FILE_NAME, build_verifier
 from portal.access import Reader, customer_page
 from portal.queries import invoices_of
+
+_IN_MEMORY_BYTES_MAX: Final = 4 << 20
 
 
 @customer_page
@@ -42,7 +45,7 @@ def proof_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRe
 def proof_bundle(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponseBase:
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
     # The answer closes it, and with that it is gone.
-    file = TemporaryFile()  # noqa: SIM115
+    file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
     try:
         export_proof(invoice, file, as_of=reader.as_of)
     except NotIssued as absent:
