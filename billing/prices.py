@@ -3,9 +3,10 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from billing.core.pricing import Graduated, PerUnit, PriceModel, Tier
-from billing.core.quantity import Aggregation
+from billing.core.prices import PriceModel
+from billing.core.pricing import Graduated, PerUnit, Tier
 from billing.core.rating import PriceSpec
+from billing.core.readings import Aggregation, Reading
 from billing.models import PlanVersion, Price
 
 # More than any bound or price that the core takes can need.
@@ -30,14 +31,16 @@ def price_spec(price: Price) -> PriceSpec:
     """
     return PriceSpec(
         id=str(price.pk),
-        meter=price.meter,
-        aggregation=cast(Aggregation, price.aggregation),
+        reading=Reading(
+            price.meter,
+            cast(Aggregation, price.aggregation),
+            accepts=frozenset(price.accepted_qualities),
+        ),
         unit=price.unit,
         model=_model(price),
         # The field's default is an int until the row has been read back.
         allowance=Decimal(price.allowance) if price.allowance == 0 else price.allowance,
         label=price.label,
-        accepts=frozenset(price.accepted_qualities),
     )
 
 

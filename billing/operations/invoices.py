@@ -172,7 +172,7 @@ def _require_rolled_up(customer: Customer, period: Period) -> None:
 
 
 def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
-    applications = {UUID(line.application_id) for line in rated.lines}
+    applications = {line.application_id for line in rated.lines if line.application_id}
     environments = dict(
         Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
     )
@@ -180,7 +180,7 @@ def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
         InvoiceLine(
             invoice=invoice,
             position=position,
-            environment_name=environments[UUID(line.application_id)],
+            environment_name=environments[UUID(line.application_id)] if line.application_id else "",
             **_stored_figures(line),
         )
         for position, line in enumerate(rated.lines, start=1)
@@ -189,12 +189,15 @@ def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
 
 def _stored_figures(line: RatedLine) -> dict[str, Any]:
     return {
+        "kind": line.kind,
         "price_id": line.price_id,
         "application_id": line.application_id,
         "application_name": line.application_name,
         "label": line.label,
         "meter": line.meter,
         "unit": line.unit,
+        "attributes": dict(line.attributes),
+        "facts": dict(line.facts),
         "raw_quantity": line.raw_quantity,
         "quantity": line.quantity,
         "unrounded": line.unrounded,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from billing.core.charges import rate_usage
 from billing.core.currencies import Currency
 from billing.core.daily import charge_days
 from billing.core.money import sum_amounts
-from billing.core.periods import Period
+from billing.core.periods import Period, zone_named
 from billing.core.rating import RatedInvoice, RatedLine
 from billing.models import PlanVersion, Subscription
 from billing.prices import price_specs
@@ -28,9 +28,10 @@ from tenants.models import Customer
 
 @dataclass(frozen=True, slots=True)
 class ApplicationCharges:
-    """One application's part of a charge; `amount` is the sum of its lines' amounts."""
+    """One application's part of a charge, or what is of none; `amount` is the sum of its lines'
+    amounts."""
 
-    application_id: UUID
+    application_id: UUID | None
     name: str
     amount: Decimal
     lines: tuple[RatedLine, ...]
@@ -38,10 +39,11 @@ class ApplicationCharges:
 
 @dataclass(frozen=True, slots=True)
 class DailyCharge:
-    """What an application's usage of one day, in the customer's time zone, cost."""
+    """What an application's usage of one day, in the customer's time zone, cost. What is of no
+    application, such as a fee, has neither id nor name."""
 
     day: date
-    application_id: UUID
+    application_id: UUID | None
     name: str
     amount: Decimal
 
@@ -111,21 +113,24 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
     names = {line.application_id: line.application_name for line in upcoming.lines}
     days = tuple(
         DailyCharge(
-            charge.day, UUID(charge.application_id), names[charge.application_id], charge.amount
+            charge.day,
+            UUID(charge.application_id) if charge.application_id else None,
+            names[charge.application_id],
+            charge.amount,
         )
-        for charge in charge_days(prices, by_day, currency)
+        for charge in charge_days(prices, by_day, upcoming.rated, _last_day(basis, as_of))
     )
     return MonthToDate(upcoming, days)
 
 
 def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:
     """Lines gathered by application, dearest first."""
-    gathered: defaultdict[str, list[RatedLine]] = defaultdict(list)
+    gathered: defaultdict[str | None, list[RatedLine]] = defaultdict(list)
     for line in lines:
         gathered[line.application_id].append(line)
     charges = [
         ApplicationCharges(
-            application_id=UUID(application_id),
+            application_id=UUID(application_id) if application_id else None,
             name=own[0].application_name,
             amount=sum_amounts([line.amount for line in own]),
             lines=tuple(own),
@@ -133,6 +138,12 @@ def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:
         for application_id, own in gathered.items()
     ]
     return sorted(charges, key=lambda charge: (-charge.amount, charge.name))
+
+
+def _last_day(basis: "_Basis", as_of: datetime) -> date:
+    """The newest local day of the period that has begun."""
+    last = min(as_of, basis.period.end - timedelta.resolution)
+    return last.astimezone(zone_named(basis.subscription.customer.time_zone)).date()
 
 
 @dataclass(frozen=True, slots=True)

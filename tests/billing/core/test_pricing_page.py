@@ -14,9 +14,11 @@ from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.money import round_amount, round_lines, sum_amounts
 from billing.core.periods import Anchoring, BillingCycle, boundaries
+from billing.core.prices.stretch import TierSlice
 from billing.core.pricing import Graduated, PerUnit, RatedAmount, Tier, rate
 from billing.core.quantity import in_unit, unit_for
 from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.readings import Reading
 
 PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
 
@@ -31,8 +33,7 @@ GRADUATED = Graduated(
 )
 CPU = PriceSpec(
     "cpu",
-    "cpu.time",
-    "sum",
+    Reading("cpu.time", "sum"),
     "CPU-hour",
     Graduated((Tier(Decimal(10), Decimal("0.05")), Tier(None, Decimal("0.04")))),
     allowance=Decimal(2),
@@ -65,7 +66,15 @@ def graduated_row(row: Row) -> Row:
 
 
 def in_tier(amount: RatedAmount, tier: int) -> str:
-    return plain(sum_amounts([part.amount for part in amount.slices if part.number == tier]))
+    return plain(
+        sum_amounts(
+            [
+                part.amount
+                for part in amount.slices
+                if isinstance(part, TierSlice) and part.number == tier
+            ]
+        )
+    )
 
 
 def allowance_row(row: Row) -> Row:
@@ -81,7 +90,8 @@ def application_rows(rows: list[Row]) -> list[Row]:
 
 
 def charged(rows: list[Row]) -> list[Row]:
-    usage = [UsageQuantity(row[0], row[0], "cpu.time", int(row[1]) * 3_600_000_000) for row in rows]
+    reading = Reading("cpu.time", "sum")
+    usage = [UsageQuantity(row[0], row[0], reading, int(row[1]) * 3_600_000_000) for row in rows]
     charged_rows = []
     for row, line in zip(rows, rate_usage([CPU], usage, "EUR").lines, strict=True):
         tiers = {"1": "0", "2": "0"}
