@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Deferrable, Q
+from django.utils import timezone
 
 from billing.models.fields import CURRENCY
 from metering.core.quality import ACCEPTED_BY_DEFAULT
@@ -33,7 +34,14 @@ class Plan(TenantOwned):
 
 
 class PlanVersion(TenantOwned):
-    """A plan's prices from a moment on. It cannot change once an invoice has used it."""
+    """A plan's prices from a moment on. It cannot change once an invoice has used it.
+
+    One that is not published is a draft: it rates nothing but a backtest.
+    """
+
+    class TakesEffect(models.TextChoices):
+        PERIOD = "period", "at the next period boundary"
+        AT_ONCE = "at_once", "at once, with proration"
 
     plan = models.ForeignKey(
         Plan, on_delete=models.PROTECT, db_constraint=False, related_name="versions"
@@ -42,6 +50,13 @@ class PlanVersion(TenantOwned):
     effective_from = models.DateTimeField(
         help_text="Periods that start at or after this moment are rated with it."
     )
+    takes_effect = models.CharField(
+        max_length=7,
+        choices=TakesEffect.choices,
+        default=TakesEffect.PERIOD,
+        help_text="At once: it also rates what is left of the periods that run at that moment.",
+    )
+    published_at = models.DateTimeField(null=True, blank=True, default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["plan", "-number"]
@@ -86,6 +101,13 @@ class Price(TenantOwned):
     aggregation = models.CharField(max_length=10, choices=Aggregation.choices)
     unit = models.CharField(max_length=20)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PER_UNIT)
+    currency = models.CharField(
+        max_length=3,
+        blank=True,
+        validators=[CURRENCY],
+        help_text="What it is quoted in; left empty, the plan's own currency. Subscriptions in "
+        "another currency are rated with the prices that are quoted in it, and no others.",
+    )
     allowance = models.DecimalField(
         max_digits=30,
         decimal_places=12,

@@ -20,6 +20,7 @@ from billing.queries.periods import (
     is_used,
     periods_due,
     plan_version_for,
+    published_versions,
     subscription_of,
 )
 from billing.queries.upcoming import (
@@ -52,6 +53,7 @@ __all__ = [
     "month_to_date",
     "periods_due",
     "plan_version_for",
+    "published_versions",
     "rated_period",
     "subscription_of",
     "upcoming_invoice",
