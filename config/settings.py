@@ -152,6 +152,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "restate-changed": {
+        "task": "billing.tasks.restate_changed",
+        "schedule": crontab(minute="11,41"),
+    },
+    "mark-overdue": {
+        "task": "billing.tasks.mark_overdue_invoices",
+        "schedule": crontab(hour="3", minute="23"),
+    },
 }
 
 # Far above what an agent sends when it catches up after an outage.

@@ -10,7 +10,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0003_invoices_complete"),
+        ("billing", "0007_ledger"),
         ("tenants", "0002_admin_log"),
     ]
 

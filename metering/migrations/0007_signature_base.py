@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metering", "0005_host_retired")]
+    dependencies = [("metering", "0006_usage")]
 
     operations = [
         migrations.AddField(
