@@ -195,12 +195,12 @@ DIFFERENCES: dict[str, tuple[Callable[[Contents], None], str]] = {
     ),
     "a rollup left out": (
         changed_lines("usage.jsonl.gz", lambda rows: rows.pop()),
-        "the samples behind the rollups",
+        "what is behind the rollups",
     ),
     "a rollup out of order": (changed_lines("usage.jsonl.gz", _swap), "usage.jsonl.gz, the order"),
     "a rollup of samples here": (
         changed_lines("usage.jsonl.gz", _set(0, "covered_us", 1)),
-        "a rollup of its samples",
+        "a rollup of its sources",
     ),
     "a price": (changed_json("terms.json", _dearer), "the unrounded, line 1"),
     "an amount": (changed_json("invoice.json", _line("amount", "1000")), "the amount, line 1"),

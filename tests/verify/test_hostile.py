@@ -80,7 +80,7 @@ class TestAHostileMember:
     def test_that_is_no_gzip_file_is_refused(self, refused: Refused, name: str) -> None:
         bundle = GOLDEN.read_bytes()
         whole = contents_of(bundle)[name]
-        for content in (b"", b"text", whole[:-1], whole + b"x", whole + whole, whole[:40]):
+        for content in (b"", b"text", whole[:-1], whole + b"x", whole + whole, whole[:9]):
             refused(signed_anew(bundle, _replaced(name, content)))
 
     def test_that_inflates_without_end_is_refused(

@@ -35,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001  what this program fails on has not passed
+        progress.clear()
+        _say(f"FAIL: the bundle cannot be read: {type(error).__name__}: {error}"[:400])
+        return 1
     for each in outcome.unverified[:20]:
         _say(f"not verified: {each}")
     _say(_verdict(len(outcome.unverified)))

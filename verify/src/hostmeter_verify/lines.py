@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from billing.core.charges import rate_usage
+from billing.core.charges import rate_usage, readings_of
 from billing.core.currencies import Currency, UnknownCurrency, currency_of
 from billing.core.exact import plain
 from billing.core.proof.quantities import RollupNotBilled, billable_quantities
@@ -55,7 +55,7 @@ def rated(
     """What the usage comes to. Raises Difference."""
     try:
         usage = billable_quantities(
-            prices, rollups, profiles=profiles, assigned=assignments.assigned,
+            readings_of(prices), rollups, profiles=profiles, assigned=assignments.assigned,
             names=assignments.names,
         )  # fmt: skip
         return rate_usage(prices, usage, currency.code)
