@@ -273,6 +273,24 @@ UNFOLD = {
                         "permission": _may_view("billing.view_subscription"),
                     },
                     {
+                        "title": "Customers' own prices",
+                        "icon": "handshake",
+                        "link": reverse_lazy("admin:billing_priceoverride_changelist"),
+                        "permission": _may_view("billing.view_priceoverride"),
+                    },
+                    {
+                        "title": "Discounts",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_discount_changelist"),
+                        "permission": _may_view("billing.view_discount"),
+                    },
+                    {
+                        "title": "Minimums",
+                        "icon": "vertical_align_bottom",
+                        "link": reverse_lazy("admin:billing_planterms_changelist"),
+                        "permission": _may_view("billing.view_planterms"),
+                    },
+                    {
                         "title": "Invoices",
                         "icon": "receipt_long",
                         "link": reverse_lazy("admin:billing_invoice_changelist"),

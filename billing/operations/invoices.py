@@ -102,7 +102,7 @@ def _locked_subscription(subscription: Subscription) -> Subscription:
 
 def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) -> Invoice:
     version = plan_version_for(subscription.plan, period.start)
-    rated = _rated(subscription.customer, version, period)
+    rated = _rated(subscription, period, as_of)
     invoice = Invoice.objects.create(
         customer=subscription.customer,
         subscription=subscription,
@@ -120,7 +120,7 @@ def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) 
 
 def _rate_again(invoice: Invoice) -> Invoice:
     period = Period(invoice.period_start, invoice.period_end)
-    rated = _rated(invoice.customer, invoice.plan_version, period)
+    rated = _rated(invoice.subscription, period, period.end)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
     invoice.lines.all().delete()
@@ -142,19 +142,22 @@ def _names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:
     }
 
 
-def _rated(customer: Customer, version: PlanVersion, period: Period) -> RatedInvoice:
-    _keep_prices(version)
-    _require_rolled_up(customer, period)
-    return rated_period(customer, version, period)
+def _rated(subscription: Subscription, period: Period, as_of: datetime) -> RatedInvoice:
+    _keep_prices(subscription)
+    _require_rolled_up(subscription.customer, period)
+    return rated_period(subscription, period, as_of=as_of)
 
 
-def _keep_prices(version: PlanVersion) -> None:
-    """Hold off changes of the version's prices and of the plan's currency until this transaction
-    ends; one that is under way is waited for, and read."""
+def _keep_prices(subscription: Subscription) -> None:
+    """Hold off changes of the prices of all the plan's versions, and of its currency, until this
+    transaction ends; one that is under way is waited for, and read."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM billing_planversion WHERE id = %s FOR SHARE", [version.pk])
-        cursor.execute("SELECT FROM billing_plan WHERE id = %s FOR SHARE", [version.plan_id])
-    version.plan.refresh_from_db()
+        for statement in (
+            "SELECT FROM billing_planversion WHERE plan_id = %s ORDER BY id FOR SHARE",
+            "SELECT FROM billing_plan WHERE id = %s FOR SHARE",
+        ):
+            cursor.execute(statement, [subscription.plan_id])
+    subscription.plan.refresh_from_db()
 
 
 def _require_rolled_up(customer: Customer, period: Period) -> None:

@@ -41,7 +41,7 @@ def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
     if invoice.status != Invoice.Status.FINALIZED:
         return None
     period = Period(invoice.period_start, invoice.period_end)
-    rated = rated_period(invoice.customer, invoice.plan_version, period)
+    rated = rated_period(invoice.subscription, period, as_of=period.end)
     # Lines of nothing but usage that is not billed cost nothing, then and now.
     now = {
         (_id(line.price_id), _id(line.application_id), line.attributes, Decimal(line.raw_quantity))
