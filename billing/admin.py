@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing import admin_contracts, admin_plans  # noqa: F401 register their pages
+from billing import admin_contracts, admin_plans, admin_runs  # noqa: F401 register their pages
 from billing.amounts import written_amount
 from billing.billable import billable_periods
 from billing.core.periods import Period

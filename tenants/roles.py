@@ -25,6 +25,7 @@ _BILLS = frozenset(
         "billing.subscription",
         "billing.invoice",
         "billing.invoiceline",
+        "billing.billingrun",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})

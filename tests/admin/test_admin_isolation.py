@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import Discount, Invoice, PlanTerms, PriceOverride
+from billing.models import BillingRun, Discount, Invoice, PlanTerms, PriceOverride
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -43,6 +43,7 @@ def fill(tenant: Tenant, word: str) -> None:
         version = story.plan.versions.get()
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
+        BillingRun.objects.create(as_of=NOVEMBER)
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)
