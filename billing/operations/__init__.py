@@ -46,7 +46,6 @@ from billing.operations.ledger import (
     post_write_off,
 )
 from billing.operations.lifecycle import (
-    InvoiceNotIssued,
     InvoiceNotPayable,
     PaymentDiffers,
     PaymentExceedsOpen,
@@ -98,7 +97,6 @@ __all__ = [
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
-    "InvoiceNotIssued",
     "InvoiceNotPayable",
     "InvoiceNotVoidable",
     "NewGrant",

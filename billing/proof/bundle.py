@@ -173,7 +173,9 @@ class _Members:
         out.write(archive.ending(members))
 
     def _file(self, name: str) -> IO[bytes]:
-        file = self._stack.enter_context(SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))
+        file = self._stack.enter_context(
+            SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115  the stack closes it
+        )
         self._files[name] = cast(IO[bytes], file)
         return self._files[name]
 

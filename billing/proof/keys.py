@@ -1,5 +1,5 @@
-"""The tenant's proof keys. A private key is stored encrypted under the installation's SECRET_KEY and
-is in the clear in the memory of the process that signs alone."""
+"""The tenant's proof keys. A private key is stored encrypted under the installation's SECRET_KEY
+and is in the clear in the memory of the process that signs alone."""
 
 import os
 from datetime import datetime

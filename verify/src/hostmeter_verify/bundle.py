@@ -172,16 +172,17 @@ def _inflated(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     total = 0
     for chunk in chunks:
         require(not stream.eof, name, "after its gzip stream", "nothing", "more bytes")
-        while chunk:
+        waiting = chunk
+        while waiting:
             try:
-                piece = stream.decompress(chunk, _CHUNK_BYTES)
+                piece = stream.decompress(waiting, _CHUNK_BYTES)
             except zlib.error as error:
                 raise Difference(name, "its compression", "gzip", error) from error
             total += len(piece)
             require(
                 total <= _INFLATED_BYTES_MAX, name, "its inflated size", "64 GiB at most", total
             )
-            chunk = stream.unconsumed_tail
+            waiting = stream.unconsumed_tail
             yield piece
     require(stream.eof and not stream.unused_data, name, "its gzip stream", "one, whole", "another")
 

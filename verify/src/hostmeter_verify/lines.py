@@ -118,4 +118,5 @@ def _compare_steps(where: str, found: Any, expected: RatedLine) -> None:
 def _written(line: Mapping[str, Any], currency: str, outcome: str) -> str:
     quantity = plain(Decimal(decimal(line, "quantity")))
     name = line.get("application_name") or "-"
-    return f"{line['label']}  {name}  {quantity} {line['unit']}  {line['amount']} {currency}  {outcome}"
+    amount = f"{line['amount']} {currency}"
+    return f"{line['label']}  {name}  {quantity} {line['unit']}  {amount}  {outcome}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -164,7 +164,7 @@ def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assig
         require(inside, "assignments.json", where, f"within {start} to {end}", stretch)
         assigned.append(stretch)
     assigned.sort(key=lambda each: (each.application, each.start))
-    for before, after in zip(assigned, assigned[1:], strict=False):
+    for before, after in pairwise(assigned):
         apart = before.application != after.application or before.end <= after.start
         require(apart, "assignments.json", f"application {after.application}", "no overlap", after)
     return Assignments(names, tuple(assigned))
