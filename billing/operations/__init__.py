@@ -1,6 +1,7 @@
 """What changes billing's records. Each operation runs in one transaction inside a tenant's scope
 and may be run twice, at once from two workers, with one result."""
 
+from billing.operations.customers import ReferenceInUse, add_customer, change_customer
 from billing.operations.invoices import (
     BillingPeriodNotEnded,
     InvoiceAlreadyFinalized,
@@ -18,7 +19,12 @@ from billing.operations.plans import (
     copy_plan_version,
     publish_plan_version,
 )
-from billing.operations.subscriptions import SubscriptionsOverlap, subscribe
+from billing.operations.subscriptions import (
+    SubscriptionNotEndable,
+    SubscriptionsOverlap,
+    end_subscription,
+    subscribe,
+)
 
 __all__ = [
     "BillingPeriodNotEnded",
@@ -26,12 +32,17 @@ __all__ = [
     "InvoiceCurrencyDiffers",
     "NotABillingPeriod",
     "Offer",
+    "ReferenceInUse",
+    "SubscriptionNotEndable",
     "SubscriptionsOverlap",
     "UsageNotRolledUp",
     "VersionNotUsable",
+    "add_customer",
+    "change_customer",
     "close_billing_period",
     "close_due",
     "copy_plan_version",
+    "end_subscription",
     "finalize_invoice",
     "publish_plan_version",
     "recompute_draft",
