@@ -22,7 +22,5 @@ SCOPES: Final = {
 }
 # A customer's own key looks and changes nothing: neither its plan nor its credit.
 CUSTOMER_SCOPES: Final = tuple(
-    scope
-    for scope in SCOPES
-    if scope.endswith(":read") and scope != "corrections:read"
+    scope for scope in SCOPES if scope.endswith(":read") and scope != "corrections:read"
 )

@@ -23,7 +23,9 @@ Reference = Annotated[
     str, StringConstraints(min_length=1, max_length=60, pattern="^[A-Za-z0-9_-]+$")
 ]
 Country = Annotated[str, StringConstraints(max_length=2, pattern="^([A-Z]{2})?$")]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+)?$")]
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+)?$")
+]
 
 
 class BillingIn(Taken):
@@ -133,9 +135,7 @@ def get_customer(request: ApiRequest, customer_id: UUID) -> CustomerOut:
     answers=CustomerOut,
     summary="Change a customer",
 )
-def update_customer(
-    request: ApiRequest, customer_id: UUID, change: CustomerChange
-) -> CustomerOut:
+def update_customer(request: ApiRequest, customer_id: UUID, change: CustomerChange) -> CustomerOut:
     customer = visible_customer(request.caller, customer_id)
     fields = change.model_dump(exclude_none=True, exclude={"billing"})
     billing = change.billing.model_dump(exclude_unset=True) if change.billing else {}

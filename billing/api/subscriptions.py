@@ -80,9 +80,7 @@ def create_subscription(request: ApiRequest, subscription: SubscriptionIn) -> Su
     plan = visible_plan(request.caller, subscription.plan_id)
     try:
         return _shown(
-            subscribe(
-                customer, plan, starts_at=subscription.starts_at, cycle=subscription.cycle
-            )
+            subscribe(customer, plan, starts_at=subscription.starts_at, cycle=subscription.cycle)
         )
     except SubscriptionsOverlap as refusal:
         raise conflict("subscriptions-overlap", f"{refusal}.") from refusal

@@ -1,20 +1,34 @@
-"""What it costs: plans and prices, subscriptions, invoices."""
+"""What it costs: plans and prices, subscriptions, invoices, payments, taxes, credit, the ledger."""
 
+from billing.models.credit import CreditGrant, CreditMovement, TopUp, Wallet
 from billing.models.invoices import Invoice, InvoiceLine, InvoiceNumbering, InvoiceTax
+from billing.models.late_usage import LateUsage
+from billing.models.ledger import JournalEntry, Posting
 from billing.models.parties import BillingDetails, BillingSettings
+from billing.models.payments import Payment
 from billing.models.plans import Plan, PlanVersion, Price, accepted_by_default
 from billing.models.subscriptions import Subscription
+from billing.models.taxes import TaxRate
 
 __all__ = [
     "BillingDetails",
     "BillingSettings",
+    "CreditGrant",
+    "CreditMovement",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
     "InvoiceTax",
+    "JournalEntry",
+    "LateUsage",
+    "Payment",
     "Plan",
     "PlanVersion",
+    "Posting",
     "Price",
     "Subscription",
+    "TaxRate",
+    "TopUp",
+    "Wallet",
     "accepted_by_default",
 ]

@@ -114,6 +114,12 @@ class Price(TenantOwned):
         "agents that do not say how they measured is always billed.",
     )
 
+    product_class = models.CharField(
+        max_length=40,
+        default="hosting",
+        help_text="Which of the tax rates apply: hosting, support …",
+    )
+
     class Meta:
         ordering = ["plan_version", "position"]
         constraints: ClassVar = [

@@ -29,9 +29,7 @@ class Caller:
     def require(self, scope: str) -> None:
         """Raises Problem 403, which names the scope that is missing."""
         if scope not in self.scopes:
-            raise Problem(
-                HTTPStatus.FORBIDDEN, f"The key lacks the scope {scope}.", scope=scope
-            )
+            raise Problem(HTTPStatus.FORBIDDEN, f"The key lacks the scope {scope}.", scope=scope)
 
     def own(self, customer: str) -> Q:
         """The condition that rows, whose customer is found by the path `customer`, are seen."""

@@ -1,6 +1,5 @@
 """What the OpenAPI document says of every operation alike: key, headers, errors."""
 
-from http import HTTPStatus
 from typing import Any, Final
 
 from tenants.api import idempotency
@@ -112,5 +111,3 @@ def _header(name: str, meaning: str, *, required: bool, **schema: Any) -> dict[s
         "description": meaning,
         "schema": {"type": "string", **schema},
     }
-
-

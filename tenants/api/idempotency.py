@@ -42,9 +42,7 @@ def key_of(request: HttpRequest, naming: Naming) -> str | None:
     return key
 
 
-def answered_once(
-    request: ApiRequest, key: str, run: Callable[[], HttpResponse]
-) -> HttpResponse:
+def answered_once(request: ApiRequest, key: str, run: Callable[[], HttpResponse]) -> HttpResponse:
     """The answer of `run`, or the one that was kept for the same request. It is called in the
     tenant's transaction; what `run` refuses raises, and nothing is kept.
 

@@ -26,7 +26,9 @@ def counted_request(caller: Caller, *, as_of: datetime) -> dict[str, str]:
         "RateLimit-Policy": ", ".join(
             f'"{name}";q={limit};w={MINUTE_SECONDS}' for name, (_, limit) in limits.items()
         ),
-        "RateLimit": ", ".join(f'"{name}";r={max(rest, 0)};t={wait}' for name, rest in left.items()),
+        "RateLimit": ", ".join(
+            f'"{name}";r={max(rest, 0)};t={wait}' for name, rest in left.items()
+        ),
     }
     over = next((name for name, rest in left.items() if rest < 0), None)
     if over is not None:
