@@ -4,6 +4,7 @@ from typing import Final
 
 from ninja import Router
 
+from billing.api.credit import credit
 from billing.api.customers import customers
 from billing.api.invoices import invoices
 from billing.api.plans import plans
@@ -16,4 +17,5 @@ routers: Final[dict[str, Router]] = {
     "subscriptions": subscriptions,
     "upcoming invoices": upcoming,
     "invoices": invoices,
+    "credit": credit,
 }

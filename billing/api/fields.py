@@ -12,11 +12,9 @@ from billing.core.exact import plain
 CURRENCY_PATTERN: Final = "^[A-Z]{3}$"
 
 
-def decimal_text(digits: int, decimals: int, *, negative: bool = False) -> Any:
+def decimal_text(digits: int, decimals: int) -> Any:
     """A decimal with at most so many digits before the point and decimals after it."""
-    pattern = (
-        rf"^{'-?' if negative else ''}(0|[1-9][0-9]{{0,{digits - 1}}})(\.[0-9]{{1,{decimals}}})?$"
-    )
+    pattern = rf"^(0|[1-9][0-9]{{0,{digits - 1}}})(\.[0-9]{{1,{decimals}}})?$"
     shape = re.compile(pattern)
 
     def read(value: Any) -> Decimal:

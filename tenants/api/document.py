@@ -58,7 +58,8 @@ def described(
 ) -> dict[str, Any]:
     """An operation's part of the document beside its own parameters and answers."""
     statuses = [*_ALWAYS]
-    if has_id:
+    # A body can name what does not exist, too.
+    if has_id or method == "POST":
         statuses.append(404)
     if method != "GET":
         statuses += [413, 415]

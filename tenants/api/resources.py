@@ -37,6 +37,7 @@ class _Terms:
 
     scope: str
     parameters: frozenset[str]
+    reads: bool
     takes_body: bool
     naming: Naming
     body_bytes_max: int
@@ -124,7 +125,8 @@ class Resources(Router):
             terms = _Terms(
                 scope=scope,
                 parameters=_parameters_of(operation),
-                takes_body=method != "GET",
+                reads=method == "GET",
+                takes_body=_has(operation, "body"),
                 naming=naming,
                 body_bytes_max=body_bytes_max,
                 content_types=content_types,
@@ -145,9 +147,13 @@ def _parameters_of(operation: Operation) -> frozenset[str]:
     return frozenset(
         name
         for model in operation.models
-        if getattr(model, "__ninja_param_source__", None) == "query"
+        if model.__ninja_param_source__ == "query"
         for name in getattr(model, "__ninja_flatten_map__", {})
     )
+
+
+def _has(operation: Operation, source: str) -> bool:
+    return any(model.__ninja_param_source__ == source for model in operation.models)
 
 
 def _guarded(terms: _Terms, run: _Run) -> _Run:
@@ -184,12 +190,14 @@ def _admitted(terms: _Terms, run: _Run, request: ApiRequest, path: dict[str, Any
     _refuse_unknown_parameters(request, terms.parameters)
     key = key_of(request, terms.naming)
     if terms.takes_body:
-        _read_body(request, terms)
+        _require_content_type(request, terms.content_types)
+    # Where Django keeps a body that it has read.
+    request._body = body_of(request, terms.body_bytes_max)  # type: ignore[attr-defined]
     with tenant_scope(request.caller.tenant_id):
         if key is not None:
             return answered_once(request, key, lambda: run(request, **path))
         response = run(request, **path)
-    return response if terms.takes_body else unless_known(request, response)
+    return unless_known(request, response) if terms.reads else response
 
 
 def _refuse_unknown_parameters(request: HttpRequest, known: frozenset[str]) -> None:
@@ -201,17 +209,16 @@ def _refuse_unknown_parameters(request: HttpRequest, known: frozenset[str]) -> N
         raise unprocessable(*wrong)
 
 
-def _read_body(request: HttpRequest, terms: _Terms) -> None:
+def _require_content_type(request: HttpRequest, content_types: tuple[str, ...]) -> None:
     charset = (request.content_params or {}).get("charset", "utf-8")
-    if request.content_type not in terms.content_types or charset.lower() != "utf-8":
+    if request.content_type not in content_types or charset.lower() != "utf-8":
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"Use the content type {' or '.join(terms.content_types)}, in UTF-8.",
+            f"Use the content type {' or '.join(content_types)}, in UTF-8.",
         )
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in {"", "identity"}:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send it without a content coding.")
-    # Where Django keeps a body that it has read.
-    request._body = body_of(request, terms.body_bytes_max)  # type: ignore[attr-defined]
 
 
 def _unavailable() -> Problem:
