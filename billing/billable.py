@@ -13,10 +13,12 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from billing.core.daily import combined
+from billing.core.charges import readings_of
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
 from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.readings import Reading
+from metering.core.aggregation import combined_quantities
 from metering.core.quality import refused_qualities
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import UNATTRIBUTED, Application, Assignment
@@ -85,7 +87,7 @@ def billable_usage_by_day(
     whole: dict[_Key, int] = {}
     for used_that_day in days.values():
         for key, quantity in used_that_day.items():
-            whole[key] = combined(key[1].meter, whole.get(key, 0), quantity)
+            whole[key] = combined_quantities(key[1].meter, [whole.get(key, 0), quantity])
     by_day = {day: basis.quantities(used_then, bare=True) for day, used_then in days.items()}
     return by_day, basis.quantities(whole)
 
@@ -96,6 +98,7 @@ class _Basis:
     that it leaves out; mostly there are none."""
 
     periods: list[UsagePeriod]
+    readings: Mapping[Wanted, Sequence[Reading]]
     names: Mapping[UUID, str]
     by_refused: Mapping[frozenset[UUID], Sequence[Wanted]]
     refused: Mapping[_Key, int]
@@ -111,18 +114,21 @@ class _Basis:
             UsageQuantity(
                 str(application_id),
                 self.names[application_id],
-                wanted.meter,
+                reading,
                 billed.get((application_id, wanted), 0),
-                wanted.accepts,
-                Provenance() if bare else self.provenances[application_id, wanted],
+                provenance=Provenance() if bare else self.provenances[application_id, wanted],
             )
             for application_id, wanted in keys
+            for reading in self.readings[wanted]
         ]
 
 
 def _basis(customer: Customer, prices: Sequence[PriceSpec], period: Period) -> _Basis:
     periods = billable_periods(customer, period)
-    every = {Wanted(price.meter, price.accepts) for price in prices}
+    readings: defaultdict[Wanted, list[Reading]] = defaultdict(list)
+    for reading in readings_of(prices):
+        readings[Wanted(reading.meter, reading.accepts)].append(reading)
+    every = set(readings)
     without = refused_profiles(every)
     by_refused: defaultdict[frozenset[UUID], list[Wanted]] = defaultdict(list)
     for wanted in sorted(every, key=lambda each: (each.meter, sorted(each.accepts))):
@@ -132,6 +138,7 @@ def _basis(customer: Customer, prices: Sequence[PriceSpec], period: Period) -> _
         refused |= _by_key(usage_with(periods, _meters_of(wanted_so), ids), wanted_so)
     return _Basis(
         periods=periods,
+        readings=readings,
         names=_names_of({each.application_id for each in periods}),
         by_refused=by_refused,
         refused=refused,

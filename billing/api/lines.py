@@ -1,6 +1,7 @@
 """Lines with the steps that lead to their amounts, of upcoming and of issued invoices alike."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -64,17 +65,17 @@ def shown_line(line: InvoiceLine) -> LineOut:
 
 def shown_rated_line(line: RatedLine) -> LineOut:
     return LineOut(
-        kind=InvoiceLine.Kind.USAGE.value,
+        kind=line.kind,
         label=line.label,
-        application_id=UUID(line.application_id),
+        application_id=UUID(line.application_id) if line.application_id else None,
         application=line.application_name,
         meter=line.meter,
         unit=line.unit,
-        raw_quantity=line.raw_quantity,
+        raw_quantity=Decimal(line.raw_quantity),
         quantity=line.quantity,
         unrounded=line.unrounded,
         amount=line.amount,
-        refused_quantity=line.provenance.refused,
+        refused_quantity=Decimal(line.provenance.refused),
         refused_for=list(line.provenance.refused_for),
         measured=_measured(line.provenance.to_json()),
         steps=[_step(step.to_json()) for step in line.steps],

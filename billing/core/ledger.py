@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from billing.core.currencies import currency_of
 from billing.core.exact import EXACT, ZERO, plain
@@ -120,7 +120,7 @@ class TrialBalanceRow:
     @property
     def balance(self) -> Decimal:
         """Above zero on the debit side."""
-        return sum_amounts([self.debit, self.credit.copy_negate()])
+        return EXACT.subtract(self.debit, self.credit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +146,21 @@ def balances(entries: Iterable[JournalEntry]) -> Mapping[AccountOfCustomer, Deci
 
 def trial_balance(entries: Iterable[JournalEntry], *, as_of: datetime) -> list[TrialBalanceRow]:
     """Debits and credits of each account that happened before `as_of`, by currency and account."""
-    debits: dict[tuple[str, Account], list[Decimal]] = defaultdict(list)
-    credits: dict[tuple[str, Account], list[Decimal]] = defaultdict(list)
+    debit: dict[tuple[str, Account], list[Decimal]] = defaultdict(list)
+    credit: dict[tuple[str, Account], list[Decimal]] = defaultdict(list)
     for posting in _postings(entry for entry in entries if entry.occurred_at < as_of):
-        side = debits if posting.amount > 0 else credits
+        side = debit if posting.amount > 0 else credit
         side[posting.currency, posting.account].append(posting.amount.copy_abs())
+    return in_order(
+        TrialBalanceRow(*key, sum_amounts(debit[key]), sum_amounts(credit[key]))
+        for key in {*debit, *credit}
+    )
+
+
+def in_order(rows: Iterable[TrialBalanceRow]) -> list[TrialBalanceRow]:
+    """By currency, and then the accounts as docs/ledger.md lists them."""
     order = list(Account)
-    keys = sorted({*debits, *credits}, key=lambda key: (key[0], order.index(key[1])))
-    return [
-        TrialBalanceRow(*key, sum_amounts(debits[key]), sum_amounts(credits[key])) for key in keys
-    ]
+    return sorted(rows, key=lambda row: (row.currency, order.index(row.account)))
 
 
 def customer_statement(
@@ -165,20 +170,48 @@ def customer_statement(
 
     An entry that leaves the receivable as it is has no line.
     """
-    lines, balance = [], ZERO
-    for entry in entries:
-        amount = sum_amounts(
-            [
-                posting.amount
-                for posting in entry.postings
-                if (posting.account, posting.customer, posting.currency)
-                == (Account.RECEIVABLE, customer, currency)
-            ]
-        )
+    owed = (Account.RECEIVABLE, customer, currency)
+    return statement_lines(
+        (
+            (
+                entry,
+                sum_amounts(
+                    [
+                        posting.amount
+                        for posting in entry.postings
+                        if (posting.account, posting.customer, posting.currency) == owed
+                    ]
+                ),
+            )
+            for entry in entries
+        ),
+        opening=ZERO,
+    )
+
+
+class Happened(Protocol):
+    """What a statement says of an entry."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def description(self) -> str: ...
+
+
+def statement_lines(
+    owed: Iterable[tuple[Happened, Decimal]], *, opening: Decimal
+) -> list[StatementLine]:
+    """Each entry with what it adds to what is owed, and the balance after it, from `opening` on."""
+    lines, balance = [], opening
+    for entry, amount in owed:
         if amount:
             balance = EXACT.add(balance, amount)
             lines.append(
-                StatementLine(entry.occurred_at, entry.kind, entry.description, amount, balance)
+                StatementLine(
+                    entry.occurred_at, EntryKind(entry.kind), entry.description, amount, balance
+                )
             )
     return lines
 

@@ -19,7 +19,8 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     "overdue": frozenset({"paid", "void", "uncollectible"}),
     "paid": frozenset({"void"}),
     "void": frozenset(),
-    "uncollectible": frozenset(),
+    # Money may come in after all.
+    "uncollectible": frozenset({"paid"}),
 }
 
 DRAFTS: Final = frozenset({"draft", "in_review"})

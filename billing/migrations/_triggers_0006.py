@@ -38,7 +38,7 @@ BEGIN
         'partly_paid paid', 'partly_paid overdue', 'partly_paid void',
         'partly_paid uncollectible',
         'overdue paid', 'overdue void', 'overdue uncollectible',
-        'paid void'
+        'paid void', 'uncollectible paid'
     ]) THEN
         RAISE EXCEPTION 'an invoice does not go from % to %', OLD.status, NEW.status
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'invoice_transition';

@@ -5,5 +5,11 @@ from typing import Final
 from ninja import Router
 
 from metering.api.applications import applications
+from metering.api.corrections import corrections
+from metering.api.events import events
 
-routers: Final[dict[str, Router]] = {"applications": applications}
+routers: Final[dict[str, Router]] = {
+    "applications": applications,
+    "events": events,
+    "corrections": corrections,
+}

@@ -54,7 +54,13 @@ _RETRY_AFTER: Final = {
 
 
 def described(
-    *, scope: str, method: str, has_id: bool, naming: Naming, conflicts: bool
+    *,
+    scope: str,
+    method: str,
+    has_id: bool,
+    naming: Naming,
+    conflicts: bool,
+    contents: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """An operation's part of the document beside its own parameters and answers."""
     statuses = [*_ALWAYS]
@@ -68,7 +74,12 @@ def described(
     responses: dict[int, Any] = {status: _error(status) for status in sorted(statuses)}
     if method == "GET":
         responses[304] = {"description": "It is what If-None-Match names.", "headers": _ETAG}
+    body = {
+        "required": True,
+        "content": {kind: {"schema": schema} for kind, schema in (contents or {}).items()},
+    }
     return {
+        **({"requestBody": body} if contents else {}),
         "security": [{"key": [scope]}],
         "parameters": _parameters(method, naming),
         "responses": responses,

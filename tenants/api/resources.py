@@ -77,10 +77,11 @@ class Resources(Router):
         scope: str,
         answers: Any,
         summary: str,
-        content_types: tuple[str, ...],
+        contents: dict[str, Any],
         body_bytes_max: int,
     ) -> Callable[[_View], _View]:
-        """A POST of things that name themselves, so that the request need not."""
+        """A POST of things that name themselves, so that the request need not; the view reads the
+        body, of the content types and schemas in `contents`."""
         return self._operation(
             "POST",
             path,
@@ -88,7 +89,7 @@ class Resources(Router):
             {200: answers},
             summary,
             naming="optional",
-            content_types=content_types,
+            contents=contents,
             body_bytes_max=body_bytes_max,
         )
 
@@ -102,7 +103,7 @@ class Resources(Router):
         *,
         naming: Naming = "none",
         conflicts: bool = False,
-        content_types: tuple[str, ...] = ("application/json",),
+        contents: dict[str, Any] | None = None,
         body_bytes_max: int = _BODY_BYTES_MAX,
     ) -> Callable[[_View], _View]:
         def declare(view: _View) -> _View:
@@ -119,6 +120,7 @@ class Resources(Router):
                     has_id="{" in path,
                     naming=naming,
                     conflicts=conflicts,
+                    contents=contents,
                 ),
             )(view)
             operation: Operation = view._ninja_operation  # type: ignore[attr-defined]
@@ -126,10 +128,10 @@ class Resources(Router):
                 scope=scope,
                 parameters=_parameters_of(operation),
                 reads=method == "GET",
-                takes_body=_has(operation, "body"),
+                takes_body=contents is not None or _has(operation, "body"),
                 naming=naming,
                 body_bytes_max=body_bytes_max,
-                content_types=content_types,
+                content_types=tuple(contents or {"application/json": None}),
             )
             decorate_view(partial(_guarded, terms))(view)
             return view

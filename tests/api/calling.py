@@ -98,5 +98,3 @@ def problem(answer: Any, status: int) -> Any:
 def fields(answer: Any) -> set[str]:
     """Which fields a refusal names."""
     return {error["field"] for error in problem(answer, 422)["errors"]}
-
-

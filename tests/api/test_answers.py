@@ -36,9 +36,7 @@ class TestRefusal:
             ([], {"body"}),
         ],
     )
-    def test_names_each_field_and_why(
-        self, program: Program, body: Any, wrong: set[str]
-    ) -> None:
+    def test_names_each_field_and_why(self, program: Program, body: Any, wrong: set[str]) -> None:
         assert fields(program.post("/customers", body)) == wrong
 
     @pytest.mark.parametrize("body", [b"{", b'{"name": NaN}', b'{"name": "\xff"}', b"[" * 100_000])
