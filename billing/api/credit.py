@@ -1,5 +1,6 @@
 """Credit that pays a customer's invoices before money is due."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from ninja import Query
 from pydantic import Field, StringConstraints
 
 from billing.api.customers import visible_customer
-from billing.api.fields import CurrencyCode, Exact, decimal_text
+from billing.api.fields import CurrencyCode, DecimalText, Exact
 from billing.core.exact import ZERO
 from billing.models import CreditGrant
 from billing.operations import CreditNotGrantable, GrantVoided, NewGrant, grant_credit, void_grant
@@ -20,7 +21,7 @@ from tenants.api.resources import Resources
 
 credit = Resources()
 
-Amount = decimal_text(18, 4)
+Amount = Annotated[Decimal, DecimalText(18, 4)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PRINTABLE)]
 
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from ninja import Query
 from pydantic import Field, StringConstraints
 
-from billing.api.fields import CurrencyCode, Exact, decimal_text
+from billing.api.fields import CurrencyCode, DecimalText, Exact
 from billing.core.exact import InexactNumber
 from billing.core.quantity import aggregation_of
 from billing.models import Plan, PlanVersion, Price
@@ -24,8 +24,8 @@ from tenants.refusals import constraint_of
 
 plans = Resources()
 
-UnitPrice = decimal_text(12, 12)
-Quantity = decimal_text(18, 12)
+UnitPrice = Annotated[Decimal, DecimalText(12, 12)]
+Quantity = Annotated[Decimal, DecimalText(18, 12)]
 Quality = Literal["exact", "sampled", "lower_bound", "estimated"]
 
 
@@ -168,7 +168,9 @@ def _visible_plans(caller: Caller) -> "QuerySet[Plan]":
 
 def _price(price: PriceIn, index: int) -> Price:
     """The price as it would be stored. Raises Problem 422 where it cannot be rated."""
-    fields: dict[str, Any] = price.model_dump(exclude={"tiers"})
+    fields: dict[str, Any] = {
+        name: getattr(price, name) for name in PriceIn.model_fields if name != "tiers"
+    }
     made = Price(**fields, tiers=[tier.model_dump(mode="json") for tier in price.tiers])
     try:
         if (price.kind == "graduated") is (price.unit_price is not None):

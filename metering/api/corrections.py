@@ -7,7 +7,8 @@ from ninja import Query
 from pydantic import Field, StringConstraints
 
 from metering.corrections import CorrectionNotUsable, delete_usage, replace_usage
-from metering.models import Application, Correction, Instance
+from metering.models import Application, Instance
+from metering.stated_models import Correction
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import not_found, unprocessable
 from tenants.api.fields import PRINTABLE, Given, Instant, Taken

@@ -194,7 +194,7 @@ def _admitted(terms: _Terms, run: _Run, request: ApiRequest, path: dict[str, Any
     if terms.takes_body:
         _require_content_type(request, terms.content_types)
     # Where Django keeps a body that it has read.
-    request._body = body_of(request, terms.body_bytes_max)  # type: ignore[attr-defined]
+    request._body = body_of(request, terms.body_bytes_max)
     with tenant_scope(request.caller.tenant_id):
         if key is not None:
             return answered_once(request, key, lambda: run(request, **path))

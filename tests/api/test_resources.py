@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from metering.core.cloudevents import BATCHED, STRUCTURED
-from metering.models import Event
+from metering.stated_models import Event
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, done, fields, problem, program_of
 from tests.api.conftest import Provider
