@@ -63,7 +63,7 @@ class UsagePoint:
     quantity: int
 
 
-class _LocalTrunc(Func):
+class LocalTrunc(Func):
     """date_trunc over local time: hours that a clock change repeats stay apart."""
 
     function = "date_trunc"
@@ -77,7 +77,8 @@ def _quantity(meter: str) -> Expression | F:
     return Cast(KeyTextTransform(meter, "more"), DecimalField(max_digits=40, decimal_places=0))
 
 
-def _combined(meter: str) -> Aggregate:
+def combined(meter: str) -> Aggregate:
+    """The meter over many rollups: their sum, or the maximum of a `.max` meter."""
     quantity = _quantity(meter)
     return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
 
@@ -89,7 +90,8 @@ def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
     return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
 
 
-def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
+def within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
+    """The rows in any of the periods, of which there is one at least."""
     start = min(period.start for period in periods)
     end = max(period.end for period in periods)
     chosen = rows.filter(
@@ -113,20 +115,20 @@ def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "Qu
     rows = Rollup.objects.order_by().filter(
         Q(_in_hours_with(profiles)), measurements__overlap=list(profiles)
     )
-    return _within(rows, periods)
+    return within(rows, periods)
 
 
 def _in_part(
     periods: Sequence[UsagePeriod], split: Collection[datetime], profiles: Collection[UUID]
 ) -> "QuerySet[Rollup]":
     """The rollups of hours that are cut, or that have one of the profiles and others as well."""
-    within, ids = _within(HourRollup.objects.order_by(), periods), list(profiles)
-    mixed = within.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
+    hour_rows, ids = within(HourRollup.objects.order_by(), periods), list(profiles)
+    mixed = hour_rows.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
     # Read first: few hours found by their time spare the database every rollup of the period.
     hours = sorted(set(mixed.values_list("bucket_start", flat=True).distinct()))
     condition = statement("in_hour_partly_with")
     in_mixed = RawSQL(condition, [hours, ids, ids], BooleanField())  # noqa: S611  bound
-    return _within(
+    return within(
         Rollup.objects.filter(
             Q(bucket_start__in=buckets_in(split)) | Q(in_mixed),
             bucket_start__in=buckets_in(sorted({*split, *hours})),
@@ -150,7 +152,7 @@ def _rows_with(
     elsewhere. Neither argument may be empty."""
     split, ids = _hours_cut(periods, days_of), list(profiles)
     hours = HourRollup.objects.exclude(bucket_start__in=split)
-    yield _within(hours.filter(measurements__contained_by=ids), periods)
+    yield within(hours.filter(measurements__contained_by=ids), periods)
     yield _in_part(periods, split, profiles).filter(measurements__overlap=ids)
 
 
@@ -165,12 +167,12 @@ def _rows_of(
     hours = HourRollup.objects.exclude(bucket_start__in=split)
     if without:
         refused = list(without)
-        yield _within(hours.exclude(measurements__overlap=refused), periods)
+        yield within(hours.exclude(measurements__overlap=refused), periods)
         yield _in_part(periods, split, without).exclude(measurements__overlap=refused)
         return
-    yield _within(hours, periods)
+    yield within(hours, periods)
     if split:
-        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
+        yield within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
 
 
 def _grouped(
@@ -182,7 +184,7 @@ def _grouped(
 ) -> Iterator[dict[str, Any]]:
     """Quantities as meter_0, meter_1, ... by the keys, among them `local_day` if `days_of` is
     given. A combination of keys can come more than once."""
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
     expressions = (
         {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
     )
@@ -218,7 +220,7 @@ def usage_with(
     if not periods or not profiles:
         return {}
     totals: dict[UUID, dict[str, int]] = {}
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
     for rows in _rows_with(periods, None, profiles):
         for row in rows.order_by().values("application_id").annotate(**aggregates):
             _add_to(totals.setdefault(row["application_id"], {}), row, meters)
@@ -234,7 +236,7 @@ def quantity_with_by_day(
     zone, days = ZoneInfo(time_zone), dict[date, int]()
     for rows in _rows_with(periods, zone, profiles):
         by_day = rows.order_by().annotate(local_day=TruncDate("bucket_start", tzinfo=zone))
-        for day, quantity in by_day.values_list("local_day").annotate(quantity=_combined(meter)):
+        for day, quantity in by_day.values_list("local_day").annotate(quantity=combined(meter)):
             if quantity is not None:
                 before = [days[day]] if day in days else []
                 days[day] = combined_quantities(meter, [*before, int(quantity)])
@@ -277,9 +279,9 @@ def usage_series(
         chosen = chosen.exclude(measurements__overlap=list(without))
     rows = (
         chosen.order_by()
-        .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
+        .annotate(step=LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
         .values("step", "application_id")
-        .annotate(quantity=_combined(meter))
+        .annotate(quantity=combined(meter))
         .order_by("step", "application_id")
     )
     return [

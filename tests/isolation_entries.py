@@ -50,12 +50,15 @@ _API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
 _API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
 _API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
 
+_API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
+
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
     "list_applications": _API_LIST,
     "deliver_events": "tests/api/test_resources.py::TestEvents"
     "::test_of_another_tenants_environment_are_refused",
+    "get_usage": _API_USAGE,
     "list_corrections": _API_LIST,
     "create_correction": _API_POST,
     "list_customers": _API_LIST,
@@ -111,5 +114,6 @@ ISOLATION_TESTS |= {
         ),
         _API_ONE,
     ),
+    "api:usage": _API_USAGE,
     "api:events": API_OPERATIONS["deliver_events"],
 }

@@ -146,7 +146,7 @@ def get_plan(request: ApiRequest, plan_id: UUID) -> PlanWithVersionsOut:
 )
 def publish_version(request: ApiRequest, plan_id: UUID, version: VersionIn) -> VersionOut:
     plan = visible_plan(request.caller, plan_id)
-    prices = [_price(price, index) for index, price in enumerate(version.prices)]
+    prices = [_price(price, plan, index) for index, price in enumerate(version.prices)]
     try:
         return _version(publish_plan_version(plan, Offer(prices, version.effective_from)))
     except VersionNotUsable as refusal:
@@ -166,7 +166,7 @@ def _visible_plans(caller: Caller) -> "QuerySet[Plan]":
     return Plan.objects.filter(caller.own("subscription__customer")).distinct()
 
 
-def _price(price: PriceIn, index: int) -> Price:
+def _price(price: PriceIn, plan: Plan, index: int) -> Price:
     """The price as it would be stored. Raises Problem 422 where it cannot be rated."""
     fields: dict[str, Any] = {
         name: getattr(price, name) for name in PriceIn.model_fields if name != "tiers"
@@ -178,7 +178,7 @@ def _price(price: PriceIn, index: int) -> Price:
         if price.kind == "per_unit" and price.tiers:
             raise ValueError("a price per unit has no tiers")
         made.aggregation = aggregation_of(price.meter)
-        price_spec(made)
+        price_spec(made, PlanVersion(plan=plan))
     except (ValueError, InexactNumber) as refusal:
         raise unprocessable((f"prices.{index}", str(refusal))) from refusal
     return made

@@ -22,7 +22,9 @@ _OPERATIONS = {
     for method, operation in methods.items()
 }
 _LISTS = [
-    name for name, (method, path) in _OPERATIONS.items() if method == "get" and "{" not in path
+    name
+    for name, (method, path) in _OPERATIONS.items()
+    if method == "get" and "{" not in path and path != "/usage"
 ]
 _ONE = [name for name, (_, path) in _OPERATIONS.items() if "{" in path]
 
