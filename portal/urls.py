@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from django.urls import path, register_converter
 from hostmeter_agent.wire import BUCKET_SECONDS
 
-from portal.views import applications, invoices, lines, overview, people, session
+from portal.views import applications, invoices, lines, overview, people, proofs, session
 
 
 class DayConverter:
@@ -61,6 +61,13 @@ urlpatterns = [
         name="upcoming-line-bucket",
     ),
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
+    path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
+    path(
+        "invoices/<uuid:invoice_id>/proof/bundle.zip",
+        proofs.proof_bundle,
+        name="invoice-proof-bundle",
+    ),
+    path("proof/hostmeter.pyz", proofs.verifier, name="verifier"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(

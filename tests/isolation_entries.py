@@ -40,6 +40,11 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:upcoming-line-day": _ONE,
     "portal:upcoming-line-bucket": _ONE,
     "portal:invoice": _ONE,
+    "portal:invoice-proof": _ONE,
+    "portal:invoice-proof-bundle": _ONE,
+    # The same file for everybody.
+    "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
+    "::test_is_the_same_file_for_every_customer",
     "portal:invoice-line": _ONE,
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,

@@ -109,6 +109,12 @@ def _write_usage(behind: Behind | None, members: "_Members", samples: Period | N
     members.add_records("usage.jsonl.gz", (each.to_json() for each in rollups))
     members.add_records("batches.jsonl.gz", (each.to_json() for each in batches))
     members.add_records("digests.jsonl.gz", (each.to_json() for each in digests))
+    events = evidence.events_behind(behind) if behind else iter(())
+    members.add_records("events.jsonl.gz", (each.to_json() for each in events))
+    corrections = evidence.corrections_before(behind) if behind else []
+    members.add_json("corrections.json", documents.corrections_document(corrections))
+    instances = evidence.instances_of(behind) if behind else []
+    members.add_json("instances.json", documents.instances_document(instances))
     members.add_records("profiles.jsonl.gz", evidence.profiles_with(noted.profiles))
     keys = evidence.keys_of(noted.hosts, noted.keys)
     members.add_json("keys.json", documents.keys_document(keys))
@@ -173,9 +179,7 @@ class _Members:
         out.write(archive.ending(members))
 
     def _file(self, name: str) -> IO[bytes]:
-        file = self._stack.enter_context(
-            SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115  the stack closes it
-        )
+        file = self._stack.enter_context(SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
         self._files[name] = cast(IO[bytes], file)
         return self._files[name]
 

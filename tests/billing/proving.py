@@ -1,5 +1,7 @@
 """Signed usage of last month, ingested, rolled up and invoiced: what a proof is about."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -95,8 +97,11 @@ def last_month_of(moment: datetime) -> datetime:
     return (first - timedelta(days=1)).replace(day=1)
 
 
-def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) -> Proven:
-    """Deliver, roll up, close and finalize last month."""
+def prove(
+    tenant: Tenant, *, batches: int = 3, before_closing: Callable[[datetime], None] | None = None
+) -> Proven:
+    """Deliver, roll up, close and finalize last month; `before_closing` is given the first bucket
+    with usage."""
     now = timezone.now()
     start = last_month_of(now)
     with tenant_scope(tenant.pk):
@@ -115,6 +120,10 @@ def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) ->
         answer = deliver(agent, document)
         assert answer.status_code == 200, answer.content
     roll_up(tenant.pk)
+    if before_closing is not None:
+        with tenant_scope(tenant.pk):
+            before_closing(first)
+        roll_up(tenant.pk)
     close_tenant(tenant.pk, as_of=now)
     outcome = finalize_drafts(tenant.pk, as_of=timezone.now(), also_incomplete=True)
     assert not outcome.failures, outcome.failures
@@ -124,8 +133,6 @@ def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) ->
 
 def deliver(agent: Agent, document: dict[str, Any]) -> Any:
     """As the real agent does it: a header with its clock is signed as well."""
-    import json
-
     body = json.dumps(document).encode()
     clock = str(int(timezone.now().timestamp() * 1_000))
     covered = ("@method", "@path", "content-digest", "hostmeter-time")

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from billing.core.proof.records import RollupRecord
 from billing.core.provenance import Provenance
-from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.rating import UsageQuantity
+from billing.core.readings import Reading
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import NOT_STATED, Profile, in_order, refused_qualities
 
@@ -27,37 +28,34 @@ class Assigned:
     end: datetime
 
 
-# Usage of a meter, as far as it was measured in the qualities.
-_Wanted = tuple[str, frozenset[str]]
-
-
 @dataclass(slots=True)
 class _Totals:
-    billed: dict[_Wanted, int] = field(default_factory=dict)
-    refused: dict[_Wanted, int] = field(default_factory=dict)
+    billed: dict[Reading, int] = field(default_factory=dict)
+    refused: dict[Reading, int] = field(default_factory=dict)
     profiles: set[str | None] = field(default_factory=set)
 
 
 def billable_quantities(
-    prices: Sequence[PriceSpec],
+    readings: Collection[Reading],
     rollups: Iterable[RollupRecord],
     *,
     profiles: Mapping[str, Profile],
     assigned: Collection[Assigned],
     names: Mapping[str, str],
 ) -> list[UsageQuantity]:
-    """The customer's usage as the prices read it, in no order.
+    """The customer's usage by each reading, in no order.
 
     A rollup is billed whole or not at all: not where any of its profiles says that the meter was
-    measured in a quality that the price does not accept. Raises RollupNotBilled, and KeyError for
-    a profile or an application that is not given.
+    measured in a quality that the reading does not accept. Raises RollupNotBilled, and KeyError
+    for a profile or an application that is not given.
     """
-    wanted = {(price.meter, price.accepts) for price in prices}
     refusing = {
         each: frozenset(
-            known for known, profile in profiles.items() if profile.is_refused(each[0], each[1])
+            known
+            for known, profile in profiles.items()
+            if profile.is_refused(each.meter, each.accepts)
         )
-        for each in wanted
+        for each in readings
     }
     stretches = _stretches(assigned)
     totals: defaultdict[str, _Totals] = defaultdict(_Totals)
@@ -65,14 +63,14 @@ def billable_quantities(
         _require_assigned(rollup, stretches)
         own = totals[rollup.application]
         own.profiles |= rollup.measured
-        for each in wanted:
-            if each[0] in rollup.usage:
+        for each in readings:
+            if each.meter in rollup.usage:
                 accepted = refusing[each].isdisjoint(rollup.measured)
-                _add(own.billed if accepted else own.refused, each, rollup.usage[each[0]])
+                _add(own.billed if accepted else own.refused, each, rollup.usage[each.meter])
     return [
         _quantity(application, names[application], each, own, profiles)
         for application, own in totals.items()
-        for each in wanted
+        for each in readings
         if own.billed.get(each) or own.refused.get(each)
     ]
 
@@ -93,23 +91,25 @@ def _require_assigned(rollup: RollupRecord, stretches: Mapping[str, Sequence[Ass
         )
 
 
-def _add(totals: dict[_Wanted, int], wanted: _Wanted, quantity: int) -> None:
-    before = [totals[wanted]] if wanted in totals else []
-    totals[wanted] = combined_quantities(wanted[0], [*before, quantity])
+def _add(totals: dict[Reading, int], reading: Reading, quantity: int) -> None:
+    before = [totals[reading]] if reading in totals else []
+    totals[reading] = combined_quantities(reading.meter, [*before, quantity])
 
 
 def _quantity(
     application: str,
     name: str,
-    wanted: _Wanted,
+    reading: Reading,
     own: _Totals,
     profiles: Mapping[str, Profile],
 ) -> UsageQuantity:
-    meter, accepts = wanted
-    stated = (NOT_STATED if each is None else profiles[each].of(meter) for each in own.profiles)
-    measured = in_order(each for each in stated if each is not None) or (NOT_STATED,)
-    refused = own.refused.get(wanted, 0)
-    reasons = refused_qualities(accepts) if refused else frozenset[str]()
+    named = (
+        NOT_STATED if each is None else profiles[each].of(reading.meter) for each in own.profiles
+    )
+    measured = in_order(each for each in named if each is not None) or (NOT_STATED,)
+    refused = own.refused.get(reading, 0)
+    reasons = refused_qualities(reading.accepts) if refused else frozenset[str]()
     found = dict.fromkeys(how.quality for how in measured if how.quality in reasons)
     provenance = Provenance(refused, tuple(found), measured)
-    return UsageQuantity(application, name, meter, own.billed.get(wanted, 0), accepts, provenance)
+    quantity = own.billed.get(reading, 0)
+    return UsageQuantity(application, name, reading, quantity, provenance=provenance)

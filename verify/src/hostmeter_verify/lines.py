@@ -1,10 +1,9 @@
 """The invoice's lines against what the bundle's usage comes to under its terms."""
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
-from billing.core.charges import rate_usage
+from billing.core.charges import rate_usage, readings_of
 from billing.core.currencies import Currency, UnknownCurrency, currency_of
 from billing.core.exact import plain
 from billing.core.proof.quantities import RollupNotBilled, billable_quantities
@@ -56,7 +55,7 @@ def rated(
     """What the usage comes to. Raises Difference."""
     try:
         usage = billable_quantities(
-            prices, rollups, profiles=profiles, assigned=assignments.assigned,
+            readings_of(prices), rollups, profiles=profiles, assigned=assignments.assigned,
             names=assignments.names,
         )  # fmt: skip
         return rate_usage(prices, usage, currency.code)
@@ -79,7 +78,11 @@ def compare_lines(
         for line in lines
         if line.get("kind") not in _RATED_KINDS
     ]
-    for number, (line, expected) in enumerate(zip(own, computed.lines, strict=False), start=1):
+    pairs = list(enumerate(zip(own, computed.lines, strict=False), start=1))
+    # First all quantities: one that differs moves the rounding of every line.
+    for number, (line, expected) in pairs:
+        _compare_quantity(number, line, expected)
+    for number, (line, expected) in pairs:
         _compare(number, line, expected)
         say(_written(line, expected.currency.code, "ok"))
     require_equal("how many lines", "invoice.json", len(computed.lines), len(own))
@@ -88,14 +91,22 @@ def compare_lines(
     return unverified
 
 
-def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
-    where = f"line {number}, {expected.label}, {expected.application_name}"
+def _compare_quantity(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
     require_equal("the price", where, expected.price_id, line.get("price"))
     require_equal("the application", where, expected.application_id, line.get("application"))
-    for name in _TEXTS:
-        require_equal(name, where, getattr(expected, name), line.get(name))
     raw = decimal(line, "raw_quantity")
     require_equal("the raw quantity", where, expected.raw_quantity, raw)
+
+
+def _where(number: int, expected: RatedLine) -> str:
+    return f"line {number}, {expected.label}, {expected.application_name}"
+
+
+def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
+    for name in _TEXTS:
+        require_equal(name, where, getattr(expected, name), line.get(name))
     for name in _NUMBERS:
         require_equal(f"the {name}", where, getattr(expected, name), decimal(line, name))
     refused = decimal(line, "refused_quantity")
@@ -116,7 +127,6 @@ def _compare_steps(where: str, found: Any, expected: RatedLine) -> None:
 
 
 def _written(line: Mapping[str, Any], currency: str, outcome: str) -> str:
-    quantity = plain(Decimal(decimal(line, "quantity")))
+    quantity = f"{plain(decimal(line, 'quantity'))} {line['unit']}"
     name = line.get("application_name") or "-"
-    amount = f"{line['amount']} {currency}"
-    return f"{line['label']}  {name}  {quantity} {line['unit']}  {amount}  {outcome}"
+    return "  ".join((line["label"], name, quantity, f"{line['amount']} {currency}", outcome))

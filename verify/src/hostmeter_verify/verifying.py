@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from billing.core.proof.records import RecordNotReadable, instant, integer
-from hostmeter_verify import lines, usage
+from hostmeter_verify import lines, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
 from hostmeter_verify.findings import Difference
@@ -41,9 +41,10 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     profiles = usage.checked_profiles(bundle)
     hours = usage.checked_digests(bundle, evidence)
     usage.check_batches(bundle, usage.checked_keys(bundle), evidence, progress)
-    sampled = usage.sampled_rollups(bundle, hours, evidence)
-    rollups = usage.checked_rollups(bundle, hours, sampled, evidence, progress)
-    computed = lines.rated(prices, rollups, profiles, assignments, currency)
+    evidence.assigned = assignments.assigned
+    sources = rollups.read_sources(bundle, hours, evidence)
+    checked = rollups.checked_rollups(bundle, hours, sources, evidence, progress)
+    computed = lines.rated(prices, checked, profiles, assignments, currency)
     progress.clear()
     _say_evidence(evidence, say)
 
@@ -73,6 +74,9 @@ def _introduce(bundle: Bundle, invoice: Mapping[str, Any], say: Callable[[str], 
 
 def _say_evidence(evidence: usage.Evidence, say: Callable[[str], None]) -> None:
     held = f", {evidence.samples_read:,} of them here" if evidence.samples_read else ""
-    say(f"batches  {evidence.batches:,} signed by {len(evidence.hosts)} hosts  ok")
+    hosts = len(evidence.hosts)
+    say(f"batches  {evidence.batches:,}, signed by {hosts} host{'' if hosts == 1 else 's'}  ok")
     say(f"samples  {evidence.samples:,}{held}  ok")
+    if evidence.events:
+        say(f"events  {evidence.events.total():,}  ok")
     say(f"rollups  {evidence.rollups:,}  ok")
