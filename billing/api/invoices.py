@@ -8,6 +8,7 @@ from pydantic import Field
 
 from billing.api.fields import Exact
 from billing.api.lines import LineOut, shown_line
+from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice, InvoiceTax
 from billing.operations import InvoiceCurrencyDiffers, UsageNotRolledUp, finalize_invoice
 from tenants.api.caller import ApiRequest, Caller
@@ -129,6 +130,8 @@ def finalize_an_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceWithLin
         raise conflict("usage-not-rolled-up", f"{refusal}.") from refusal
     except InvoiceCurrencyDiffers as refusal:
         raise conflict("currency-differs", f"{refusal}.") from refusal
+    except (TaxRateUnknown, TaxCountryUnknown) as refusal:
+        raise conflict("tax-unknown", f"{refusal}.") from refusal
 
 
 def _visible(caller: Caller, invoice_id: UUID) -> Invoice:
