@@ -1,79 +1,81 @@
 """Billing's share of the background work."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from celery import shared_task
+from django.db import transaction
 from django.utils import timezone
 
-from billing.closing import Outcome, advance_drafts, close_tenant, restate_tenant
-from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
-from billing.operations import UsageNotRolledUp, mark_overdue
+from billing.closing import begin_closing, close_shards
+from billing.operations import UsageNotRolledUp
+from billing.operations.runs import Failure
 from tenants.models import Tenant
-from tenants.scope import installation_scope, tenant_scope
+from tenants.scope import installation_scope
 
 logger = logging.getLogger(__name__)
 
-
-# Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
-_WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
+# As many as a worker has processes on a small machine; each takes the next shard until none is
+# left, so more of them than there are processes only wait.
+_TOGETHER = 2
 
 
 @shared_task(name="billing.tasks.close_due_periods")
 def close_due_periods() -> int:
-    """Draft the invoices of all periods that have ended, and finalize drafts whose time in review
-    is over; how many were drafted, over all tenants.
+    """Draft the invoices of all periods that have ended; how many this task did itself, over all
+    tenants. Where there is more than a shard's work, others are asked to share it.
 
-    Each is a transaction of its own, so a task that is killed or runs twice loses and doubles
-    nothing: the next run does what is left. What fails is logged, and the next run tries again.
+    Each shard is a transaction of its own, so a task that is killed or runs twice loses and
+    doubles nothing: the next one does what is left. What fails is logged, and the next run tries
+    again.
     """
-    as_of = timezone.now()
-    return sum(_close(tenant_id, as_of) for tenant_id in _tenant_ids())
-
-
-@shared_task(name="billing.tasks.restate_changed")
-def restate_changed() -> int:
-    """Bill what became known of issued periods; how many notes were issued, over all tenants."""
-    as_of = timezone.now()
-    return sum(
-        len(_done(tenant_id, lambda each: restate_tenant(each, as_of=as_of)).invoices)
-        for tenant_id in _tenant_ids()
-    )
-
-
-@shared_task(name="billing.tasks.mark_overdue_invoices")
-def mark_overdue_invoices() -> int:
-    """Find what is due and not paid; how many invoices, over all tenants."""
-    as_of = timezone.now()
-    found = 0
-    for tenant_id in _tenant_ids():
-        with tenant_scope(tenant_id):
-            found += len(mark_overdue(as_of=as_of))
-    return found
-
-
-def _tenant_ids() -> list[UUID]:
     with installation_scope():
-        return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    return sum(_close(tenant_id) for tenant_id in tenant_ids)
 
 
-def _close(tenant_id: UUID, as_of: datetime) -> int:
-    drafted = _done(tenant_id, lambda each: close_tenant(each, as_of=as_of))
-    _done(tenant_id, lambda each: advance_drafts(each, as_of=as_of))
-    return len(drafted.invoices)
-
-
-def _done(tenant_id: UUID, work: Callable[[UUID], Outcome]) -> Outcome:
+def _close(tenant_id: UUID) -> int:
     try:
-        outcome = work(tenant_id)
+        run = begin_closing(tenant_id, as_of=timezone.now())
+        if run is None:
+            return 0
+        if run.open_shards > 1:
+            _share(tenant_id, run.pk, _TOGETHER - 1)
+        return work_on_run(str(tenant_id), str(run.pk))
     except Exception:
         logger.exception("tenant %s: nothing was closed", tenant_id)
-        return Outcome()
-    for failure in outcome.failures:
-        if isinstance(failure.error, _WAITING):
-            logger.info("tenant %s: waits: %s", tenant_id, failure)
-        else:
-            logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
-    return outcome
+        return 0
+
+
+def begin_run(tenant_id: UUID, *, as_of: datetime) -> bool:
+    """Have the workers close what is due in the tenant; whether anything is."""
+    run = begin_closing(tenant_id, as_of=as_of)
+    if run is not None:
+        transaction.on_commit(partial(_share, tenant_id, run.pk, _TOGETHER))
+    return run is not None
+
+
+def _share(tenant_id: UUID, run_id: UUID, workers: int) -> None:
+    for _ in range(workers):
+        work_on_run.delay(str(tenant_id), str(run_id))
+
+
+@shared_task(name="billing.tasks.work_on_run")
+def work_on_run(tenant_id: str, run_id: str) -> int:
+    """Close shards of the run until none is left to begin; how many invoices that made."""
+    drafted = 0
+    for closed in close_shards(UUID(tenant_id), UUID(run_id)):
+        drafted += len(closed.invoices)
+        for failure in closed.failures:
+            _log(tenant_id, failure)
+    return drafted
+
+
+def _log(tenant_id: str, failure: Failure) -> None:
+    if isinstance(failure.error, UsageNotRolledUp):
+        # Usage came in since the roll-up; the next run closes this one.
+        logger.info("tenant %s: not closed yet: %s", tenant_id, failure)
+    else:
+        logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)

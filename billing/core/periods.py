@@ -45,6 +45,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BUCKET: Final = timedelta(seconds=BUCKET_SECONDS)
 
 
+def is_longer(interval: Interval, other: Interval) -> bool:
+    """Whether one interval lasts longer than another; a week is the shortest."""
+    return _MONTHS[interval] > _MONTHS[other]
+
+
 class NaiveInstant(ValueError):
     """A datetime without an offset names no instant."""
 
@@ -112,8 +117,7 @@ class BillingCycle:
     def __post_init__(self) -> None:
         object.__setattr__(self, "start", utc_instant(self.start))
         zone_named(self.time_zone)
-        if self.interval not in _MONTHS:
-            raise UnknownInterval(f"nothing is billed {str(self.interval)[:40]!r}")
+        require_interval(self.interval)
 
     def anchor(self) -> datetime:
         """The local clock time, without an offset, that every boundary is counted from."""
@@ -233,6 +237,12 @@ def utc_instant(instant: datetime) -> datetime:
     if not YEAR_MIN <= instant.year <= YEAR_MAX:
         raise InstantOutOfRange(f"{instant} is not within {YEAR_MIN} to {YEAR_MAX}")
     return instant.astimezone(UTC)
+
+
+def require_interval(interval: str) -> None:
+    """Raises UnknownInterval."""
+    if interval not in _MONTHS:
+        raise UnknownInterval(f"nothing is billed {str(interval)[:40]!r}")
 
 
 def zone_named(name: str) -> ZoneInfo:

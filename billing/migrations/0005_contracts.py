@@ -15,7 +15,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0003_invoices_complete"),
+        ("billing", "0004_prices"),
         ("tenants", "0002_admin_log"),
     ]
 
@@ -420,10 +420,12 @@ class Migration(migrations.Migration):
                         ("amount__isnull", True),
                         ("currency", ""),
                         ("percent__gt", 0),
+                        ("percent__isnull", False),
                         ("percent__lte", 100),
                     ),
                     models.Q(
                         ("amount__gt", 0),
+                        ("amount__isnull", False),
                         ("percent__isnull", True),
                         models.Q(("currency", ""), _negated=True),
                     ),
@@ -462,7 +464,9 @@ class Migration(migrations.Migration):
             model_name="discount",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("duration", "periods"), ("periods__gt", 0)),
+                    models.Q(
+                        ("duration", "periods"), ("periods__gt", 0), ("periods__isnull", False)
+                    ),
                     models.Q(
                         models.Q(("duration", "periods"), _negated=True), ("periods__isnull", True)
                     ),
@@ -508,6 +512,16 @@ class Migration(migrations.Migration):
                 ),
                 name="price_override_ends_after_start",
                 violation_error_message="A price ends after its start.",
+            ),
+        ),
+        migrations.RemoveConstraint(model_name="price", name="price_code"),
+        migrations.AddConstraint(
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("code", ""), _negated=True),
+                fields=("tenant", "plan_version", "code", "currency"),
+                name="price_code",
+                violation_error_message="Another price of the version has this code.",
             ),
         ),
         IsolateTable("Discount"),

@@ -10,7 +10,6 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0005_contracts"),
         ("billing", "0007_ledger"),
         ("tenants", "0002_admin_log"),
     ]

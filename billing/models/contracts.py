@@ -161,8 +161,15 @@ class Discount(TenantOwned):
         ordering = ["position", "name"]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(percent__gt=0, percent__lte=100, amount__isnull=True, currency="")
-                | (Q(percent__isnull=True, amount__gt=0) & ~Q(currency="")),
+                # What is compared with NULL is not false, so each side says that there is a value.
+                condition=Q(
+                    percent__isnull=False,
+                    percent__gt=0,
+                    percent__lte=100,
+                    amount__isnull=True,
+                    currency="",
+                )
+                | (Q(percent__isnull=True, amount__isnull=False, amount__gt=0) & ~Q(currency="")),
                 name="discount_percent_or_amount",
                 violation_error_message="A discount is a percentage above 0 and up to 100, or an "
                 "amount above zero with its currency.",
@@ -175,7 +182,7 @@ class Discount(TenantOwned):
                 violation_error_message="A discount is of a customer, a subscription or a plan.",
             ),
             models.CheckConstraint(
-                condition=Q(duration="periods", periods__gt=0)
+                condition=Q(duration="periods", periods__isnull=False, periods__gt=0)
                 | (~Q(duration="periods") & Q(periods__isnull=True)),
                 name="discount_periods",
                 violation_error_message="Say for how many periods, or leave the number empty.",

@@ -5,6 +5,7 @@ Usage counts for a customer inside its assignments and the billing period alone.
 Decimals in the plan's currency.
 """
 
+from billing.queries.contracts import NotQuotedInCurrency, contract_of
 from billing.queries.issued import (
     ChangesSinceFinalized,
     changes_since_finalized,
@@ -39,10 +40,12 @@ __all__ = [
     "ChangesSinceFinalized",
     "DailyCharge",
     "MonthToDate",
+    "NotQuotedInCurrency",
     "PlanHasNoVersion",
     "UpcomingInvoice",
     "application_charges",
     "changes_since_finalized",
+    "contract_of",
     "current_period",
     "cycle_of",
     "due_periods",

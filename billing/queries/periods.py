@@ -63,7 +63,7 @@ def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
 
 def _invoiced_bounds(subscription: Subscription) -> list[tuple[datetime, datetime]]:
     invoices = Invoice.objects.filter(
-        kind=Invoice.Kind.INVOICE, subscription=subscription
+        subscription=subscription, kind=Invoice.Kind.INVOICE
     ).order_by("period_start")
     return list(invoices.values_list("period_start", "period_end"))
 
