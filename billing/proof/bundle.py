@@ -64,11 +64,9 @@ def _write_members(
 ) -> None:
     period = Period(invoice.period_start, invoice.period_end)
     periods = billable_periods(invoice.customer, period)
-    names = dict(
-        Application.objects.filter(pk__in={each.application_id for each in periods}).values_list(
-            "pk", "name"
-        )
-    )
+    known = Application.objects.filter(pk__in={each.application_id for each in periods})
+    names = dict(known.values_list("pk", "name"))
+    environments = dict(known.values_list("pk", "environment__name"))
     # An invoice keeps the names that it was issued under.
     billed_as = invoice.lines.exclude(application=None).values_list(
         "application_id", "application_name"
@@ -77,7 +75,9 @@ def _write_members(
     members.add("FORMAT", [archive.FORMAT])
     members.add_json("invoice.json", documents.invoice_document(invoice))
     members.add_json("terms.json", documents.terms_document(invoice))
-    members.add_json("assignments.json", documents.assignments_document(periods, names))
+    members.add_json(
+        "assignments.json", documents.assignments_document(periods, names, environments)
+    )
     _write_usage(Behind(periods, as_of) if periods else None, members, samples)
 
 

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
+from billing.core.periods import Period
 from billing.core.proof.records import microseconds
 from billing.core.proof.terms import to_json
 from billing.models import Invoice, InvoiceLine
-from billing.prices import price_specs
+from billing.queries.contracts import contract_of
 from metering.corrections import core_corrections
 from metering.models import Correction, HostKey, Instance
 from metering.usage import UsagePeriod
@@ -71,8 +72,9 @@ def _written(value: object) -> Any:
 
 
 def terms_document(invoice: Invoice) -> dict[str, Any]:
-    """The version of the plan and its prices."""
+    """The version of the plan, and the contract that the period is rated by."""
     version, currency = invoice.plan_version, currency_of(invoice.currency)
+    period = Period(invoice.period_start, invoice.period_end)
     return {
         "rules": RULES,
         "plan": {
@@ -82,18 +84,19 @@ def terms_document(invoice: Invoice) -> dict[str, Any]:
             "effective_from": microseconds(version.effective_from),
         },
         "currency": {"code": currency.code, "decimals": currency.decimals},
-        "prices": [to_json(price) for price in price_specs(version)],
+        "contract": to_json(contract_of(invoice.subscription, period)),
     }
 
 
 def assignments_document(
-    periods: Sequence[UsagePeriod], names: Mapping[UUID, str]
+    periods: Sequence[UsagePeriod], names: Mapping[UUID, str], environments: Mapping[UUID, str]
 ) -> list[dict[str, Any]]:
     """Whose usage it is: each application's stretches within the period."""
     return [
         {
             "application": str(each.application_id),
             "name": names[each.application_id],
+            "environment": environments[each.application_id],
             "start": microseconds(each.start),
             "end": microseconds(each.end),
         }
