@@ -313,6 +313,30 @@ UNFOLD = {
                         "link": reverse_lazy("admin:billing_billingrun_changelist"),
                         "permission": _may_view("billing.view_billingrun"),
                     },
+                    {
+                        "title": "Late usage",
+                        "icon": "update",
+                        "link": reverse_lazy("admin:billing_lateusage_changelist"),
+                        "permission": _may_view("billing.view_lateusage"),
+                    },
+                    {
+                        "title": "Customers' details",
+                        "icon": "contact_page",
+                        "link": reverse_lazy("admin:billing_billingdetails_changelist"),
+                        "permission": _may_view("billing.view_billingdetails"),
+                    },
+                    {
+                        "title": "Tax rates",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_taxrate_changelist"),
+                        "permission": _may_view("billing.view_taxrate"),
+                    },
+                    {
+                        "title": "Billing settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:billing_billingsettings_changelist"),
+                        "permission": _may_view("billing.view_billingsettings"),
+                    },
                 ],
             },
             {

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import F, Max, Q, QuerySet
 
+from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, differences, steps
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
@@ -172,7 +173,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
         quantity=change.quantity,
         unrounded=change.unrounded,
         amount=change.amount,
-        steps=steps(difference, line.unit, invoice.currency),
+        steps=steps(difference, line.unit, currency_of(invoice.currency)),
         facts={
             "restates": str(invoice.pk),
             "reference": invoice.reference,
