@@ -12,12 +12,10 @@ from billing.core.lifecycle import PAYABLE, may_follow
 from billing.core.money import round_amount
 from billing.models import Invoice, Payment
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import lock_customer, mark_settled
+from billing.operations.issuing import mark_settled
+from billing.operations.journal import lock_customer
+from billing.operations.ledger import InvoiceNotIssued, post_payment, post_write_off
 from billing.queries.parties import billing_settings
-
-
-class InvoiceNotIssued(Exception):
-    """A draft is neither sent nor paid."""
 
 
 class InvoiceNotPayable(Exception):
@@ -103,6 +101,7 @@ def record_payment(
             recorded_at=as_of,
         )
         _count(locked, payment)
+        post_payment(payment)
         return payment
 
 
@@ -152,7 +151,7 @@ def write_off(invoice: Invoice, *, as_of: datetime) -> Invoice:
         allowed = may_follow(locked.status, Invoice.Status.UNCOLLECTIBLE)
         if not allowed or locked.kind == Invoice.Kind.CREDIT_NOTE:
             raise TransitionNotAllowed(f"{locked} is {locked.get_status_display().lower()}")
-        lock_customer(locked.customer_id)
+        post_write_off(locked, as_of=as_of)
         locked.status = Invoice.Status.UNCOLLECTIBLE
         locked.save(update_fields=["status"])
         return locked
