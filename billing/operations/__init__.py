@@ -40,13 +40,12 @@ from billing.operations.issuing import (
     finalize_invoice,
 )
 from billing.operations.ledger import (
-    DocumentNotIssued,
+    InvoiceNotIssued,
     post_issued,
     post_payment,
     post_write_off,
 )
 from billing.operations.lifecycle import (
-    InvoiceNotIssued,
     InvoiceNotPayable,
     PaymentDiffers,
     PaymentExceedsOpen,
@@ -94,7 +93,6 @@ __all__ = [
     "CreditApplied",
     "CreditNotGrantable",
     "DiscountNotUsable",
-    "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
