@@ -6,13 +6,12 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from billing.core.contract import Contract
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
-from billing.core.periods import Period
 from billing.core.proof.records import microseconds
 from billing.core.proof.terms import to_json
 from billing.models import Invoice, InvoiceLine
-from billing.queries.contracts import contract_of
 from metering.corrections import core_corrections
 from metering.models import Correction, HostKey, Instance
 from metering.usage import UsagePeriod
@@ -71,10 +70,9 @@ def _written(value: object) -> Any:
     return value
 
 
-def terms_document(invoice: Invoice) -> dict[str, Any]:
+def terms_document(invoice: Invoice, contract: Contract) -> dict[str, Any]:
     """The version of the plan, and the contract that the period is rated by."""
     version, currency = invoice.plan_version, currency_of(invoice.currency)
-    period = Period(invoice.period_start, invoice.period_end)
     return {
         "rules": RULES,
         "plan": {
@@ -84,7 +82,7 @@ def terms_document(invoice: Invoice) -> dict[str, Any]:
             "effective_from": microseconds(version.effective_from),
         },
         "currency": {"code": currency.code, "decimals": currency.decimals},
-        "contract": to_json(contract_of(invoice.subscription, period)),
+        "contract": to_json(contract),
     }
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db.models import F, Max, Q, QuerySet
 
-from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, differences, steps
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
@@ -173,7 +172,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
         quantity=change.quantity,
         unrounded=change.unrounded,
         amount=change.amount,
-        steps=steps(difference, line.unit, currency_of(invoice.currency)),
+        steps=steps(difference, line.unit, invoice.currency),
         facts={
             "restates": str(invoice.pk),
             "reference": invoice.reference,

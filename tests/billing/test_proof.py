@@ -24,7 +24,7 @@ from metering.rollups import roll_up
 from metering.usage import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
-from tests.billing.proving import MEASURED, Proven, deliver, prove, usage_from
+from tests.billing.proving import MEASURED, Proven, deliver, every_kind, prove, usage_from
 from tests.metering.delivering import batch
 from tests.verify.rebuilding import contents_of
 from tests.verify.running import run, verifier_in
@@ -169,6 +169,15 @@ def stated(first: datetime) -> None:
     replace_usage(mail, whole, {"cpu.time": 10_000_001}, reason="Measured twice", as_of=now, **told)
     next_hour = (first + timedelta(hours=1), first + timedelta(hours=1, minutes=5))
     delete_usage(shop, next_hour, meters=["memory.used"], reason="A test", as_of=now, **told)
+
+
+class TestPricesOfEveryKind:
+    def test_are_recomputed(self, tenant: Tenant, tmp_path: Path) -> None:
+        proven = prove(tenant, prices=every_kind)
+        code, said = said_of(proven.bundle(), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
+        labels = {line.split("  ")[0] for line in said}
+        assert labels >= {"CPU", "Orders", "Roles", "Burst", "Peak", "Base", "Support"}
 
 
 class TestTheProofKey:
