@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from pytest_django.fixtures import Settings
 from billing.core.periods import Period
 from billing.core.proof.samples import SampleRecord, sample_line
 from billing.models import ProofKey
+from billing.operations.plans import Counting
 from billing.proof.evidence import Behind, digests_behind, sample_lines
 from billing.proof.keys import proof_key, public_keys
 from metering.core.cloudevents import parse_event
@@ -172,8 +174,16 @@ def stated(first: datetime) -> None:
 
 
 class TestPricesOfEveryKind:
-    def test_are_recomputed(self, tenant: Tenant, tmp_path: Path) -> None:
-        proven = prove(tenant, prices=every_kind)
+    @pytest.mark.parametrize(
+        "counting",
+        [
+            Counting(),
+            Counting(primaries="one", primary_factor=Decimal("0.5")),
+            Counting(gaps="held"),
+        ],
+    )
+    def test_are_recomputed(self, tenant: Tenant, tmp_path: Path, counting: Counting) -> None:
+        proven = prove(tenant, prices=every_kind, counting=counting)
         code, said = said_of(proven.bundle(), tmp_path)
         assert (code, said[-1]) == (0, "PASS"), said
         labels = {line.split("  ")[0] for line in said}
