@@ -13,7 +13,8 @@ from billing.core.proof.records import microseconds
 from billing.core.proof.terms import to_json
 from billing.models import Invoice, InvoiceLine
 from metering.corrections import core_corrections
-from metering.models import Correction, HostKey, Instance
+from metering.models import HostKey, Instance
+from metering.stated_models import Correction
 from metering.usage import UsagePeriod
 
 RULES: Final = 1

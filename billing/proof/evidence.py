@@ -21,8 +21,9 @@ from metering.core.buckets import BUCKET
 from metering.core.corrections import corrected
 from metering.core.hours import HOUR, hour_of
 from metering.corrections import core_corrections, corrections_of
-from metering.models import Correction, Event, HostKey, Instance, Measurement, Rollup, Sample
+from metering.models import HostKey, Instance, Measurement, Rollup, Sample
 from metering.sql import statement
+from metering.stated_models import Correction, Event
 from metering.usage import UsagePeriod
 
 _ROWS_AT_ONCE: Final = 2_000

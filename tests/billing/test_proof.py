@@ -166,11 +166,13 @@ def stated(first: datetime) -> None:
     ]
     results = store_events([parse_event(each, as_of=now) for each in orders], as_of=now)
     assert [each.outcome for each in results] == ["stored"] * 4
-    whole, told = (first, first + timedelta(minutes=15)), {"author": "owner@first.example"}
+    whole, told = (first, first + timedelta(minutes=15)), "owner@first.example"
     shop, mail = (Application.objects.get(name=name) for name in ("shop", "mail"))
-    replace_usage(mail, whole, {"cpu.time": 10_000_001}, reason="Measured twice", as_of=now, **told)
+    replace_usage(
+        mail, whole, {"cpu.time": 10_000_001}, reason="Measured twice", as_of=now, author=told
+    )
     next_hour = (first + timedelta(hours=1), first + timedelta(hours=1, minutes=5))
-    delete_usage(shop, next_hour, meters=["memory.used"], reason="A test", as_of=now, **told)
+    delete_usage(shop, next_hour, meters=["memory.used"], reason="A test", as_of=now, author=told)
 
 
 class TestPricesOfEveryKind:

@@ -18,7 +18,7 @@ from billing.core.proof.known import Known
 from billing.core.proof.records import RollupRecord
 from billing.core.provenance import Provenance
 from billing.core.rating import UsageQuantity
-from billing.core.readings import Reading
+from billing.core.readings import Aggregation, Reading
 from billing.core.weighing import by_role_told, factor_of, written
 from metering.core.filling import BucketUsage, filled
 from metering.core.quality import NOT_STATED, in_order, refused_qualities, worst_of
@@ -131,7 +131,7 @@ class _SpanReader:
         self, reading: Reading, found: _Gathered, placed: list[_Placed], left: list[_Placed]
     ) -> None:
         found.cells |= cells_of(reading, placed, self._intervals(reading))
-        total = "maximum" if reading.meter.endswith(".max") else "sum"
+        total: Aggregation = "maximum" if reading.meter.endswith(".max") else "sum"
         refused = cells_of(replace(reading, aggregation=total), left, 0)
         found.refused |= {cell: own.quantity for cell, own in refused.items()}
 
