@@ -40,7 +40,7 @@ from billing.operations.issuing import (
     finalize_invoice,
 )
 from billing.operations.ledger import (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     post_issued,
     post_payment,
     post_write_off,
@@ -69,7 +69,6 @@ from billing.operations.plans import (
     publish_plan_version,
 )
 from billing.operations.restatement import (
-    note_changed_usage,
     restate_invoice,
 )
 from billing.operations.subscriptions import (
@@ -93,10 +92,10 @@ __all__ = [
     "CreditApplied",
     "CreditNotGrantable",
     "DiscountNotUsable",
+    "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
-    "InvoiceNotIssued",
     "InvoiceNotPayable",
     "InvoiceNotVoidable",
     "NewGrant",
@@ -130,7 +129,6 @@ __all__ = [
     "grant_price",
     "mark_overdue",
     "mark_sent",
-    "note_changed_usage",
     "post_issued",
     "post_payment",
     "post_write_off",
