@@ -36,6 +36,11 @@ class Behind:
     periods: Sequence[UsagePeriod]
     as_of: datetime
 
+    def of(self, application_id: UUID) -> "Behind":
+        """What is of one application."""
+        own = [each for each in self.periods if each.application_id == application_id]
+        return Behind(own, self.as_of)
+
     def holds(self, application_id: UUID, bucket: datetime) -> bool:
         """Whether a bucket is in one of the stretches."""
         return any(

@@ -97,8 +97,53 @@ def last_month_of(moment: datetime) -> datetime:
     return (first - timedelta(days=1)).replace(day=1)
 
 
+def every_kind() -> list[Price]:
+    """A price of each kind, and each way to read usage."""
+    tiers = [
+        {"up_to": "20", "unit_price": "0.05", "flat_fee": "0"},
+        {"up_to": None, "unit_price": "0.04", "flat_fee": "2"},
+    ]
+    cpu = {"meter": "cpu.time", "aggregation": "sum", "unit": "CPU-second"}
+    orders = {"meter": "shop.orders", "aggregation": "sum", "unit": "one"}
+    rows = [
+        {"values": ["primary"], "unit_price": "0.01"},
+        {"values": ["standby"], "unit_price": "0.002"},
+    ]
+    of_cpu = {"percent": "7.5", "of": ["cpu"]}
+    return [
+        Price(
+            label="CPU", code="cpu", kind="volume", tiers=tiers, minimum=Decimal(50),
+            allowance=Decimal(3), **cpu,
+        ),
+        Price(
+            label="Orders", code="orders", kind="package", unit_price=Decimal("1.5"),
+            definition={"size": "100"}, maximum=Decimal(9), **orders,
+        ),
+        Price(
+            label="Roles", code="roles", kind="matrix", definition={"by": ["role"], "rows": rows},
+            **cpu,
+        ),
+        Price(
+            label="Burst", code="burst", meter="cpu.time", aggregation="percentile",
+            unit="CPU", unit_price=Decimal("0.3"), percentile=Decimal("99.9"),
+            interval_minutes=10,
+        ),
+        Price(
+            label="Peak", code="peak", meter="cpu.time", aggregation="peak", unit="CPU",
+            unit_price=Decimal("0.2"), over="customer",
+        ),
+        Price(label="Base", code="base", kind="flat", unit_price=Decimal("4.99")),
+        Price(label="Support", code="support", kind="percentage", definition=of_cpu),
+    ]  # fmt: skip
+
+
 def prove(
-    tenant: Tenant, *, batches: int = 3, before_closing: Callable[[datetime], None] | None = None
+    tenant: Tenant,
+    *,
+    batches: int = 3,
+    prices: Callable[[], list[Price]] = prices,
+    before_closing: Callable[[datetime], None] | None = None,
+    **version: Any,
 ) -> Proven:
     """Deliver, roll up, close and finalize last month; `before_closing` is given the first bucket
     with usage."""
@@ -108,7 +153,7 @@ def prove(
         customer = Customer.objects.create(name="Kite Ltd", reference="kite")
         Environment.objects.update(default_customer=customer)
         plan = Plan.objects.create(name="Proven", currency="EUR")
-        publish_plan_version(plan, Offer(prices(), start - timedelta(days=40)))
+        publish_plan_version(plan, Offer(prices(), start - timedelta(days=40), **version))
         subscribe(customer, plan, starts_at=start)
     agent = Agent(tenant).enrol()
     epoch, first = str(uuid4()), bucket_of(start + timedelta(days=2, hours=5))

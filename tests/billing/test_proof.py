@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from pytest_django.fixtures import Settings
 from billing.core.periods import Period
 from billing.core.proof.samples import SampleRecord, sample_line
 from billing.models import ProofKey
+from billing.operations.plans import Counting
 from billing.proof.evidence import Behind, digests_behind, sample_lines
 from billing.proof.keys import proof_key, public_keys
 from metering.core.cloudevents import parse_event
@@ -24,7 +26,7 @@ from metering.rollups import roll_up
 from metering.usage import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
-from tests.billing.proving import MEASURED, Proven, deliver, prove, usage_from
+from tests.billing.proving import MEASURED, Proven, deliver, every_kind, prove, usage_from
 from tests.metering.delivering import batch
 from tests.verify.rebuilding import contents_of
 from tests.verify.running import run, verifier_in
@@ -164,13 +166,30 @@ def stated(first: datetime) -> None:
     ]
     results = store_events([parse_event(each, as_of=now) for each in orders], as_of=now)
     assert [each.outcome for each in results] == ["stored"] * 4
-    whole, author = (first, first + timedelta(minutes=15)), "owner@first.example"
+    whole, told = (first, first + timedelta(minutes=15)), "owner@first.example"
     shop, mail = (Application.objects.get(name=name) for name in ("shop", "mail"))
     replace_usage(
-        mail, whole, {"cpu.time": 10_000_001}, reason="Measured twice", author=author, as_of=now
+        mail, whole, {"cpu.time": 10_000_001}, reason="Measured twice", as_of=now, author=told
     )
     next_hour = (first + timedelta(hours=1), first + timedelta(hours=1, minutes=5))
-    delete_usage(shop, next_hour, meters=["memory.used"], reason="A test", author=author, as_of=now)
+    delete_usage(shop, next_hour, meters=["memory.used"], reason="A test", as_of=now, author=told)
+
+
+class TestPricesOfEveryKind:
+    @pytest.mark.parametrize(
+        "counting",
+        [
+            Counting(),
+            Counting(primaries="one", primary_factor=Decimal("0.5")),
+            Counting(gaps="held"),
+        ],
+    )
+    def test_are_recomputed(self, tenant: Tenant, tmp_path: Path, counting: Counting) -> None:
+        proven = prove(tenant, prices=every_kind, counting=counting)
+        code, said = said_of(proven.bundle(), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
+        labels = {line.split("  ")[0] for line in said}
+        assert labels >= {"CPU", "Orders", "Roles", "Burst", "Peak", "Base", "Support"}
 
 
 class TestTheProofKey:

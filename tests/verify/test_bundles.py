@@ -133,7 +133,7 @@ def _less_used(records: list[Any]) -> None:
 
 
 def _dearer(terms: Any) -> None:
-    terms["prices"][0]["model"]["unit_price"] = "0.0124"
+    terms["contract"]["terms"][0]["prices"][0]["spec"]["model"]["unit_price"] = "0.0124"
 
 
 def _line(name: str, value: Any) -> Callable[[Any], None]:

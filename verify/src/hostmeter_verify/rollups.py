@@ -1,7 +1,7 @@
 """The rollups, and what they were made of: samples, events and corrections."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -14,6 +14,7 @@ from billing.core.proof.behind import (
     mismatch,
     window_of,
 )
+from billing.core.proof.known import Known
 from billing.core.proof.records import (
     EventRecord,
     RecordNotReadable,
@@ -31,16 +32,18 @@ from metering.core.aggregation import MeasuredWindow, aggregates
 from metering.core.buckets import bucket_of
 from metering.core.corrections import Correction
 from metering.core.hours import hour_of
+from metering.core.primaries import PrimaryWindow
 
 
 def read_sources(
-    bundle: Bundle, hours: Mapping[Hour, tuple[int, str]], evidence: Evidence
+    bundle: Bundle, hours: Mapping[Hour, tuple[int, str]], known: Known, evidence: Evidence
 ) -> Sources:
     """What rollups are made of: samples, as far as they are here, events and corrections. An
     hour's samples are those of its digest. Raises Difference."""
     sources = Sources(corrections=_corrections(bundle))
-    _read_samples(bundle, hours, sources, evidence)
-    _read_events(bundle, sources, evidence)
+    _read_samples(bundle, hours, sources, known, evidence)
+    _read_events(bundle, sources, known, evidence)
+    known.corrections = sources.corrections
     return sources
 
 
@@ -55,7 +58,11 @@ def _corrections(bundle: Bundle) -> tuple[Correction, ...]:
 
 
 def _read_samples(
-    bundle: Bundle, hours: Mapping[Hour, tuple[int, str]], sources: Sources, evidence: Evidence
+    bundle: Bundle,
+    hours: Mapping[Hour, tuple[int, str]],
+    sources: Sources,
+    known: Known,
+    evidence: Evidence,
 ) -> None:
     if "samples.jsonl.gz" not in bundle.members:
         return
@@ -74,7 +81,18 @@ def _read_samples(
         for key, rollup in aggregates(windows).items():
             sources.sampled[key.application_id, key.bucket_start][key] = rollup
         sources.sampled_hours.add(own)
+        known.windows[hour] = list(_primaries(known, windows))
         evidence.samples_read += len(texts)
+
+
+def _primaries(known: Known, windows: Iterable[MeasuredWindow]) -> Iterator[PrimaryWindow]:
+    for each in windows:
+        instance = known.instances.get(str(each.instance_id))
+        if each.role == "primary" and instance is not None:
+            yield PrimaryWindow(
+                each.application_id, each.instance_id, instance.known_since, each.start, each.end,
+                dict(each.usage),
+            )  # fmt: skip
 
 
 def _sample_lines(bundle: Bundle) -> Iterator[tuple[Hour, str, MeasuredWindow]]:
@@ -88,7 +106,7 @@ def _sample_lines(bundle: Bundle) -> Iterator[tuple[Hour, str, MeasuredWindow]]:
             raise Difference(place, "its form", "a sample", error) from error
 
 
-def _read_events(bundle: Bundle, sources: Sources, evidence: Evidence) -> None:
+def _read_events(bundle: Bundle, sources: Sources, known: Known, evidence: Evidence) -> None:
     """Bucket by bucket, so that no more than the rollups stay in memory."""
     last: tuple[str, datetime, str, str, str] | None = None
     bucket: list[EventRecord] = []
@@ -102,6 +120,8 @@ def _read_events(bundle: Bundle, sources: Sources, evidence: Evidence) -> None:
             bucket = []
         last = key
         bucket.append(event)
+        if event.properties:
+            known.events.setdefault(event.application, []).append(event)
         evidence.events[event.application, hour_of(event.time)] += 1
     _state(sources, bucket)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from billing.core.proof.quantities import Assigned
+from billing.core.proof.known import Assigned, InstanceKnown
 from billing.core.proof.records import (
     BatchRecord,
     RecordNotReadable,
@@ -146,12 +146,14 @@ class Assignments:
     """Whose usage it is: applications with their names, and from when to when they are billed."""
 
     names: Mapping[str, str]
+    environments: Mapping[str, str]
     assigned: tuple[Assigned, ...]
 
 
 def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assignments:
     """Stretches inside the billing period that do not overlap. Raises Difference."""
     names: dict[str, str] = {}
+    environments: dict[str, str] = {}
     assigned: list[Assigned] = []
     for record in record_list(bundle, "assignments.json"):
         try:
@@ -160,6 +162,7 @@ def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assig
                 application, instant(integer(record, "start")), instant(integer(record, "end"))
             )
             names[application] = text(record, "name")
+            environments[application] = text(record, "environment")
         except RecordNotReadable as error:
             raise Difference("assignments.json", "an item", "a stretch", error) from error
         where = f"application {application}"
@@ -170,7 +173,7 @@ def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assig
     for before, after in pairwise(assigned):
         apart = before.application != after.application or before.end <= after.start
         require(apart, "assignments.json", f"application {after.application}", "no overlap", after)
-    return Assignments(names, tuple(assigned))
+    return Assignments(names, environments, tuple(assigned))
 
 
 def checked_digests(bundle: Bundle, evidence: Evidence) -> dict[Hour, tuple[int, str]]:
@@ -185,3 +188,21 @@ def checked_digests(bundle: Bundle, evidence: Evidence) -> dict[Hour, tuple[int,
         hours[key] = (digest.samples, digest.sha256)
         evidence.samples += digest.samples
     return hours
+
+
+def checked_instances(bundle: Bundle) -> dict[str, InstanceKnown]:
+    """Where instances run. Raises Difference."""
+    instances: dict[str, InstanceKnown] = {}
+    for record in record_list(bundle, "instances.json"):
+        try:
+            host = record.get("host")
+            instances[identifier(record, "id")] = InstanceKnown(
+                identifier(record, "application"),
+                instant(integer(record, "first_seen_at")),
+                None if host is None else identifier(record, "host"),
+                text(record, "region"),
+                text(record, "host_class"),
+            )
+        except RecordNotReadable as error:
+            raise Difference("instances.json", "an item", "an instance", error) from error
+    return instances

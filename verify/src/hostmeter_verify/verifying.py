@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from billing.core.periods import Period
+from billing.core.proof.contests import SamplesMissing
+from billing.core.proof.known import Known
 from billing.core.proof.records import RecordNotReadable, instant, integer
 from hostmeter_verify import lines, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
+from hostmeter_verify.coverage import gaps_not_known
 from hostmeter_verify.findings import Difference
 from hostmeter_verify.invoice import checked_invoice
 from hostmeter_verify.progress import Progress
@@ -31,23 +35,35 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     """Recompute the invoice. Raises Difference at the first thing that is not as it has to be."""
     invoice = checked_invoice(bundle.json("invoice.json"))
     terms = bundle.json("terms.json")
-    prices = lines.checked_prices(terms)
-    currency = lines.checked_currency(invoice["currency"], terms)
     start, end = _period(invoice)
+    contract = lines.checked_contract(terms, Period(start, end))
+    currency = lines.checked_currency(invoice["currency"], terms)
     _introduce(bundle, invoice, say)
 
     evidence = usage.Evidence()
     assignments = usage.checked_assignments(bundle, start, end)
-    profiles = usage.checked_profiles(bundle)
+    evidence.assigned = assignments.assigned
+    known = Known(
+        assignments.assigned,
+        assignments.names,
+        assignments.environments,
+        usage.checked_instances(bundle),
+        usage.checked_profiles(bundle),
+    )
     hours = usage.checked_digests(bundle, evidence)
     usage.check_batches(bundle, usage.checked_keys(bundle), evidence, progress)
-    evidence.assigned = assignments.assigned
-    sources = rollups.read_sources(bundle, hours, evidence)
+    sources = rollups.read_sources(bundle, hours, known, evidence)
     checked = rollups.checked_rollups(bundle, hours, sources, evidence, progress)
-    computed = lines.rated(prices, checked, profiles, assignments, currency)
+    try:
+        computed, read = lines.rated(contract, checked, known)
+    except SamplesMissing as missing:
+        return Outcome([*evidence.unverified, str(missing)])
     progress.clear()
     _say_evidence(evidence, say)
 
+    if invoice["kind"] != "invoice":
+        return Outcome([*evidence.unverified, "notes are not recomputed"])
+    evidence.unverified += gaps_not_known(invoice, contract, read)
     unverified = evidence.unverified + lines.compare_lines(invoice, computed, say)
     check_arithmetic(invoice, currency.decimals)
     for name in ("total", "tax_total", "credit_applied", "payable"):
