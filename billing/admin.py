@@ -1,4 +1,4 @@
-"""Subscriptions and invoices in the admin; plans stand in admin_plans."""
+"""Invoices in the admin; plans stand in admin_plans, what is agreed in admin_contracts."""
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
@@ -7,23 +7,18 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing import admin_plans  # noqa: F401 registers its pages
+from billing import admin_contracts, admin_plans, admin_runs  # noqa: F401 register their pages
 from billing.amounts import written_amount
 from billing.billable import billable_periods
-from billing.core.periods import Period, bucket_start
-from billing.models import (
-    Invoice,
-    InvoiceLine,
-    Subscription,
-)
+from billing.core.periods import Period
+from billing.models import Invoice, InvoiceLine
 from billing.operations import (
     InvoiceAlreadyFinalized,
     UsageNotRolledUp,
@@ -36,70 +31,12 @@ from metering.queries import completeness
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
-    ScopedForm,
     action,
     chosen_again,
     display,
     form_page,
     name_with_badge,
 )
-from tenants.models import Customer
-
-
-class SubscriptionForm(ScopedForm):
-    """A customer's plan; never two at a time, and never cut off inside what is invoiced."""
-
-    class Meta:
-        model = Subscription
-        fields = ("customer", "plan", "cycle", "starts_at", "ends_at")
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        for name in ("starts_at", "ends_at"):
-            if data.get(name):
-                data[name] = bucket_start(data[name])
-        self._require_room(data)
-        ends_at = data.get("ends_at")
-        last = Invoice.objects.filter(subscription=self.instance.pk).aggregate(
-            end=Max("period_end")
-        )["end"]
-        if ends_at and last and ends_at < last:
-            self.add_error("ends_at", f"It is invoiced up to {timezone.localtime(last):%Y-%m-%d}.")
-        return data
-
-    def _require_room(self, data: dict[str, Any]) -> None:
-        customer = data.get("customer") or getattr(self.instance, "customer", None)
-        start = data.get("starts_at") or self.instance.starts_at
-        if customer is None or start is None:
-            return
-        # Of two forms that are sent at once, one waits here and then sees the other's.
-        Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
-        others = Subscription.objects.filter(customer=customer).exclude(pk=self.instance.pk)
-        if data.get("ends_at"):
-            others = others.filter(starts_at__lt=data["ends_at"])
-        if others.exclude(ends_at__lte=start).exists():
-            raise ValidationError("The customer has another subscription at that time; end it.")
-
-
-@admin.register(Subscription)
-class SubscriptionAdmin(ScopedAdmin):
-    form = SubscriptionForm
-    empty_hint = "Subscribe a customer to a plan; from its start on their usage is invoiced."
-    list_display = ("customer_name", "plan", "cycle", "starts_at", "ends_at")
-    list_filter = ("plan", "cycle")
-    list_select_related = ("customer", "plan")
-    search_fields = ("customer__name", "plan__name")
-
-    @display(description="Customer", ordering="customer__name")
-    def customer_name(self, subscription: Subscription) -> SafeString | str:
-        return name_with_badge(subscription.customer.name, subscription.customer.generated)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        invoiced = obj is not None and Invoice.objects.filter(subscription=obj).exists()
-        return ("customer", "plan", "cycle", "starts_at") if invoiced else ()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def shown_period(invoice: Invoice) -> str:

@@ -25,7 +25,8 @@ from metering.operations import (
     assign_application,
     unassign_application,
 )
-from metering.usage import UsagePeriod, profiles_behind
+from metering.measured_time import profiles_behind
+from metering.usage import UsagePeriod
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,

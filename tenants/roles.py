@@ -18,10 +18,14 @@ _BILLS = frozenset(
         "metering.assignment",
         "billing.plan",
         "billing.planversion",
+        "billing.planterms",
+        "billing.priceoverride",
+        "billing.discount",
         "billing.price",
         "billing.subscription",
         "billing.invoice",
         "billing.invoiceline",
+        "billing.billingrun",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})

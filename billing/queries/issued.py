@@ -41,18 +41,25 @@ def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
     if invoice.status != Invoice.Status.FINALIZED:
         return None
     period = Period(invoice.period_start, invoice.period_end)
-    rated = rated_period(invoice.customer, invoice.plan_version, period)
+    rated = rated_period(invoice.subscription, period, as_of=period.end)
     # Lines of nothing but usage that is not billed cost nothing, then and now.
     now = {
-        (UUID(line.price_id), UUID(line.application_id), line.raw_quantity)
+        (_id(line.price_id), _id(line.application_id), line.attributes, Decimal(line.raw_quantity))
         for line in rated.lines
         if line.raw_quantity
     }
     stored = invoice.lines.exclude(raw_quantity=0).values_list(
-        "price_id", "application_id", "raw_quantity"
+        "price_id", "application_id", "attributes", "raw_quantity"
     )
-    billed = {(price, application, int(quantity)) for price, application, quantity in stored}
-    changed = {(price, application) for price, application, _ in now ^ billed}
+    billed = {
+        (price, application, tuple(attributes.items()), quantity)
+        for price, application, attributes, quantity in stored
+    }
+    changed = {line[:3] for line in now ^ billed}
     if not changed:
         return None
     return ChangesSinceFinalized(len(changed), rated.total - invoice.total)
+
+
+def _id(written: str | None) -> UUID | None:
+    return UUID(written) if written else None

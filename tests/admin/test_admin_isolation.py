@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import Invoice
+from billing.models import BillingRun, Discount, Invoice, PlanTerms, PriceOverride
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -32,8 +32,18 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 def fill(tenant: Tenant, word: str) -> None:
     """One of everything, with `word` in every name."""
     with tenant_scope(tenant.pk):
-        begin_story(word, f"{word} plan")
+        story = begin_story(word, f"{word} plan")
+        Discount.objects.create(
+            name=f"{word}-rebate", customer=story.customer, percent=10, starts_at=NOVEMBER
+        )
+        PriceOverride.objects.create(
+            customer=story.customer, code=f"{word}-code", currency="EUR",
+            definition={"unit_price": "1"}, starts_at=NOVEMBER, reason=f"{word}-offer",
+        )  # fmt: skip
+        version = story.plan.versions.get()
+        PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
+        BillingRun.objects.create(as_of=NOVEMBER)
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)
