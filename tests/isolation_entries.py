@@ -40,6 +40,9 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:upcoming-line-day": _ONE,
     "portal:upcoming-line-bucket": _ONE,
     "portal:invoice": _ONE,
+    "portal:invoice-document": _ONE,
+    "portal:focus-month": "tests/portal/test_documents.py"
+    "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
