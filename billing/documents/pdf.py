@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,7 +121,7 @@ class _Writer:
                 t["quantity"],
                 *(f"{t[each]}, {document.currency}" for each in ("unit_price", "amount")),
             ],
-            "groups": [self._group(list(lines)) for _, lines in groupby(document.lines, _owner)],
+            "groups": [self._group(lines) for lines in _by_application(document.lines)],
             "totals": self._totals(),
             "closing": [shown(line) for line in self._closing()],
             "footer": [shown(part) for part in self._footer()],
@@ -254,8 +253,13 @@ class _Writer:
         return written_amount(value, self.document.currency, self.language)
 
 
-def _owner(line: Line) -> tuple[str, str, str]:
-    return line.application_id, line.application, line.environment
+def _by_application(lines: Sequence[Line]) -> list[list[Line]]:
+    """Applications in the order of their first lines; what belongs to none comes last."""
+    groups: dict[tuple[str, str, str], list[Line]] = {}
+    for line in lines:
+        owner = line.application_id, line.application, line.environment
+        groups.setdefault(owner, []).append(line)
+    return sorted(groups.values(), key=lambda group: not group[0].application)
 
 
 def _in_fours(iban: str) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 
+from billing.bench.documents import long_invoice, measure_documents
 from billing.documents.document import InvoiceDocument, Reference
 from billing.documents.files import FORMS, document_file, document_tag, file_name
 from billing.documents.tabular import COLUMNS
@@ -99,6 +100,14 @@ class TestFocus:
         made = taxed_document([("S", Decimal(19), line(1, "11.90"))], tax_inclusive=True)
         rows = table(made, "focus")
         assert [row["BilledCost"] for row in rows] == ["10.00", "1.90"]
+
+
+class TestBench:
+    def test_times_every_form_of_as_many_lines(self) -> None:
+        figures = measure_documents(12, lambda line: None)
+        assert figures.lines == 12
+        assert figures.pdf_kb > 1
+        assert broken_focus_rules(table(long_invoice(12), "focus")) == []
 
 
 class TestFiles:

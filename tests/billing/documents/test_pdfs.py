@@ -96,6 +96,19 @@ class TestPage:
         assert "Subtotal" in shown_text
         assert "15.55" in shown_text
 
+    def test_gathers_an_applications_lines_wherever_they_stand(self) -> None:
+        other = {"application": "checkout", "application_id": "b"}
+        nobodys = {"application": "", "application_id": "", "environment": ""}
+        made = document(
+            line(1, "1.00", label="Minimum", **nobodys), line(2, "2.00"), line(3, "4.00", **other),
+            line(4, "8.00"), line(5, "16.00", **other),
+        )  # fmt: skip
+        shown_text = text_of(pdf(made))
+        assert shown_text.count("postgres") == shown_text.count("checkout") == 1
+        assert "10.00" in shown_text
+        assert "20.00" in shown_text
+        assert shown_text.index("checkout") < shown_text.index("Other charges")
+
     def test_shows_credit_and_what_is_left(self) -> None:
         shown_text = text(credit_applied=Decimal("5.00"), payable=Decimal("6.90"))
         assert "Paid from credit" in shown_text
