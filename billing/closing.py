@@ -1,22 +1,20 @@
-"""Closing, finalizing and restating for a whole tenant: each invoice is a transaction of its own,
-so that one that fails, or a run that is killed, holds back nothing else."""
+"""Closing, finalizing and restating for a whole tenant, in many small transactions: what fails, or
+a run that is killed, holds back nothing else."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from billing.core.lifecycle import DRAFTS
-from billing.models import Invoice, Subscription
-from billing.operations import (
-    begin_review,
-    close_billing_period,
-    finalize_invoice,
-    restate_invoice,
-)
-from billing.queries import is_usage_complete, periods_due
+from billing.models import BillingRun, Invoice
+from billing.operations import begin_review, finalize_invoice, restate_invoice
+from billing.operations.runs import Closed, Failure, close_next_shard, start_run
+from billing.queries import is_usage_complete
 from billing.queries.parties import has_billing_settings
 from billing.queries.restatement import changed_invoices
 from metering.rollups import roll_up
@@ -24,18 +22,6 @@ from tenants.scope import tenant_scope
 
 # A host that catches up delivers for a while: one note for all of it is better than many.
 LATE_USAGE_SETTLES: Final = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What was left as it was, and why; `customer` is the reference of whom it bills."""
-
-    customer: str
-    error: Exception
-
-    def __str__(self) -> str:
-        reason = str(self.error).strip() or type(self.error).__name__
-        return f"{self.customer}: {reason.splitlines()[0]}"
 
 
 @dataclass(slots=True)
@@ -47,28 +33,36 @@ class Outcome:
     incomplete: list[Invoice] = field(default_factory=list)
 
 
+def begin_closing(tenant_id: UUID, *, as_of: datetime) -> BillingRun | None:
+    """The run that closes what has ended by `as_of`, with the newest usage rolled up; None where
+    nothing is due."""
+    roll_up(tenant_id)
+    with tenant_scope(tenant_id):
+        return start_run(as_of=as_of, at=timezone.now())
+
+
+def close_shards(tenant_id: UUID, run_id: UUID) -> Iterator[Closed]:
+    """Close shards of the run, one after the other, until none is left to begin; what came of
+    each. Any number of workers may do so at once."""
+    with tenant_scope(tenant_id):
+        run = BillingRun.objects.get(pk=run_id)
+    while True:
+        with tenant_scope(tenant_id):
+            closed = close_next_shard(run, at=timezone.now())
+        if closed is None:
+            return
+        yield closed
+
+
 def close_tenant(tenant_id: UUID, *, as_of: datetime) -> Outcome:
     """Draft the invoice of every due period of the tenant, each subscription's oldest first. After
     a failure the later periods of the same subscription wait as well."""
-    roll_up(tenant_id)
-    with tenant_scope(tenant_id):
-        subscriptions = list(Subscription.objects.select_related("customer", "plan"))
     outcome = Outcome()
-    for subscription in subscriptions:
-        try:
-            _close(tenant_id, subscription, as_of, outcome)
-        except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
-            outcome.failures.append(Failure(subscription.customer.reference, error))
+    run = begin_closing(tenant_id, as_of=as_of)
+    for closed in () if run is None else close_shards(tenant_id, run.pk):
+        outcome.invoices += closed.invoices
+        outcome.failures += closed.failures
     return outcome
-
-
-def _close(tenant_id: UUID, subscription: Subscription, as_of: datetime, outcome: Outcome) -> None:
-    with tenant_scope(tenant_id):
-        due = list(periods_due(subscription, as_of=as_of))
-    for period in due:
-        with tenant_scope(tenant_id):
-            invoice = close_billing_period(subscription, period, as_of=as_of)
-        outcome.invoices.append(invoice)
 
 
 def advance_drafts(tenant_id: UUID, *, as_of: datetime) -> Outcome:

@@ -9,7 +9,10 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from config import env
+from config import (
+    celery,  # noqa: F401 wherever a task is handed on from, it goes to our broker
+    env,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")
@@ -281,10 +284,34 @@ UNFOLD = {
                         "permission": _may_view("billing.view_subscription"),
                     },
                     {
+                        "title": "Customers' own prices",
+                        "icon": "handshake",
+                        "link": reverse_lazy("admin:billing_priceoverride_changelist"),
+                        "permission": _may_view("billing.view_priceoverride"),
+                    },
+                    {
+                        "title": "Discounts",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_discount_changelist"),
+                        "permission": _may_view("billing.view_discount"),
+                    },
+                    {
+                        "title": "Minimums",
+                        "icon": "vertical_align_bottom",
+                        "link": reverse_lazy("admin:billing_planterms_changelist"),
+                        "permission": _may_view("billing.view_planterms"),
+                    },
+                    {
                         "title": "Invoices",
                         "icon": "receipt_long",
                         "link": reverse_lazy("admin:billing_invoice_changelist"),
                         "permission": _may_view("billing.view_invoice"),
+                    },
+                    {
+                        "title": "Billing runs",
+                        "icon": "play_circle",
+                        "link": reverse_lazy("admin:billing_billingrun_changelist"),
+                        "permission": _may_view("billing.view_billingrun"),
                     },
                     {
                         "title": "Late usage",

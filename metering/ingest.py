@@ -16,12 +16,12 @@ from uuid import UUID, uuid4
 import psycopg
 from django.db import connection
 
-from metering.assignments import assign_new_applications
 from metering.conflicts import delivered_before
 from metering.copy_rows import InstanceIds, copy_stream
 from metering.known_hosts import KnownHost
-from metering.models import Application, Host, HostEpoch, Instance, Measurement, SampleBatch
+from metering.models import Host, HostEpoch, Measurement, SampleBatch
 from metering.problems import Problem
+from metering.registration import application_ids, instance_ids
 from metering.signatures import Proof
 from metering.sql import statement
 from metering.wire_body import Batch, InstanceName
@@ -121,6 +121,7 @@ def _claim_sequence(delivery: _Delivery) -> bool:
             "signature_input": proof.signature_input,
             "signature": proof.signature,
             "content_digest": proof.content_digest,
+            "signature_base": proof.signature_base,
             "sent_at": batch.sent_at,
             "received_at": delivery.received_at,
         },
@@ -179,54 +180,19 @@ def _registered(names: set[InstanceName], delivery: _Delivery) -> dict[InstanceN
     host, as_of = delivery.host, delivery.received_at
     environment_of: dict[str | None, UUID] = {None: host.environment_id}
     environment_of.update(host.environments)
-    applications = _application_ids(
+    applications = application_ids(
         {(environment_of[environment], application) for environment, application, _ in names},
-        delivery,
+        seen_at=as_of,
+        used_from=min(window.bucket for window in delivery.batch.windows.values()),
     )
     application_of = {name: applications[environment_of[name[0]], name[1]] for name in names}
-    instances = _instance_ids(
-        {(application_of[name], name[2]) for name in names}, host.host_id, as_of
+    instances = instance_ids(
+        {(application_of[name], name[2]) for name in names}, host.host_id, seen_at=as_of
     )
     return {
         name: InstanceIds(application_of[name], instances[application_of[name], name[2]])
         for name in names
     }
-
-
-def _application_ids(
-    keys: set[tuple[UUID, str]], delivery: _Delivery
-) -> dict[tuple[UUID, str], UUID]:
-    wanted = [
-        Application(environment_id=environment_id, name=name, first_seen_at=delivery.received_at)
-        for environment_id, name in sorted(keys)
-    ]
-    Application.objects.bulk_create(wanted, ignore_conflicts=True)
-    rows = Application.objects.filter(
-        environment_id__in={key[0] for key in keys}, name__in={key[1] for key in keys}
-    ).values_list("environment_id", "name", "id")
-    found = {(environment_id, name): pk for environment_id, name, pk in rows}
-    # Those that were there before kept their own ids.
-    assign_new_applications(
-        {application.pk for application in wanted} & set(found.values()),
-        starts_at=min(window.bucket for window in delivery.batch.windows.values()),
-    )
-    return found
-
-
-def _instance_ids(
-    keys: set[tuple[UUID, str]], host_id: UUID, as_of: datetime
-) -> dict[tuple[UUID, str], UUID]:
-    Instance.objects.bulk_create(
-        [
-            Instance(application_id=application_id, host_id=host_id, name=name, first_seen_at=as_of)
-            for application_id, name in sorted(keys)
-        ],
-        ignore_conflicts=True,
-    )
-    rows = Instance.objects.filter(
-        host_id=host_id, application_id__in={key[0] for key in keys}
-    ).values_list("application_id", "name", "id")
-    return {(application_id, name): pk for application_id, name, pk in rows}
 
 
 @dataclass(frozen=True, slots=True)

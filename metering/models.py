@@ -56,6 +56,18 @@ class Host(TenantOwned):
         editable=False,
         help_text="Out of service since then: its keys are revoked, and nobody waits for it.",
     )
+    region = models.CharField(
+        max_length=60, blank=True, help_text="Where it stands; a price can differ by it."
+    )
+    host_class = models.CharField(
+        max_length=60, blank=True, help_text="What kind of machine; a price can differ by it."
+    )
+    cpu_count = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its processors; with them idle time can be allocated."
+    )
+    memory_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Its memory; with it idle memory can be allocated."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -165,12 +177,13 @@ class Application(TenantOwned):
 
 
 class Instance(TenantOwned):
-    """One running copy of an application on one host."""
+    """One running copy of an application on one host; or, without a host, a source of its events,
+    named so, or what corrections of the whole application count on."""
 
     application = models.ForeignKey(
         Application, on_delete=models.PROTECT, db_constraint=False, related_name="instances"
     )
-    host = models.ForeignKey(Host, on_delete=models.PROTECT, db_constraint=False)
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, null=True, db_constraint=False)
     name = models.CharField(max_length=200, validators=[_PRINTABLE])
     first_seen_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -179,6 +192,11 @@ class Instance(TenantOwned):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["tenant", "application", "host", "name"], name="instance_name"
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "application", "name"],
+                condition=Q(host__isnull=True),
+                name="instance_name_without_host",
             ),
         ]
 
@@ -230,6 +248,11 @@ class SampleBatch(TenantOwned):
     signature_input = models.TextField()
     signature = models.TextField()
     content_digest = models.TextField()
+    signature_base = models.TextField(
+        default="",
+        db_default="",
+        help_text="What was signed (RFC 9421, 2.5): headers beyond these are kept here.",
+    )
     sent_at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now)
 
@@ -338,6 +361,11 @@ class HourRollup(models.Model):
         default=not_stated,
         help_text="Those of its rollups.",
     )
+    instances = models.IntegerField(
+        default=0, help_text="How many instances of a host have a window in it."
+    )
+    window_us = models.DecimalField(max_digits=30, decimal_places=0, default=0)
+    covered_us = models.DecimalField(max_digits=30, decimal_places=0, default=0)
     more = models.JSONField(null=True)
 
     class Meta:
@@ -369,3 +397,4 @@ for _meter in METERS:
 
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
+from metering.stated_models import Correction, Event  # noqa: E402, F401

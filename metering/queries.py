@@ -7,6 +7,7 @@ Quantities are exact Python integers in the meter's wire unit (see hostmeter_age
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from django.db.models import Model
@@ -16,19 +17,22 @@ from metering.core.buckets import BUCKET
 from metering.core.quality import Profile, profile_of
 from metering.models import Host, Instance, Rollup, Sample
 
+# What stands in a host's place where events or a correction state usage.
+NO_HOST = "no host"
 HOST_SILENT_AFTER = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True)
 class RollupRow:
-    """One instance's usage in one bucket. `covered_us` of `window_us` µs were measured.
+    """One instance's usage in one bucket. `covered_us` of `window_us` µs were measured. What events
+    and corrections state is no host's.
     `measurements` are its samples' profiles, None among them for samples without one."""
 
     application_id: UUID
     bucket_start: datetime
     instance_id: UUID
     instance: str
-    host_id: UUID
+    host_id: UUID | None
     host: str
     role: str
     samples: int
@@ -112,7 +116,7 @@ def _rollup_row(rollup: Rollup) -> RollupRow:
         instance_id=instance.id,
         instance=instance.name,
         host_id=instance.host_id,
-        host=instance.host.name,
+        host=NO_HOST if instance.host is None else instance.host.name,
         role=rollup.role,
         samples=rollup.samples,
         window_us=rollup.window_us,
@@ -147,14 +151,16 @@ def samples_of(
 def _sample_row(sample: Sample) -> SampleRow:
     instance: Instance = sample.instance
     batch = sample.batch
+    # Every sample comes from a host.
+    host = cast(Host, instance.host)
     return SampleRow(
         batch_id=batch.id,
         batch_index=sample.batch_index,
         epoch=batch.epoch,
         sequence=batch.sequence,
         received_at=batch.received_at,
-        host_id=instance.host_id,
-        host=instance.host.name,
+        host_id=host.pk,
+        host=host.name,
         instance_id=instance.id,
         instance=instance.name,
         role=sample.role,

@@ -1,14 +1,18 @@
-"""Rollups are recomputed from their samples, never added to: repeated, late and reordered usage
-needs no case of its own."""
+"""Rollups are recomputed from their samples, events and corrections, never added to: repeated, late
+and reordered usage needs no case of its own."""
 
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
+from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
-from metering.models import Application
+from metering.corrections import apply_corrections
+from metering.models import Application, Event, Rollup
 from metering.sql import statement
 from tenants.scope import tenant_scope
 
@@ -39,6 +43,8 @@ def roll_up(tenant_id: UUID) -> int:
             _lock_applications({application_id for application_id, _ in pairs})
             for run in _runs(pairs):
                 _recompute(run)
+                _recompute_from_events(run)
+                apply_corrections(run)
         computed += len(pairs)
 
 
@@ -80,5 +86,32 @@ def _recompute(run: list[Pair]) -> None:
                 "buckets": [bucket for _, bucket in run],
                 "range_start": run[0][1],
                 "range_end": run[-1][1] + BUCKET,
+            },
+        )
+
+
+def _recompute_from_events(run: list[Pair]) -> None:
+    rows = Event.objects.filter(
+        application_id__in={application_id for application_id, _ in run},
+        bucket_start__gte=run[0][1],
+        bucket_start__lte=run[-1][1],
+    ).values_list("application_id", "bucket_start", "instance_id")
+    pairs, wanted, instances = set(run), set[Pair](), set[UUID]()
+    for application_id, bucket, instance_id in rows.distinct():
+        if (application_id, bucket) in pairs:
+            wanted.add((application_id, bucket))
+            instances.add(instance_id)
+    if not wanted:
+        return
+    applications, buckets = zip(*sorted(wanted), strict=True)
+    of_pairs = RawSQL(statement("of_pairs"), [list(applications), list(buckets)], BooleanField())  # noqa: S611  bound
+    Rollup.objects.filter(of_pairs, instance_id__in=instances).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("recompute_event_rollups"),
+            {
+                "applications": list(applications),
+                "buckets": list(buckets),
+                "names": [meter.name for meter in METERS],
             },
         )

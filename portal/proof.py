@@ -96,7 +96,7 @@ class LineFigures:
 
     label: str
     unit: str
-    raw_quantity: int
+    raw_quantity: int | Decimal
     quantity: Decimal
     amount: Decimal
     unrounded: Decimal
@@ -195,7 +195,7 @@ def stored_figures(line: InvoiceLine) -> LineFigures:
     return LineFigures(
         label=line.label,
         unit=line.unit,
-        raw_quantity=int(line.raw_quantity),
+        raw_quantity=line.raw_quantity,
         quantity=line.quantity,
         amount=line.amount,
         unrounded=line.unrounded,

@@ -18,6 +18,7 @@ from billing.core.exact import EXACT, ZERO, plain
 from billing.core.money import sum_amounts
 from billing.core.periods import BillingCycle, Period, billing_period_containing
 from billing.core.provenance import Provenance, together
+from billing.core.quantity import plus
 from billing.core.rating import RatedLine
 from billing.models import Invoice, InvoiceLine, Payment
 from billing.queries import (
@@ -27,15 +28,18 @@ from billing.queries import (
     subscription_of,
 )
 from metering.core.quality import Measured
+from metering.measured_time import profiles_behind
 from metering.measurements import measured_by, profiles
 from metering.models import Application, Host
-from metering.usage import UsagePeriod, profiles_behind, usage_by_application, usage_by_day
+from metering.usage import UsagePeriod, usage_by_application, usage_by_day
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import amount, quantity, unit_name, usage, usage_unit
 from tenants.models import Customer, Member, User
 from tenants.scope import user_scope
 
 HOSTS_SHOWN_MAX: Final = 20
+# What stands on no application: fees, minimums, discounts.
+OTHER_CHARGES: Final = "Other charges"
 
 
 def memberships_of(user: User) -> list[Member]:
@@ -81,7 +85,10 @@ def applications_of(customer: Customer) -> "QuerySet[Application]":
     )
 
 
-def applications_named(application_ids: Collection[UUID]) -> dict[UUID, Application]:
+def applications_named(
+    application_ids: Collection[UUID | None],
+) -> dict[UUID | None, Application]:
+    """Those that there are; charges of no application have none."""
     found = Application.objects.filter(pk__in=application_ids).select_related("environment")
     return {application.pk: application for application in found}
 
@@ -100,7 +107,7 @@ class MeterCharge:
     label: str
     meter: str
     unit: str
-    raw_quantity: int
+    raw_quantity: int | Decimal
     quantity: Decimal
     amount: Decimal
     provenance: Provenance
@@ -108,15 +115,15 @@ class MeterCharge:
 
 def charges_by_meter(upcoming: UpcomingInvoice) -> list[MeterCharge]:
     """The invoice's lines gathered by price, in the plan's order."""
-    gathered: defaultdict[str, list[RatedLine]] = defaultdict(list)
+    gathered: defaultdict[tuple[str | None, str], list[RatedLine]] = defaultdict(list)
     for line in upcoming.lines:
-        gathered[line.price_id].append(line)
+        gathered[line.price_id, line.label].append(line)
     return [
         MeterCharge(
             label=lines[0].label,
             meter=lines[0].meter,
             unit=lines[0].unit,
-            raw_quantity=sum(line.raw_quantity for line in lines),
+            raw_quantity=plus(*(line.raw_quantity for line in lines)),
             quantity=reduce(EXACT.add, (line.quantity for line in lines)),
             amount=sum_amounts([line.amount for line in lines]),
             provenance=together([line.provenance for line in lines]),
@@ -150,12 +157,18 @@ def charges_chart(
     """The period's charges, a bar for each day and a layer for each application; those that are
     `generated` are marked in the legend."""
     days = local_days(upcoming.period, zone)
-    by_application: defaultdict[tuple[str, UUID], dict[date, Decimal]] = defaultdict(dict)
+    by_application: defaultdict[tuple[str, UUID | None], dict[date, Decimal]] = defaultdict(dict)
     for charge in charges:
         by_application[charge.name, charge.application_id][charge.day] = charge.amount
     series = [
-        Series(name, tuple(amounts.get(day, ZERO) for day in days), application_id in generated)
-        for (name, application_id), amounts in sorted(by_application.items())
+        Series(
+            name or OTHER_CHARGES,
+            tuple(amounts.get(day, ZERO) for day in days),
+            application_id in generated,
+        )
+        for (name, application_id), amounts in sorted(
+            by_application.items(), key=lambda each: (each[0][0], str(each[0][1]))
+        )
     ]
     slots = day_slots(upcoming.period, zone, as_of=upcoming.as_of)
 

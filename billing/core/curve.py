@@ -1,9 +1,9 @@
-"""The charge for a period's quantity in plain integers, for a chart that asks for it at every
-application and day.
+"""What a price charges in plain integers, for a chart that asks for it at every application and
+day.
 
-It says what pricing.rate_part and money.round_lines say, which define it, without taking a charge
-apart for a reader; tests hold the two against each other. Charges are counted in fines, 10^-30 of
-the currency: as fine as pricing's one division.
+It says what pricing.rate_stretch and money.round_lines say, which define it, without taking a
+charge apart for a reader; tests hold the two against each other. Charges are counted in fines,
+10^-30 of the currency: as fine as pricing's one division.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from typing import Final
 
 from billing.core.currencies import Currency
 from billing.core.exact import EXACT, QUOTIENT_DECIMALS
-from billing.core.pricing import BOUND_DECIMALS_MAX, PRICE_DECIMALS_MAX, PriceModel
-from billing.core.quantity import unit_for
+from billing.core.prices import CumulativeModel, Graduated, Package, PerUnit, Volume
+from billing.core.prices.bounds import BOUND_DECIMALS_MAX, PRICE_DECIMALS_MAX
+from billing.core.quantity import unit_of
 from billing.core.rating import PriceSpec
 
 # A raw unit in grains, so that a bound or allowance of 12 decimals is a whole number of them.
@@ -33,16 +34,21 @@ class _TierCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeCurve:
-    """What a price charges from zero up to a raw quantity."""
+class _TiersCurve:
+    """Per unit and graduated."""
 
     tiers: tuple[_TierCurve, ...]
-    included_grains: int
     raw_per_unit: int
 
-    def charge_up_to(self, raw: int) -> int:
-        """In fines. The difference of two is what rate_part charges between them."""
-        grains = raw * _GRAINS - self.included_grains
+    def charges(self, ends: Sequence[int]) -> list[int]:
+        charges, before = [], 0
+        for end in ends:
+            charged = self._up_to(end)
+            charges.append(charged - before)
+            before = charged
+        return charges
+
+    def _up_to(self, grains: int) -> int:
         fines = 0
         for tier in self.tiers:
             if grains <= tier.above_grains:
@@ -53,13 +59,107 @@ class ChargeCurve:
         return fines
 
 
-def charge_curve_of(price: PriceSpec) -> ChargeCurve:
-    return charge_curve(
-        price.model, price.allowance, unit_for(price.meter, price.unit).raw_per_unit
+@dataclass(frozen=True, slots=True)
+class _VolumeCurve:
+    tiers: tuple[_TierCurve, ...]
+    raw_per_unit: int
+
+    def charges(self, ends: Sequence[int]) -> list[int]:
+        charges, before = [], 0
+        whole = ends[-1] if ends else 0
+        tier = next(
+            each for each in self.tiers if each.up_to_grains is None or whole <= each.up_to_grains
+        )
+        fee = tier.flat_fee_fines
+        for end in ends:
+            charged = _half_up(end * tier.price * _FINES_OF_PRODUCT, self.raw_per_unit)
+            fee_here = fee if end else 0
+            charges.append(charged - before + fee_here)
+            before, fee = charged, fee - fee_here
+        return charges
+
+
+@dataclass(frozen=True, slots=True)
+class _PackageCurve:
+    size_grains: int
+    price_fines: int
+
+    def charges(self, ends: Sequence[int]) -> list[int]:
+        charges, before = [], 0
+        for end in ends:
+            begun = -(-end // self.size_grains)
+            charges.append((begun - before) * self.price_fines)
+            before = begun
+        return charges
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeCurve:
+    """What a price charges the lines of its applications."""
+
+    model: _TiersCurve | _VolumeCurve | _PackageCurve
+    included_grains: int
+    maximum_fines: int | None = None
+
+    def charges(self, raws: Sequence[int | Decimal]) -> list[int]:
+        """In fines, for the raw quantities of lines that follow each other."""
+        ends, total = [], -self.included_grains
+        for raw in raws:
+            total += raw * _GRAINS if isinstance(raw, int) else int(raw.scaleb(12, EXACT))
+            ends.append(max(total, 0))
+        charges = self.model.charges(ends)
+        return charges if self.maximum_fines is None else _below(self.maximum_fines, charges)
+
+
+def _below(maximum: int, charges: Sequence[int]) -> list[int]:
+    capped, before = [], 0
+    for charge in charges:
+        capped.append(min(maximum, before + charge) - min(maximum, before))
+        before += charge
+    return capped
+
+
+def charge_curve_of(price: PriceSpec) -> ChargeCurve | None:
+    """The curve of a price whose lines follow from quantities alone; None for a matrix, a fee or a
+    percentage."""
+    if price.reading is None or not isinstance(price.model, CumulativeModel):
+        return None
+    raw_per_unit = unit_of(price.reading, price.unit).raw_per_unit
+    return charge_curve(price.model, price.allowance, raw_per_unit, price.maximum)
+
+
+def charge_curve(
+    model: CumulativeModel,
+    allowance: Decimal,
+    raw_per_unit: int,
+    maximum: Decimal | None = None,
+) -> ChargeCurve:
+    return ChargeCurve(
+        _model_curve(model, raw_per_unit),
+        _whole(allowance, BOUND_DECIMALS_MAX) * raw_per_unit,
+        None if maximum is None else _whole(maximum, QUOTIENT_DECIMALS),
     )
 
 
-def charge_curve(model: PriceModel, allowance: Decimal, raw_per_unit: int) -> ChargeCurve:
+def _model_curve(
+    model: CumulativeModel, raw_per_unit: int
+) -> _TiersCurve | _VolumeCurve | _PackageCurve:
+    match model:
+        case Package():
+            return _PackageCurve(
+                _whole(model.size, BOUND_DECIMALS_MAX) * raw_per_unit,
+                _whole(model.unit_price, QUOTIENT_DECIMALS),
+            )
+        case PerUnit():
+            price = _whole(model.unit_price, PRICE_DECIMALS_MAX)
+            return _TiersCurve((_TierCurve(0, None, price, 0),), raw_per_unit)
+        case Volume():
+            return _VolumeCurve(_tier_curves(model, raw_per_unit), raw_per_unit)
+        case Graduated():
+            return _TiersCurve(_tier_curves(model, raw_per_unit), raw_per_unit)
+
+
+def _tier_curves(model: Graduated | Volume, raw_per_unit: int) -> tuple[_TierCurve, ...]:
     tiers = []
     above = 0
     for tier in model.tiers:
@@ -70,8 +170,7 @@ def charge_curve(model: PriceModel, allowance: Decimal, raw_per_unit: int) -> Ch
             _TierCurve(above, up_to_grains, price, _whole(tier.flat_fee, QUOTIENT_DECIMALS))
         )
         above = up_to_grains or above
-    included = _whole(allowance, BOUND_DECIMALS_MAX) * raw_per_unit
-    return ChargeCurve(tuple(tiers), included, raw_per_unit)
+    return tuple(tiers)
 
 
 def round_fine_lines(fines: Sequence[int], currency: Currency) -> list[int]:

@@ -50,7 +50,7 @@ def issued(event: Event, *, gross: Decimal, tax: Decimal) -> JournalEntry | None
     amounts = [
         (Account.RECEIVABLE, gross),
         (Account.REVENUE, EXACT.subtract(tax, gross)),
-        (Account.TAX, tax.copy_negate()),
+        (Account.TAX, EXACT.minus(tax)),
     ]
     return _entry(EntryKind.ISSUED, event, amounts)
 
@@ -61,7 +61,7 @@ def moved(
     """`amount` went from one account to another, as the kind says; None for an amount of zero."""
     accounts = _PROMOTIONAL.get(kind) if promotional else None
     debited, credited = accounts or _PAID[kind]
-    return _entry(kind, event, [(debited, amount), (credited, amount.copy_negate())])
+    return _entry(kind, event, [(debited, amount), (credited, EXACT.minus(amount))])
 
 
 def _entry(

@@ -120,7 +120,7 @@ class TrialBalanceRow:
     @property
     def balance(self) -> Decimal:
         """Above zero on the debit side."""
-        return sum_amounts([self.debit, self.credit.copy_negate()])
+        return EXACT.subtract(self.debit, self.credit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
-from billing.core.quantity import require_raw_quantity
+from billing.core.quantity import plus, require_raw_quantity
 from metering.core.quality import MEASURED_QUALITIES, Measured, in_order
 
 
@@ -25,7 +26,7 @@ class Provenance:
     """`refused` of the meter's raw unit was measured in one of the qualities `refused_for`, which
     the price does not accept; it is in no billed quantity. `measured` is how all of it was."""
 
-    refused: int = 0
+    refused: int | Decimal = 0
     refused_for: tuple[str, ...] = ()
     measured: tuple[Measured, ...] = ()
 
@@ -41,7 +42,7 @@ def together(parts: Sequence[Provenance]) -> Provenance:
     """That of several lines' usage of one price."""
     reasons = {quality for part in parts for quality in part.refused_for}
     return Provenance(
-        refused=sum(part.refused for part in parts),
+        refused=plus(*(part.refused for part in parts)),
         refused_for=tuple(quality for quality in MEASURED_QUALITIES if quality in reasons),
         measured=in_order(how for part in parts for how in part.measured),
     )

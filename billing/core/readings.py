@@ -7,8 +7,11 @@ because they are a plan's to say; docs/pricing.md gives the rules with examples.
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from hostmeter_agent.wire import BUCKET_SECONDS
+
+from billing.core.exact import require_decimal
 from metering.core.quality import ACCEPTED_BY_DEFAULT
 
 # sum, integral and maximum combine a whole period's usage of one application; percentile and peak
@@ -60,3 +63,55 @@ class Reading:
     over: Over = "application"
     by: tuple[str, ...] = ()
     distinct: str = ""
+
+
+FACTOR_DECIMALS_MAX: Final = 4
+FACTOR_BELOW: Final = Decimal(100)
+PERCENTILE_DECIMALS_MAX: Final = 4
+DISTINCT_LENGTH_MAX: Final = 64
+
+_BUCKET_MINUTES: Final = BUCKET_SECONDS // 60
+_DAY_MINUTES: Final = 24 * 60
+
+
+class ReadingNotUsable(ValueError):
+    """A price cannot count usage like this: a 0th percentile, intervals that no day holds."""
+
+
+def require_reading(reading: Reading) -> None:
+    """Refuse what cannot be read. Whether the meter can be aggregated so is quantity's to say.
+
+    Raises ReadingNotUsable, NumberOutOfBounds and InexactNumber.
+    """
+    for factor in (reading.factors.primary, reading.factors.replica, reading.factors.standby):
+        require_decimal(
+            factor, "a role's factor", decimals_max=FACTOR_DECIMALS_MAX, below=FACTOR_BELOW
+        )
+    _require_interval(reading.interval_minutes)
+    require_decimal(
+        reading.percentile,
+        "a percentile",
+        decimals_max=PERCENTILE_DECIMALS_MAX,
+        below=Decimal("100.0001"),
+    )
+    if not reading.percentile:
+        raise ReadingNotUsable("a percentile lies above 0 and up to 100")
+    for word, kind in (
+        (reading.primaries, Primaries),
+        (reading.gaps, GapPolicy),
+        (reading.over, Over),
+    ):
+        if word not in get_args(kind):
+            raise ReadingNotUsable(f"{word!r} is none of {', '.join(get_args(kind))}")
+    if (reading.aggregation == "unique") != bool(reading.distinct):
+        raise ReadingNotUsable("what counts different values, and only that, names their property")
+    if len(reading.distinct) > DISTINCT_LENGTH_MAX:
+        raise ReadingNotUsable(f"a property's name has at most {DISTINCT_LENGTH_MAX} characters")
+
+
+def _require_interval(minutes: int) -> None:
+    if minutes < _BUCKET_MINUTES or minutes % _BUCKET_MINUTES or _DAY_MINUTES % minutes:
+        raise ReadingNotUsable(
+            f"an interval is a multiple of {_BUCKET_MINUTES} minutes that divides a day, "
+            f"not {minutes} minutes"
+        )

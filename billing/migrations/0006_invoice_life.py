@@ -14,7 +14,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0003_invoices_complete"),
+        ("billing", "0005_contracts"),
         ("metering", "0005_host_retired"),
         ("tenants", "0002_admin_log"),
     ]

@@ -211,7 +211,9 @@ class InvoiceLine(TenantOwned):
     )
     tax_percent = models.DecimalField(max_digits=7, decimal_places=4, null=True)
     raw_quantity = models.DecimalField(
-        max_digits=40, decimal_places=0, help_text="In the meter's small unit, exact."
+        max_digits=44,
+        decimal_places=4,
+        help_text="In the meter's small unit, exact; not whole where a role counts by a factor.",
     )
     quantity = models.DecimalField(
         max_digits=80, decimal_places=30, help_text="In the price's unit, for reading."
@@ -220,8 +222,8 @@ class InvoiceLine(TenantOwned):
     amount = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS)
     steps = models.JSONField()
     refused_quantity = models.DecimalField(
-        max_digits=40,
-        decimal_places=0,
+        max_digits=44,
+        decimal_places=4,
         default=0,
         help_text="Not billed: measured in a quality that the price does not accept. In the "
         "meter's small unit, exact.",
@@ -246,7 +248,7 @@ class InvoiceLine(TenantOwned):
     def provenance(self) -> Provenance:
         """How its usage was measured, and what of it is not billed."""
         return Provenance(
-            int(self.refused_quantity),
+            self.refused_quantity,
             tuple(self.refused_for),
             tuple(Measured(quality, method) for quality, method in self.measured),
         )

@@ -1,6 +1,16 @@
 """What changes billing's records. Each operation runs in one transaction inside a tenant's scope
 and may be run twice, at once from two workers, with one result."""
 
+from billing.operations.agreements import (
+    DiscountNotUsable,
+    OverrideIsInvoiced,
+    OwnPrice,
+    Rebate,
+    end_discount,
+    end_price,
+    grant_discount,
+    grant_price,
+)
 from billing.operations.credit import (
     CreditApplied,
     CreditNotGrantable,
@@ -10,6 +20,11 @@ from billing.operations.credit import (
     expire_credit,
     grant_credit,
     void_grant,
+)
+from billing.operations.drafts import (
+    VersionAlreadyPublished,
+    draft_plan_version,
+    publish_draft,
 )
 from billing.operations.invoices import (
     BillingPeriodNotEnded,
@@ -21,14 +36,17 @@ from billing.operations.invoices import (
     close_due,
     recompute_draft,
 )
-from billing.operations.issuing import finalize_invoice
+from billing.operations.issuing import (
+    finalize_invoice,
+)
 from billing.operations.ledger import (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     post_issued,
     post_payment,
     post_write_off,
 )
 from billing.operations.lifecycle import (
+    InvoiceNotIssued,
     InvoiceNotPayable,
     PaymentDiffers,
     PaymentExceedsOpen,
@@ -40,15 +58,27 @@ from billing.operations.lifecycle import (
     record_payment,
     write_off,
 )
-from billing.operations.notes import InvoiceNotVoidable, ReasonMissing, void_invoice
+from billing.operations.notes import (
+    InvoiceNotVoidable,
+    ReasonMissing,
+    void_invoice,
+)
 from billing.operations.plans import (
     Offer,
     VersionNotUsable,
     copy_plan_version,
     publish_plan_version,
 )
-from billing.operations.restatement import restate_invoice
-from billing.operations.subscriptions import SubscriptionsOverlap, subscribe
+from billing.operations.restatement import (
+    note_changed_usage,
+    restate_invoice,
+)
+from billing.operations.subscriptions import (
+    Agreement,
+    CommitmentTooShort,
+    SubscriptionsOverlap,
+    subscribe,
+)
 from billing.operations.wallets import (
     TopUpSettled,
     record_top_up_failed,
@@ -58,9 +88,13 @@ from billing.operations.wallets import (
 )
 
 __all__ = [
+    "Agreement",
     "BillingPeriodNotEnded",
+    "CommitmentTooShort",
     "CreditApplied",
     "CreditNotGrantable",
+    "DiscountNotUsable",
+    "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
@@ -70,28 +104,39 @@ __all__ = [
     "NewGrant",
     "NotABillingPeriod",
     "Offer",
+    "OverrideIsInvoiced",
+    "OwnPrice",
     "PaymentDiffers",
     "PaymentExceedsOpen",
     "PaymentNotUsable",
     "ReasonMissing",
+    "Rebate",
     "SubscriptionsOverlap",
     "TopUpSettled",
     "TransitionNotAllowed",
     "UsageNotRolledUp",
+    "VersionAlreadyPublished",
     "VersionNotUsable",
     "apply_credit",
     "begin_review",
     "close_billing_period",
     "close_due",
     "copy_plan_version",
+    "draft_plan_version",
+    "end_discount",
+    "end_price",
     "expire_credit",
     "finalize_invoice",
     "grant_credit",
+    "grant_discount",
+    "grant_price",
     "mark_overdue",
     "mark_sent",
+    "note_changed_usage",
     "post_issued",
     "post_payment",
     "post_write_off",
+    "publish_draft",
     "publish_plan_version",
     "recompute_draft",
     "record_payment",

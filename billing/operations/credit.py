@@ -169,7 +169,7 @@ def return_credit(invoice: Invoice, note: Invoice, amount: Decimal, *, as_of: da
                 kind=CreditMovement.Kind.RETURNED,
                 invoice=invoice,
                 note=note,
-                amount=each.amount.copy_negate(),
+                amount=EXACT.minus(each.amount),
                 occurred_at=as_of,
             ),
             _event(grant, as_of, f"{note} returns credit to {invoice}"),

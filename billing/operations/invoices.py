@@ -95,7 +95,7 @@ def _locked_subscription(subscription: Subscription) -> Subscription:
 
 def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) -> Invoice:
     version = plan_version_for(subscription.plan, period.start)
-    rated, lines = _charged(subscription.customer, version, period)
+    rated, lines = _charged(subscription, period, as_of)
     invoice = Invoice.objects.create(
         customer=subscription.customer,
         subscription=subscription,
@@ -118,7 +118,7 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
     TaxCountryUnknown.
     """
     period = Period(invoice.period_start, invoice.period_end)
-    rated, lines = _charged(invoice.customer, invoice.plan_version, period)
+    rated, lines = _charged(invoice.subscription, period, period.end)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
     changed = _names_of_today(invoice.customer, invoice.plan_version)
@@ -140,20 +140,23 @@ def _names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:
 
 
 def _charged(
-    customer: Customer, version: PlanVersion, period: Period
+    subscription: Subscription, period: Period, as_of: datetime
 ) -> tuple[RatedInvoice, list[InvoiceLine]]:
-    _keep_prices(version)
-    require_rolled_up(customer, period)
-    return charged_lines(customer, version, period)
+    _keep_prices(subscription)
+    require_rolled_up(subscription.customer, period)
+    return charged_lines(subscription, period, as_of=as_of)
 
 
-def _keep_prices(version: PlanVersion) -> None:
-    """Hold off changes of the version's prices and of the plan's currency until this transaction
-    ends; one that is under way is waited for, and read."""
+def _keep_prices(subscription: Subscription) -> None:
+    """Hold off changes of the prices of all the plan's versions, and of its currency, until this
+    transaction ends; one that is under way is waited for, and read."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM billing_planversion WHERE id = %s FOR SHARE", [version.pk])
-        cursor.execute("SELECT FROM billing_plan WHERE id = %s FOR SHARE", [version.plan_id])
-    version.plan.refresh_from_db()
+        for statement in (
+            "SELECT FROM billing_planversion WHERE plan_id = %s ORDER BY id FOR SHARE",
+            "SELECT FROM billing_plan WHERE id = %s FOR SHARE",
+        ):
+            cursor.execute(statement, [subscription.plan_id])
+    subscription.plan.refresh_from_db()
 
 
 def require_rolled_up(customer: Customer, period: Period) -> None:

@@ -15,7 +15,7 @@ from billing.operations.journal import event, lock_customer, post
 from billing.queries.ledger import posted_to
 
 
-class InvoiceNotIssued(Exception):
+class DocumentNotIssued(Exception):
     """A draft owes nothing; it is posted once it is issued."""
 
 
@@ -24,15 +24,15 @@ def post_issued(invoice: Invoice) -> JournalEntry | None:
 
     What a credit note takes off beyond what is open goes back to the credit that paid the invoice,
     and then to the customer as paid credit. None for a document of nothing. Raises
-    InvoiceNotIssued.
+    DocumentNotIssued.
     """
     if invoice.finalized_at is None:
-        raise InvoiceNotIssued(f"{invoice} has no number yet; finalize it first")
+        raise DocumentNotIssued(f"{invoice} has no number yet; finalize it first")
     is_credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
     happened = event(invoice.customer_id, invoice.currency, invoice.finalized_at, str(invoice))
     gross, tax = invoice.gross, invoice.tax_total
     if is_credit:
-        gross, tax = gross.copy_negate(), tax.copy_negate()
+        gross, tax = EXACT.minus(gross), EXACT.minus(tax)
     with transaction.atomic():
         lock_customer(invoice.customer_id)
         corrected = settled_document(invoice)
@@ -93,7 +93,7 @@ def _settle(
     """See that less than nothing is never open: what was written off is recovered first, then
     credit that paid gets back what a note takes off, and what is still left is kept as credit."""
     posted = posted_to(invoice)
-    surplus = posted.get(Account.RECEIVABLE, ZERO).copy_negate()
+    surplus = EXACT.minus(posted.get(Account.RECEIVABLE, ZERO))
     recovered = min(posted.get(Account.WRITE_OFF, ZERO), surplus)
     if recovered > 0:
         happened = event(invoice.customer_id, invoice.currency, as_of, f"{what}: recovered")

@@ -16,6 +16,7 @@ from billing.core.tax import (
     Treatment,
     tax_groups,
 )
+from billing.line_copy import copy_lines
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Price
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.taxes import invoice_tax_day, tax_calculator, tax_place
@@ -61,7 +62,7 @@ def replace_lines_and_taxes(
     invoice.taxes.all().delete()
     for position, line in enumerate(lines, start=1):
         line.invoice, line.position = invoice, position
-    InvoiceLine.objects.bulk_create(lines)
+    copy_lines(lines)
     InvoiceTax.objects.bulk_create(
         InvoiceTax(
             invoice=invoice,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q, Sum
 
-from billing.core.exact import ZERO
+from billing.core.exact import EXACT, ZERO
 from billing.core.ledger import Account, EntryKind
 from billing.core.money import sum_amounts
 from billing.models import CreditGrant, CreditMovement, Invoice, JournalEntry, Posting, Wallet
@@ -24,10 +24,7 @@ def grants_left(grants: Iterable[CreditGrant]) -> list[tuple[CreditGrant, Decima
         .values_list("grant_id")
         .annotate(Sum("amount"))
     )
-    return [
-        (grant, sum_amounts([grant.amount, used.get(grant.pk, ZERO).copy_negate()]))
-        for grant in grants
-    ]
+    return [(grant, EXACT.subtract(grant.amount, used.get(grant.pk, ZERO))) for grant in grants]
 
 
 def wallet_balance(customer: Customer, currency: str) -> Decimal:
@@ -35,7 +32,7 @@ def wallet_balance(customer: Customer, currency: str) -> Decimal:
     posted = Posting.objects.filter(
         customer=customer, currency=currency, account=Account.WALLET
     ).aggregate(amount=Sum("amount"))["amount"]
-    return ZERO if posted is None else Decimal(posted).copy_negate()
+    return ZERO if posted is None else EXACT.minus(Decimal(posted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, Q, Sum, Value, When
 from django.db.models.functions import Coalesce, TruncMonth
 
-from billing.core.exact import ZERO
+from billing.core.exact import EXACT, ZERO
 from billing.core.ledger import (
     Account,
     EntryKind,
@@ -40,8 +40,8 @@ def trial_balance(*, as_of: datetime) -> list[TrialBalanceRow]:
         .order_by()
         .values_list("currency", "account")
         .annotate(
-            Coalesce(Sum("amount", filter=Q(amount__gt=0)), ZERO),
-            Coalesce(Sum("amount", filter=Q(amount__lt=0)), ZERO),
+            debit=Coalesce(Sum("amount", filter=Q(amount__gt=0)), ZERO),
+            credit=Coalesce(Sum("amount", filter=Q(amount__lt=0)), ZERO),
         )
     )
     return in_order(
@@ -112,6 +112,6 @@ def revenue_by_month(*, zone: ZoneInfo, since: datetime) -> list[MonthsRevenue]:
         .annotate(Sum("amount"))
     )
     return [
-        MonthsRevenue(month.date(), currency, amount.copy_negate())
+        MonthsRevenue(month.date(), currency, EXACT.minus(amount))
         for month, currency, amount in months
     ]

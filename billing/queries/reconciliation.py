@@ -110,9 +110,7 @@ def _compare_documents(chunk: list[Invoice]) -> Iterator[Difference]:
             (
                 "credit applied",
                 invoice.credit_applied,
-                sum_amounts(
-                    [of_it[EntryKind.CREDIT_APPLIED], of_it[EntryKind.WALLET_APPLIED]]
-                ).copy_negate(),
+                _paid_by_credit(of_it),
             ),
             ("paid", invoice.amount_paid, _paid(of_it, to_credit.get(invoice.pk, ZERO))),
             ("open", _open(invoice), sum_amounts(list(of_it.values()))),
@@ -127,19 +125,24 @@ def _issued_figures(invoice: Invoice, posted: Sums) -> list[Figure]:
     credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
     gross, tax = invoice.gross, invoice.tax_total
     if credit:
-        gross, tax = gross.copy_negate(), tax.copy_negate()
+        gross, tax = EXACT.minus(gross), EXACT.minus(tax)
     expected = {
         Account.RECEIVABLE: gross,
         Account.REVENUE: EXACT.subtract(tax, gross),
-        Account.TAX: tax.copy_negate(),
+        Account.TAX: EXACT.minus(tax),
     }
     return [
         (account.value, amount, posted[invoice.pk, account]) for account, amount in expected.items()
     ]
 
 
+def _paid_by_credit(of_it: dict[EntryKind, Decimal]) -> Decimal:
+    credit = (of_it[EntryKind.CREDIT_APPLIED], of_it[EntryKind.WALLET_APPLIED])
+    return EXACT.minus(sum_amounts(credit))
+
+
 def _paid(of_it: dict[EntryKind, Decimal], to_credit: Decimal) -> Decimal:
-    return EXACT.subtract(of_it[EntryKind.PAYMENT].copy_negate(), to_credit)
+    return EXACT.subtract(EXACT.minus(of_it[EntryKind.PAYMENT]), to_credit)
 
 
 def _open(invoice: Invoice) -> Decimal:
@@ -156,7 +159,7 @@ def _compare_payments(chunk: list[Payment]) -> Iterator[Difference]:
             f"Payment {payment.reference}",
             payment.invoice.currency,
             ("cash", payment.amount, posted[payment.pk, Account.CASH]),
-            ("credit", payment.to_credit, posted[payment.pk, Account.CREDIT].copy_negate()),
+            ("credit", payment.to_credit, EXACT.minus(posted[payment.pk, Account.CREDIT])),
         )
 
 
@@ -166,7 +169,7 @@ def _compare_grants(chunk: list[CreditGrant]) -> Iterator[Difference]:
     )
     for grant, left in grants_left(chunk):
         subject = f"{grant} of {grant.customer.reference}"
-        figure = ("credit", left, posted[(grant.pk,)].copy_negate())
+        figure = ("credit", left, EXACT.minus(posted[(grant.pk,)]))
         yield from _compare(subject, grant.currency, figure)
 
 
@@ -183,7 +186,7 @@ def _compare_wallets(chunk: list[Wallet]) -> Iterator[Difference]:
     top_ups = TopUp.objects.filter(wallet__in=chunk, state=TopUp.State.PAID)
     paid = dict(top_ups.order_by().values_list("wallet_id").annotate(Sum("amount")))
     for wallet in chunk:
-        found = posted[wallet.customer_id, wallet.currency].copy_negate()
+        found = EXACT.minus(posted[wallet.customer_id, wallet.currency])
         yield from _compare(
             f"Wallet of {wallet.customer.reference}",
             wallet.currency,

@@ -48,7 +48,7 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
-        .select_related("customer", "plan_version__plan", "subscription")
+        .select_related("customer", "plan_version__plan", "subscription__customer")
         .order_by("period_start", "pk")
     )
 
@@ -79,7 +79,7 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
             late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
-        .select_related("customer", "plan_version__plan")
+        .select_related("customer", "plan_version__plan", "subscription__customer")
         .distinct()
     )
     return sorted(earlier, key=lambda each: (each.period_start, each.pk))
@@ -97,7 +97,7 @@ def difference_lines(invoice: Invoice) -> list[InvoiceLine]:
     if not invoice.is_issued or invoice.status == Invoice.Status.VOID:
         return []
     period = Period(invoice.period_start, invoice.period_end)
-    _, now = charged_lines(invoice.customer, invoice.plan_version, period)
+    _, now = charged_lines(invoice.subscription, period, as_of=period.end)
     billed = billed_lines(invoice)
     templates = {key_of(line): line for line in (*(line for line, _ in billed), *now)}
     found = differences(

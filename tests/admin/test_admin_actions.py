@@ -313,6 +313,7 @@ class TestSubscriptions:
             story = begin_story()
         form = {
             "customer": str(story.customer.pk), "plan": str(story.plan.pk), "cycle": "calendar",
+            "interval": "monthly", "proration": "elapsed", "commitment_interval": "yearly",
             "starts_at_0": "2026-12-01", "starts_at_1": "00:03", "ends_at_0": "", "ends_at_1": "",
         }  # fmt: skip
         page = reverse("admin:billing_subscription_add")

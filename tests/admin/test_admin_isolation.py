@@ -12,7 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import BillingDetails, BillingSettings, Invoice, TaxRate
+from billing.models import (
+    BillingDetails,
+    BillingRun,
+    BillingSettings,
+    Discount,
+    Invoice,
+    PlanTerms,
+    PriceOverride,
+    TaxRate,
+)
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -33,7 +42,17 @@ def fill(tenant: Tenant, word: str) -> None:
     """One of everything, with `word` in every name."""
     with tenant_scope(tenant.pk):
         story = begin_story(word, f"{word} plan")
+        Discount.objects.create(
+            name=f"{word}-rebate", customer=story.customer, percent=10, starts_at=NOVEMBER
+        )
+        PriceOverride.objects.create(
+            customer=story.customer, code=f"{word}-code", currency="EUR",
+            definition={"unit_price": "1"}, starts_at=NOVEMBER, reason=f"{word}-offer",
+        )  # fmt: skip
+        version = story.plan.versions.get()
+        PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
+        BillingRun.objects.create(as_of=NOVEMBER)
         use(story.shop, at(10, 3), cpu_us=1)
         BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
         BillingDetails.objects.create(

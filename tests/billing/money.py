@@ -9,6 +9,7 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     InvoiceTax,
+    JournalEntry,
     Payment,
     Plan,
     Subscription,
@@ -24,6 +25,19 @@ from tests.billing.timeline import JANUARY, NOVEMBER, OCTOBER, cpu_price
 EURO = "EUR"
 
 
+def postings(*, of: Invoice | None = None) -> list[str]:
+    """Every entry in the order in which it was made, as people write it; or those that change what
+    is open of one invoice."""
+    entries = JournalEntry.objects.order_by("recorded_at").prefetch_related("postings")
+    if of is not None:
+        entries = entries.filter(invoice=of)
+    return [f"{entry.kind}: {_amounts(entry)}" for entry in entries]
+
+
+def _amounts(entry: JournalEntry) -> str:
+    return ", ".join(f"{posting.account} {posting.amount:.2f}" for posting in entry.postings.all())
+
+
 def subscribed(reference: str = "shop-ltd") -> Subscription:
     customer = Customer.objects.create(name=reference.title(), reference=reference)
     plan, made = Plan.objects.get_or_create(name="Hosting", defaults={"currency": EURO})
@@ -36,7 +50,7 @@ def draft(
     subscription: Subscription,
     *amounts: str,
     tax_percent: str = "0",
-    labels: tuple[str, ...] = (),
+    codes: tuple[str, ...] = (),
     **fields: Any,
 ) -> Invoice:
     """A draft with a line of each amount, before any credit."""
@@ -61,7 +75,7 @@ def draft(
         InvoiceLine.objects.create(
             invoice=invoice,
             position=position,
-            label=labels[position - 1] if labels else "CPU time",
+            label=codes[position - 1] if codes else "CPU time",
             amount=Decimal(amount),
             tax_percent=Decimal(tax_percent),
             raw_quantity=0,
@@ -98,9 +112,11 @@ def credit_note(invoice: Invoice, *amounts: str, **fields: Any) -> Invoice:
 
 
 def pay(invoice: Invoice, amount: str, reference: str = "bank-1") -> Payment:
+    invoice.refresh_from_db()
     payment = Payment.objects.create(
         invoice=invoice,
         amount=Decimal(amount),
+        to_credit=max(Decimal(amount) - invoice.open_amount, Decimal(0)),
         received_on=NOVEMBER.date(),
         reference=reference,
     )

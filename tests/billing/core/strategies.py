@@ -2,12 +2,12 @@
 
 from decimal import Decimal
 from itertools import accumulate
-from typing import Literal
 
 from hypothesis import strategies as st
 
 from billing.core.pricing import Graduated, PerUnit, Tier
 from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.readings import Reading
 
 
 def decimals(places: int, below: int) -> st.SearchStrategy[Decimal]:
@@ -37,25 +37,24 @@ CPU_HOUR_US = 3_600_000_000
 
 CPU = PriceSpec(
     id="cpu",
-    meter="cpu.time",
-    aggregation="sum",
+    reading=Reading("cpu.time", "sum"),
     unit="CPU-hour",
     model=Graduated((Tier(Decimal(10), Decimal("0.05")), Tier(None, Decimal("0.04")))),
     allowance=Decimal(2),
     label="CPU time",
 )
 
-METERS: list[tuple[str, Literal["sum", "integral", "maximum"], str]] = [
-    ("cpu.time", "sum", "CPU-hour"),
-    ("memory.used", "integral", "GiB-hour"),
-    ("memory.used.max", "maximum", "GB"),
-    ("transactions", "sum", "thousand"),
+METERS = [
+    (Reading("cpu.time", "sum"), "CPU-hour"),
+    (Reading("memory.used", "integral"), "GiB-hour"),
+    (Reading("memory.used.max", "maximum"), "GB"),
+    (Reading("transactions", "sum"), "thousand"),
 ]
 
 
 def used(application: str, hours: int) -> UsageQuantity:
     """So many CPU-hours of an application."""
-    return UsageQuantity(f"id-{application}", application, "cpu.time", hours * CPU_HOUR_US)
+    return UsageQuantity(f"id-{application}", application, METERS[0][0], hours * CPU_HOUR_US)
 
 
 @st.composite
@@ -73,15 +72,15 @@ def usages(draw: st.DrawFn) -> list[UsageQuantity]:
     """A period's usage of up to five applications."""
     keys = draw(
         st.lists(
-            st.tuples(st.integers(0, 4), st.sampled_from([meter for meter, *_ in METERS])),
+            st.tuples(st.integers(0, 4), st.sampled_from([reading for reading, _ in METERS])),
             unique=True,
             max_size=12,
         )
     )
     # Two applications share each name: the id decides between them.
     return [
-        UsageQuantity(str(number), f"app {number // 2}", meter, draw(st.integers(0, 10**15)))
-        for number, meter in keys
+        UsageQuantity(str(number), f"app {number // 2}", reading, draw(st.integers(0, 10**15)))
+        for number, reading in keys
     ]
 
 

@@ -14,7 +14,7 @@ from billing.core.currencies import CURRENCIES, UnknownCurrency
 from billing.core.exact import NumberOutOfBounds
 from billing.core.money import round_amount, sum_amounts
 from billing.core.pricing import PerUnit
-from billing.core.quantity import AggregationDoesNotFit, UnitDoesNotFit
+from billing.core.quantity import AggregationDoesNotFit, UnitDoesNotFit, plus
 from billing.core.rating import (
     PriceSpec,
     RatingInput,
@@ -22,16 +22,22 @@ from billing.core.rating import (
     rate_invoice,
     rate_line,
 )
+from billing.core.readings import Reading
 from tests.billing.core.strategies import CPU, CPU_HOUR_US, codes, prices, usages, used
 
-MEMORY = PriceSpec("memory", "memory.used", "integral", "GB-hour", PerUnit(Decimal("0.006")))
+MEMORY_USED = Reading("memory.used", "integral")
+MEMORY = PriceSpec("memory", MEMORY_USED, "GB-hour", PerUnit(Decimal("0.006")))
 
 
 class TestInvoice:
     def test_has_a_line_for_each_price_and_application(self) -> None:
         invoice = rate_usage(
             [CPU, MEMORY],
-            [used("web", 9), used("api", 6), UsageQuantity("id-web", "web", "memory.used", 0)],
+            [
+                used("web", 9),
+                used("api", 6),
+                UsageQuantity("id-web", "web", Reading("memory.used", "integral"), 0),
+            ],
             "EUR",
         )
 
@@ -102,10 +108,10 @@ class TestInvoice:
     def test_over_several_applications_is_what_one_application_would_cost(
         self, plan: list[PriceSpec], usage: list[UsageQuantity], code: str
     ) -> None:
-        by_meter: dict[str, int] = {}
+        by_reading: dict[Reading, int | Decimal] = {}
         for one in usage:
-            by_meter[one.meter] = by_meter.get(one.meter, 0) + one.quantity
-        together = [UsageQuantity("1", "all", *item) for item in by_meter.items()]
+            by_reading[one.reading] = plus(by_reading.get(one.reading, 0), one.quantity)
+        together = [UsageQuantity("1", "all", *item) for item in by_reading.items()]
 
         assert rate_usage(plan, usage, code).unrounded == rate_usage(plan, together, code).unrounded
 
@@ -137,7 +143,7 @@ class TestRefusal:
         with pytest.raises(UnitDoesNotFit):
             replace(CPU, unit="GB")
         with pytest.raises(AggregationDoesNotFit):
-            replace(CPU, aggregation="maximum")
+            replace(CPU, reading=Reading("cpu.time", "maximum"))
         with pytest.raises(NumberOutOfBounds):
             replace(CPU, allowance=Decimal(-1))
 

@@ -1,5 +1,6 @@
 """Which grant pays how much of an invoice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -172,11 +173,7 @@ class TestWhateverIsGranted:
     def test_credit_without_a_scope_pays_all_it_can(
         self, grants: list[Grant], payable: Decimal
     ) -> None:
-        free = [Grant(**{**_fields(each), "scope": frozenset()}) for each in grants]
+        free = [replace(each, scope=frozenset()) for each in grants]
         found = apply_grants(free, [], payable=payable, currency=EURO, as_of=on(15))
         usable = sum_amounts([each.left for each in free if each.is_usable(on(15))])
         assert sum_amounts([each.amount for each in found]) == min(usable, payable)
-
-
-def _fields(grant: Grant) -> dict[str, object]:
-    return {name: getattr(grant, name) for name in Grant.__slots__}

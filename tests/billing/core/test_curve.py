@@ -13,7 +13,8 @@ from billing.core.curve import charge_curve, round_fine_lines
 from billing.core.daily import charge_days
 from billing.core.exact import EXACT
 from billing.core.money import round_lines
-from billing.core.pricing import PriceModel, rate_part
+from billing.core.prices import CumulativeModel
+from billing.core.pricing import Part, rate_stretch
 from billing.core.quantity import UNITS
 from billing.core.rating import PriceSpec, UsageQuantity
 from tests.billing.core.strategies import allowances, codes, price_models, prices, usages
@@ -29,15 +30,14 @@ class TestChargeCurve:
         steps=st.lists(st.one_of(st.integers(0, 10**4), st.integers(0, 10**17)), min_size=1),
     )
     def test_charges_each_part_as_rating_does(
-        self, model: PriceModel, allowance: Decimal, raw_per_unit: int, steps: list[int]
+        self, model: CumulativeModel, allowance: Decimal, raw_per_unit: int, steps: list[int]
     ) -> None:
         curve = charge_curve(model, allowance, raw_per_unit)
-        for start, end in pairwise(accumulate([0, *steps])):
-            rated = rate_part(
-                model, Decimal(start), Decimal(end), allowance=allowance, raw_per_unit=raw_per_unit
-            )
-            charged = curve.charge_up_to(end) - curve.charge_up_to(start)
-            assert Decimal(charged).scaleb(-30, EXACT) == rated.unrounded
+        charged = curve.charges(steps)
+        for (start, end), fines in zip(pairwise(accumulate([0, *steps])), charged, strict=True):
+            part = Part(Decimal(start), Decimal(end), whole=Decimal(sum(steps)))
+            rated = rate_stretch(model, part, allowance, raw_per_unit)
+            assert Decimal(fines).scaleb(-30, EXACT) == rated.unrounded
 
 
 class TestRoundingFines:
@@ -55,7 +55,8 @@ def test_the_running_charge_is_what_the_invoice_would_be_each_day(
 ) -> None:
     first = date(2026, 10, 1)
     by_day = {first + timedelta(days=number): [each] for number, each in enumerate(usage)}
-    charged = charge_days(prices, by_day, code)
+    last = first + timedelta(days=len(usage))
+    charged = charge_days(prices, by_day, rate_usage(prices, usage, code), last)
     for number in range(len(usage)):
         rated = rate_usage(prices, usage[: number + 1], code)
         until = [each for each in charged if each.day <= first + timedelta(days=number)]

@@ -1,6 +1,7 @@
 """A line's steps are enough to redo it, knowing nothing but what they say."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 
 from hypothesis import given
@@ -10,6 +11,7 @@ from billing.core.currencies import CURRENCIES
 from billing.core.explanation import StepJson
 from billing.core.pricing import PerUnit
 from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.readings import Reading
 from tests.billing.core.strategies import CPU, codes, prices, usages, used
 
 TINY = Fraction(1, 10**29)
@@ -31,7 +33,7 @@ def redo(steps: list[StepJson]) -> Fraction:
 def slice_amount(part: Mapping[str, str]) -> Fraction:
     units = (number(part, "raw_to") - number(part, "raw_from")) / number(part, "raw_per_unit")
     assert close(units, part)
-    amount = units * number(part, "unit_price") + number(part, "flat_fee")
+    amount = units * number(part, "unit_price") + Fraction(part.get("flat_fee", "0"))
     assert abs(amount - number(part, "amount")) < TINY
     return amount
 
@@ -76,10 +78,9 @@ class TestExplanation:
         ]
 
     def test_marks_a_fraction_that_words_cut_short(self) -> None:
-        price = PriceSpec(
-            "cpu", "cpu.time", "sum", "CPU-hour", PerUnit(CPU.model.tiers[0].unit_price)
-        )
-        line = rate_usage([price], [UsageQuantity("1", "web", "cpu.time", 1_200_000_000)], "EUR")
+        cpu_time = Reading("cpu.time", "sum")
+        price = PriceSpec("cpu", cpu_time, "CPU-hour", PerUnit(Decimal("0.05")))
+        line = rate_usage([price], [UsageQuantity("1", "web", cpu_time, 1_200_000_000)], "EUR")
 
         assert [step.words for step in line.lines[0].steps][1:] == [
             "1200000000 µs ÷ 3600000000 µs per CPU-hour = 0.333333333333… CPU-hours",

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,10 +11,12 @@ from billing.core.charges import rate_usage
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.money import round_amount, round_lines, sum_amounts
-from billing.core.periods import Anchoring, BillingCycle, boundaries
+from billing.core.prices.stretch import TierSlice
 from billing.core.pricing import Graduated, PerUnit, RatedAmount, Tier, rate
 from billing.core.quantity import in_unit, unit_for
 from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.readings import Reading
+from tests.billing.core import pricing_page_contracts as contracts
 
 PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
 
@@ -31,8 +31,7 @@ GRADUATED = Graduated(
 )
 CPU = PriceSpec(
     "cpu",
-    "cpu.time",
-    "sum",
+    Reading("cpu.time", "sum"),
     "CPU-hour",
     Graduated((Tier(Decimal(10), Decimal("0.05")), Tier(None, Decimal("0.04")))),
     allowance=Decimal(2),
@@ -65,7 +64,15 @@ def graduated_row(row: Row) -> Row:
 
 
 def in_tier(amount: RatedAmount, tier: int) -> str:
-    return plain(sum_amounts([part.amount for part in amount.slices if part.number == tier]))
+    return plain(
+        sum_amounts(
+            [
+                part.amount
+                for part in amount.slices
+                if isinstance(part, TierSlice) and part.number == tier
+            ]
+        )
+    )
 
 
 def allowance_row(row: Row) -> Row:
@@ -81,7 +88,8 @@ def application_rows(rows: list[Row]) -> list[Row]:
 
 
 def charged(rows: list[Row]) -> list[Row]:
-    usage = [UsageQuantity(row[0], row[0], "cpu.time", int(row[1]) * 3_600_000_000) for row in rows]
+    reading = Reading("cpu.time", "sum")
+    usage = [UsageQuantity(row[0], row[0], reading, int(row[1]) * 3_600_000_000) for row in rows]
     charged_rows = []
     for row, line in zip(rows, rate_usage([CPU], usage, "EUR").lines, strict=True):
         tiers = {"1": "0", "2": "0"}
@@ -104,13 +112,6 @@ def rounding_row(row: Row) -> Row:
     return [*row[:3], *(str(figure) for figure in figures)]
 
 
-def period_row(row: Row) -> Row:
-    start = datetime.strptime(row[0], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-    kinds: dict[str, Anchoring] = {"calendar": "calendar", "anniversary": "anniversary"}
-    starts = islice(boundaries(BillingCycle(start, row[1], kinds[row[2]])), 1, 3)
-    return [*row[:3], *(f"{instant:%Y-%m-%d %H:%M}" for instant in starts)]
-
-
 def each(compute: Callable[[Row], Row]) -> Callable[[list[Row]], list[Row]]:
     return lambda rows: [compute(row) for row in rows]
 
@@ -122,7 +123,12 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "allowance": each(allowance_row),
     "applications": application_rows,
     "rounding": each(rounding_row),
-    "periods": each(period_row),
+    "periods": each(contracts.period_row),
+    "proration": each(contracts.proration_row),
+    "at once": contracts.at_once_rows,
+    "fees": contracts.fee_rows,
+    "order": contracts.order_rows,
+    "discounts": contracts.discount_rows,
 }
 
 

@@ -58,12 +58,12 @@ class TestQuantity:
     def test_in_its_unit_leads_back_to_the_raw_quantity(self, raw: int, unit: Unit) -> None:
         assert round(Fraction(in_unit(raw, unit)) * unit.raw_per_unit) == raw
 
-    @pytest.mark.parametrize("raw", [1.0, True, "1", Decimal(1)])
-    def test_must_be_an_integer(self, raw: object) -> None:
+    @pytest.mark.parametrize("raw", [1.0, True, "1"])
+    def test_must_be_exact(self, raw: object) -> None:
         with pytest.raises(InexactNumber):
             require_raw_quantity(raw)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("raw", [-1, 10**30])
+    @pytest.mark.parametrize("raw", [-1, 10**30, Decimal("0.00001"), Decimal("NaN")])
     def test_out_of_bounds_is_refused(self, raw: int) -> None:
         with pytest.raises(NumberOutOfBounds):
             require_raw_quantity(raw)

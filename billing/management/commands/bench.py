@@ -1,4 +1,4 @@
-"""Measure ingest or roll-up in a scratch database, or the agent on a workload of its own."""
+"""Measure ingest, roll-up or billing in a scratch database, or the agent on a workload."""
 
 import dataclasses
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
+from billing.bench.closing import measure_billing
 from metering.bench.agent import Terms, measure_agent
 from metering.bench.agent_accuracy import measure_cpu_error
 from metering.bench.agent_faults import Plan, measure_faults
@@ -27,6 +28,9 @@ _BOUNDS = (
     ("agent_kills", 0, 10_000),
     ("server_kills", 0, 10_000),
     ("answers_lost", 0, 90),
+    ("customers", 1, 100_000),
+    ("kills", 0, 100),
+    ("previews", 1, 100_000),
 )
 _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -34,12 +38,12 @@ _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 class Command(BaseCommand):
     help = (
-        "Measure ingest or roll-up in a scratch database that is dropped afterwards, or what the"
-        " agent costs beside its peers."
+        "Measure ingest, roll-up or billing in a scratch database that is dropped afterwards, or"
+        " what the agent costs beside its peers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["ingest", "rollup", "agent"])
+        parser.add_argument("what", choices=["ingest", "rollup", "billing", "agent"])
         parser.add_argument(
             "--batches",
             type=int,
@@ -47,6 +51,16 @@ class Command(BaseCommand):
             metavar="N",
             help="ingest, rollup: batches of 1,000 samples (default: 1000)",
         )
+        billing = parser.add_argument_group("billing")
+        for name, default, meaning in (
+            ("customers", 10_000, "customers, each with 5 applications, 30 days and 12 meters"),
+            ("kills", 0, "kill -9 all workers so many times, evenly spread over the run"),
+            ("previews", 300, "upcoming invoices to ask for"),
+        ):
+            billing.add_argument(
+                f"--{name}", type=int, default=default, metavar="N",
+                help=f"{meaning} (default: {default})",
+            )  # fmt: skip
         agent = parser.add_argument_group("agent")
         for name, default, meaning in (
             ("processes", 500, "processes to look at"),
@@ -97,6 +111,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(members))
 
     def _database(self, what: str, options: dict[str, Any]) -> dict[str, Any]:
+        if what == "billing":
+            return self._billing(options)
         batches = options["batches"]
         if not 1 <= batches <= 100_000:
             raise CommandError("--batches takes 1 to 100000")
@@ -104,10 +120,19 @@ class Command(BaseCommand):
         with scratch_database():
             return dataclasses.asdict(measure(batches, self._note))
 
-    def _agent(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _billing(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._require_bounds(options)
+        numbers = [options[name] for name in ("customers", "kills", "previews")]
+        with scratch_database():
+            return dataclasses.asdict(measure_billing(*numbers, self._note))
+
+    def _require_bounds(self, options: dict[str, Any]) -> None:
         for name, low, high in _BOUNDS:
             if not low <= options[name] <= high:
                 raise CommandError(f"--{name.replace('_', '-')} takes {low} to {high}")
+
+    def _agent(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._require_bounds(options)
         if options["faults"]:
             with scratch_database():
                 return dataclasses.asdict(measure_faults(_plan(options), self._note))

@@ -1,0 +1,110 @@
+"""Usage that is stated and not measured: events that no host shows, and corrections."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from metering.models import Application, Instance, Role
+from tenants.models import TenantOwned
+
+
+class Event(TenantOwned):
+    """One CloudEvent: usage at a moment, known once by its source and id."""
+
+    source = models.CharField(max_length=200)
+    event_id = models.CharField(max_length=200)
+    type = models.CharField(max_length=64)
+    subject = models.CharField(max_length=401)
+    time = models.DateTimeField()
+    bucket_start = models.DateTimeField(help_text="The 5-minute bucket that its time lies in.")
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, db_constraint=False, related_name="events"
+    )
+    instance = models.ForeignKey(
+        Instance, on_delete=models.PROTECT, db_constraint=False, related_name="+"
+    )
+    meter = models.CharField(max_length=64)
+    quantity = models.BigIntegerField()
+    data = models.JSONField(help_text="Its properties beside meter and quantity.")
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of what it says.")
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "source", "event_id"], name="event_once"),
+            models.CheckConstraint(condition=Q(quantity__gte=0), name="event_quantity"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "application", "bucket_start"], name="event_bucket"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.event_id}"
+
+
+class Correction(TenantOwned):
+    """What usage of [starts_at, ends_at) counts as, in place of what was measured. Rows are only
+    ever added: a trigger refuses to change or delete one. Where two overlap the later one decides.
+    """
+
+    class Kind(models.TextChoices):
+        DELETE = "delete"
+        REPLACE = "replace"
+
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, db_constraint=False, related_name="corrections"
+    )
+    instance = models.ForeignKey(
+        Instance,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="+",
+        help_text="Empty: all of the application's instances.",
+    )
+    kind = models.CharField(max_length=7, choices=Kind.choices)
+    meters = ArrayField(
+        models.CharField(max_length=64),
+        null=True,
+        blank=True,
+        help_text="What is deleted. Empty: every meter. A replacement names its own.",
+    )
+    quantities = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='What replaces it, over the whole time: {"cpu.time": 3600000000}.',
+    )
+    role = models.CharField(
+        max_length=7,
+        choices=Role.choices,
+        default=Role.PRIMARY,
+        help_text="What a replacement counts as.",
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    reason = models.CharField(max_length=500)
+    author = models.CharField(max_length=254, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="correction_ends_after_start"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="delete", quantities__isnull=True)
+                | Q(kind="replace", quantities__isnull=False, meters__isnull=True),
+                name="correction_has_its_kind",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "application", "ends_at"], name="correction_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.application}, {self.starts_at:%Y-%m-%d %H:%M}"
