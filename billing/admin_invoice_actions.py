@@ -24,9 +24,9 @@ from billing.core.lifecycle import DRAFTS, PAYABLE, may_follow
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice
 from billing.operations import (
+    DocumentNotIssued,
     InvoiceAlreadyFinalized,
     InvoiceCurrencyDiffers,
-    InvoiceNotIssued,
     InvoiceNotPayable,
     InvoiceNotVoidable,
     PaymentDiffers,
@@ -48,7 +48,7 @@ from tenants.admin_pages import ScopedAdmin, action, chosen_again, form_page, se
 
 _NOT_FINALIZED = (UsageNotRolledUp, InvoiceCurrencyDiffers, TaxRateUnknown, TaxCountryUnknown)
 _REFUSED = (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     InvoiceNotPayable,
     InvoiceNotVoidable,
     PaymentDiffers,

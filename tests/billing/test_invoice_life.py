@@ -8,7 +8,7 @@ import pytest
 from billing.closing import advance_drafts
 from billing.models import BillingDetails, BillingSettings, Invoice, Payment, TaxRate
 from billing.operations import (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     InvoiceNotPayable,
     InvoiceNotVoidable,
     NewGrant,
@@ -200,7 +200,7 @@ class TestPayments:
 
     def test_are_not_taken_for_drafts_and_credit_notes(self) -> None:
         _, draft = drafted()
-        with pytest.raises(InvoiceNotIssued):
+        with pytest.raises(DocumentNotIssued):
             pay(draft, "1")
         invoice = finalize_invoice(draft, as_of=NOVEMBER)
         note = void_invoice(invoice, "wrong", as_of=NOVEMBER)
@@ -217,7 +217,7 @@ class TestSending:
         assert mark_sent(invoice, as_of=at(11, 3)).sent_at == at(11, 2)
         other = begin_story("other", "Other")
         (draft,) = [each for each in close_due(as_of=NOVEMBER) if each.customer == other.customer]
-        with pytest.raises(InvoiceNotIssued):
+        with pytest.raises(DocumentNotIssued):
             mark_sent(draft, as_of=NOVEMBER)
         free = finalize_invoice(draft, as_of=NOVEMBER)
         assert mark_sent(free, as_of=NOVEMBER).status == "paid"
