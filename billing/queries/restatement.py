@@ -48,7 +48,9 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .order_by("period_start", "pk")
     )
 
@@ -79,7 +81,9 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
             late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .distinct()
     )
     return sorted(earlier, key=lambda each: (each.period_start, each.pk))
