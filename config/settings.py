@@ -155,6 +155,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "restate-changed": {
+        "task": "billing.tasks.restate_changed",
+        "schedule": crontab(minute="11,41"),
+    },
+    "mark-overdue": {
+        "task": "billing.tasks.mark_overdue_invoices",
+        "schedule": crontab(hour="3", minute="23"),
+    },
 }
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
@@ -309,6 +317,30 @@ UNFOLD = {
                         "icon": "play_circle",
                         "link": reverse_lazy("admin:billing_billingrun_changelist"),
                         "permission": _may_view("billing.view_billingrun"),
+                    },
+                    {
+                        "title": "Late usage",
+                        "icon": "update",
+                        "link": reverse_lazy("admin:billing_lateusage_changelist"),
+                        "permission": _may_view("billing.view_lateusage"),
+                    },
+                    {
+                        "title": "Customers' details",
+                        "icon": "contact_page",
+                        "link": reverse_lazy("admin:billing_billingdetails_changelist"),
+                        "permission": _may_view("billing.view_billingdetails"),
+                    },
+                    {
+                        "title": "Tax rates",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_taxrate_changelist"),
+                        "permission": _may_view("billing.view_taxrate"),
+                    },
+                    {
+                        "title": "Billing settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:billing_billingsettings_changelist"),
+                        "permission": _may_view("billing.view_billingsettings"),
                     },
                 ],
             },

@@ -46,7 +46,6 @@ from billing.operations.ledger import (
     post_write_off,
 )
 from billing.operations.lifecycle import (
-    InvoiceNotIssued,
     InvoiceNotPayable,
     PaymentDiffers,
     PaymentExceedsOpen,
@@ -70,7 +69,6 @@ from billing.operations.plans import (
     publish_plan_version,
 )
 from billing.operations.restatement import (
-    note_changed_usage,
     restate_invoice,
 )
 from billing.operations.subscriptions import (
@@ -98,7 +96,6 @@ __all__ = [
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
-    "InvoiceNotIssued",
     "InvoiceNotPayable",
     "InvoiceNotVoidable",
     "NewGrant",
@@ -132,7 +129,6 @@ __all__ = [
     "grant_price",
     "mark_overdue",
     "mark_sent",
-    "note_changed_usage",
     "post_issued",
     "post_payment",
     "post_write_off",

@@ -8,10 +8,12 @@ from django.db import transaction
 
 from billing.core.lifecycle import PAYABLE
 from billing.models import BillingSettings, Invoice, InvoiceNumbering, LateUsage
+from billing.operations.credit import apply_credit
 from billing.operations.invoices import locked_invoice, rate_again
+from billing.operations.journal import lock_customer
+from billing.operations.ledger import post_issued
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.queries.restatement import invoices_restated_by, pending_late_usage
-from tenants.models import Customer
 
 
 def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
@@ -24,17 +26,13 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         locked = locked_invoice(invoice)
         if locked.is_issued:
             return locked
+        # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
         lock_customer(locked.customer_id)
         seen = _marks_of(locked)
         rate_again(locked, strict=True)
         issue(locked, as_of=as_of)
         forget_late_usage(seen)
         return locked
-
-
-def lock_customer(customer_id: UUID) -> None:
-    """Whoever changes what is billed to the customer waits, and then finds the invoice issued."""
-    Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
 
 
 def _marks_of(draft: Invoice) -> list[UUID]:
@@ -69,11 +67,13 @@ def issue(invoice: Invoice, *, as_of: datetime) -> None:
         _take_off(invoice)
     else:
         invoice.due_at = as_of + timedelta(days=settings.payment_term_days)
+        apply_credit(invoice, as_of=as_of)
     invoice.series = _series(settings, invoice.kind)
     invoice.number = _next_number(invoice.series)
     invoice.status = Invoice.Status.FINALIZED
     invoice.finalized_at = as_of
     invoice.save()
+    post_issued(invoice)
     mark_settled(invoice)
 
 

@@ -12,12 +12,10 @@ from billing.core.lifecycle import PAYABLE, may_follow
 from billing.core.money import round_amount
 from billing.models import Invoice, Payment
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import lock_customer, mark_settled
+from billing.operations.issuing import mark_settled
+from billing.operations.journal import lock_customer
+from billing.operations.ledger import DocumentNotIssued, post_payment, post_write_off
 from billing.queries.parties import billing_settings
-
-
-class InvoiceNotIssued(Exception):
-    """A draft is neither sent nor paid."""
 
 
 class InvoiceNotPayable(Exception):
@@ -53,11 +51,11 @@ def begin_review(invoice: Invoice, *, as_of: datetime) -> Invoice:
 
 
 def mark_sent(invoice: Invoice, *, as_of: datetime) -> Invoice:
-    """Note that the customer was sent it; the first time counts. Raises InvoiceNotIssued."""
+    """Note that the customer was sent it; the first time counts. Raises DocumentNotIssued."""
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if not locked.is_issued:
-            raise InvoiceNotIssued("it has no number yet; finalize it first")
+            raise DocumentNotIssued("it has no number yet; finalize it first")
         if locked.sent_at is None:
             locked.sent_at = as_of
             if locked.status == Invoice.Status.FINALIZED:
@@ -78,7 +76,7 @@ def record_payment(
     """Count money that was received towards an issued invoice or debit note.
 
     The reference is counted once: asked again, the payment is returned as it was recorded. What is
-    more than is open becomes the customer's credit if `excess_to_credit`. Raises InvoiceNotIssued,
+    more than is open becomes the customer's credit if `excess_to_credit`. Raises DocumentNotIssued,
     InvoiceNotPayable, PaymentNotUsable, PaymentExceedsOpen and PaymentDiffers.
     """
     _require_usable(amount, reference, invoice.currency)
@@ -103,6 +101,7 @@ def record_payment(
             recorded_at=as_of,
         )
         _count(locked, payment)
+        post_payment(payment)
         return payment
 
 
@@ -126,7 +125,7 @@ def _require_usable(amount: Decimal, reference: str, currency: str) -> None:
 
 def _require_payable(invoice: Invoice) -> None:
     if not invoice.is_issued:
-        raise InvoiceNotIssued("it has no number yet; finalize it first")
+        raise DocumentNotIssued("it has no number yet; finalize it first")
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         raise InvoiceNotPayable("a credit note is not paid; it is taken off or becomes credit")
     if invoice.status == Invoice.Status.VOID:
@@ -152,7 +151,7 @@ def write_off(invoice: Invoice, *, as_of: datetime) -> Invoice:
         allowed = may_follow(locked.status, Invoice.Status.UNCOLLECTIBLE)
         if not allowed or locked.kind == Invoice.Kind.CREDIT_NOTE:
             raise TransitionNotAllowed(f"{locked} is {locked.get_status_display().lower()}")
-        lock_customer(locked.customer_id)
+        post_write_off(locked, as_of=as_of)
         locked.status = Invoice.Status.UNCOLLECTIBLE
         locked.save(update_fields=["status"])
         return locked

@@ -8,9 +8,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.core.periods import Period
-from billing.models import BillingSettings, Invoice, LateUsage, Subscription
+from billing.models import BillingSettings, Invoice, Subscription
 from billing.operations.invoices import locked_invoice, require_rolled_up
-from billing.operations.issuing import forget_late_usage, lock_customer, pending_marks
+from billing.operations.issuing import forget_late_usage, pending_marks
+from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
@@ -70,15 +71,4 @@ def _waits_for_next_invoice(invoice: Invoice, settings: BillingSettings, as_of: 
     return (
         drafts.exists()
         or Subscription.objects.filter(runs_on, customer=invoice.customer_id).exists()
-    )
-
-
-def note_changed_usage(
-    invoice: Invoice, application_id: UUID, hours: list[datetime], *, as_of: datetime
-) -> None:
-    """Mark hours of an invoice's period as changed, for what changes no rollup and so is not noted
-    by the database itself."""
-    LateUsage.objects.bulk_create(
-        LateUsage(invoice=invoice, application_id=application_id, hour=hour, noted_at=as_of)
-        for hour in hours
     )

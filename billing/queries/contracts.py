@@ -17,6 +17,7 @@ from billing.core.contract import Contract
 from billing.core.currencies import currency_of
 from billing.core.discounts import DiscountTerm
 from billing.core.exact import EXACT, ZERO
+from billing.core.money import sum_amounts
 from billing.core.periods import (
     BillingCycle,
     Interval,
@@ -330,15 +331,24 @@ def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | 
 
 
 def _charged_between(subscription: Subscription, start: datetime, end: datetime) -> Decimal:
-    """What the invoices of the subscription's periods that began in this time came to."""
+    """What the invoices of the subscription's periods that began in this time, with their notes,
+    came to."""
     invoices = Invoice.objects.filter(
         subscription=subscription,
         kind=Invoice.Kind.INVOICE,
         period_start__gte=start,
         period_start__lt=end,
     ).exclude(status=Invoice.Status.VOID)
-    total: Decimal | None = invoices.aggregate(total=Sum("total"))["total"]
-    return ZERO if total is None else total
+    notes = Invoice.objects.filter(
+        refers_to__in=invoices.values("pk"), finalized_at__isnull=False
+    ).exclude(status=Invoice.Status.VOID)
+    credit = Q(kind=Invoice.Kind.CREDIT_NOTE)
+    parts = [
+        (1, invoices.aggregate(total=Sum("total"))["total"]),
+        (1, notes.exclude(credit).aggregate(total=Sum("total"))["total"]),
+        (-1, notes.filter(credit).aggregate(total=Sum("total"))["total"]),
+    ]
+    return sum_amounts([sign * total for sign, total in parts if total is not None])
 
 
 def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[str, Decimal]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import F, Max, Q, QuerySet
 
+from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, differences, steps
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
@@ -47,7 +48,9 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .order_by("period_start", "pk")
     )
 
@@ -78,7 +81,9 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
             late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .distinct()
     )
     return sorted(earlier, key=lambda each: (each.period_start, each.pk))
@@ -172,7 +177,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
         quantity=change.quantity,
         unrounded=change.unrounded,
         amount=change.amount,
-        steps=steps(difference, line.unit, invoice.currency),
+        steps=steps(difference, line.unit, currency_of(invoice.currency)),
         facts={
             "restates": str(invoice.pk),
             "reference": invoice.reference,

@@ -2,8 +2,8 @@
 
 A dataclass is an object with its fields, a Decimal a string with every digit, a datetime ISO 8601
 in UTC, a tuple or frozenset an array (a frozenset's in order). Where a field may hold one of
-several dataclasses, "type" names it. What a value may be is what its class says: there is no code for each
-kind of price, so that a new one is in every bundle the day it is rated.
+several dataclasses, "type" names it. What a value may be is what its class says: there is no code
+for each kind of price, so that a new one is in every bundle the day it is rated.
 """
 
 import re
