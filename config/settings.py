@@ -169,6 +169,9 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# Fonts for scripts that documents cannot show without them; see docs/documents.md.
+DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
     "INGEST_BATCHES_PER_MINUTE_HOST", 6_000, least=1, most=10_000_000
@@ -190,6 +193,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # It tells of every file that it makes.
+    "loggers": {"factur-x": {"level": "WARNING"}},
 }
 
 

@@ -63,8 +63,10 @@ def customer_page(
         if not request.user.is_authenticated:
             return close(redirect_to_login(request.get_full_path()))
         response = close(_page(request, *args, **kwargs))
-        # Neither a proxy nor the back button of the next person at this screen shows it again.
-        add_never_cache_headers(response)
+        # Neither a proxy nor the back button of the next person at this screen shows it again; a
+        # view that says something else of its file is left to it.
+        if not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
         return response
 
     def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:

@@ -290,6 +290,22 @@ def invoices_of(customer: Customer) -> "QuerySet[Invoice]":
     )
 
 
+def issued_invoices_of(customer: Customer) -> "QuerySet[Invoice]":
+    """Those that have their number, and files; newest first."""
+    return invoices_of(customer).filter(number__isnull=False)
+
+
+def issued_in_month(customer: Customer, month: date) -> "QuerySet[Invoice]":
+    """Invoices and notes of periods that begin in the local month of the day `month`."""
+    zone = ZoneInfo(customer.time_zone)
+    first = datetime(month.year, month.month, 1, tzinfo=zone)
+    following = (first + timedelta(days=31)).replace(day=1)
+    issued = issued_invoices_of(customer)
+    return issued.filter(period_start__gte=first, period_start__lt=following).order_by(
+        "finalized_at", "id"
+    )
+
+
 def lines_of(invoice: Invoice) -> list[InvoiceLine]:
     """In the invoice's order, with what a page says of each."""
     lines = InvoiceLine.objects.filter(invoice=invoice)

@@ -45,6 +45,9 @@ ISOLATION_TESTS: dict[str, str] = {
     # The same file for everybody.
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
+    "portal:invoice-document": _ONE,
+    "portal:focus-month": "tests/portal/test_documents.py"
+    "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,

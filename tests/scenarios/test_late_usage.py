@@ -72,7 +72,7 @@ def test_late_usage_is_billed_once_and_the_invoice_stays(tenant: Tenant, story: 
         # The same figure turns out to have been counted twice, and is put right.
         Rollup.objects.filter(bucket_start=at(10, 20, 7)).update(cpu_time=250 * HOUR_US)
         note_at(at(11, 11))
-    assert notes(tenant, 11, 12) == [("CN-1", Decimal("2.97"))]
+    assert notes(tenant, 11, 12) == [("CN-1", Decimal("2.98"))]
     assert notes(tenant, 11, 13) == []
     with tenant_scope(tenant.pk):
         assert stored(invoice) == before

@@ -1,4 +1,4 @@
-"""Measure ingest, roll-up or billing in a scratch database, or the agent on a workload."""
+"""Measure ingest, roll-up or billing in a scratch database, documents, or the agent."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
 from billing.bench.closing import measure_billing
+from billing.bench.documents import measure_documents
 from metering.bench.agent import Terms, measure_agent
 from metering.bench.agent_accuracy import measure_cpu_error
 from metering.bench.agent_faults import Plan, measure_faults
@@ -31,6 +32,7 @@ _BOUNDS = (
     ("customers", 1, 100_000),
     ("kills", 0, 100),
     ("previews", 1, 100_000),
+    ("lines", 1, 100_000),
 )
 _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -43,7 +45,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["ingest", "rollup", "billing", "agent"])
+        parser.add_argument("what", choices=["ingest", "rollup", "billing", "documents", "agent"])
         parser.add_argument(
             "--batches",
             type=int,
@@ -61,6 +63,10 @@ class Command(BaseCommand):
                 f"--{name}", type=int, default=default, metavar="N",
                 help=f"{meaning} (default: {default})",
             )  # fmt: skip
+        parser.add_argument(
+            "--lines", type=int, default=3_000, metavar="N",
+            help="documents: lines of the invoice (default: 3000)",
+        )  # fmt: skip
         agent = parser.add_argument_group("agent")
         for name, default, meaning in (
             ("processes", 500, "processes to look at"),
@@ -113,6 +119,9 @@ class Command(BaseCommand):
     def _database(self, what: str, options: dict[str, Any]) -> dict[str, Any]:
         if what == "billing":
             return self._billing(options)
+        if what == "documents":
+            self._require_bounds(options)
+            return dataclasses.asdict(measure_documents(options["lines"], self._note))
         batches = options["batches"]
         if not 1 <= batches <= 100_000:
             raise CommandError("--batches takes 1 to 100000")
