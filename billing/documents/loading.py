@@ -119,11 +119,13 @@ def _details(frozen: Mapping[str, Any], names: Sequence[str], live: Model | None
 
 
 def _party(details: Mapping[str, str], name: str, identifier: str) -> Party:
-    fields = ("street", "postcode", "city", "region", "country", "vat_id", "email")
+    fields = ("street", "postcode", "city", "region", "country", "email")
     extra = ("tax_number", "registration", "phone", "peppol_id")
     return Party(
         name=details["legal_name"] or name,
         identifier=identifier,
+        # People write them in groups; programs do not.
+        vat_id=details["vat_id"].replace(" ", ""),
         **{field: details.get(field, "") for field in (*fields, *extra)},
     )
 
