@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 from argparse import ArgumentParser
+from argparse import _ArgumentGroup as ArgumentGroup
 from importlib import import_module
 from typing import Any
 
@@ -53,7 +54,17 @@ class Command(BaseCommand):
             metavar="N",
             help="ingest, rollup: batches of 1,000 samples (default: 1000)",
         )
-        billing = parser.add_argument_group("billing")
+        parser.add_argument(
+            "--lines", type=int, default=3_000, metavar="N",
+            help="documents: lines of the invoice (default: 3000)",
+        )  # fmt: skip
+        self._billing_arguments(parser.add_argument_group("billing"))
+        self._agent_arguments(parser.add_argument_group("agent"))
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object as the last line"
+        )
+
+    def _billing_arguments(self, billing: ArgumentGroup) -> None:
         for name, default, meaning in (
             ("customers", 10_000, "customers, each with 5 applications, 30 days and 12 meters"),
             ("kills", 0, "kill -9 all workers so many times, evenly spread over the run"),
@@ -63,11 +74,8 @@ class Command(BaseCommand):
                 f"--{name}", type=int, default=default, metavar="N",
                 help=f"{meaning} (default: {default})",
             )  # fmt: skip
-        parser.add_argument(
-            "--lines", type=int, default=3_000, metavar="N",
-            help="documents: lines of the invoice (default: 3000)",
-        )  # fmt: skip
-        agent = parser.add_argument_group("agent")
+
+    def _agent_arguments(self, agent: ArgumentGroup) -> None:
         for name, default, meaning in (
             ("processes", 500, "processes to look at"),
             ("applications", 50, "applications that they belong to"),
@@ -103,9 +111,6 @@ class Command(BaseCommand):
                 help=f"--faults: {'kill -9 ' if default != 20 else ''}{meaning}"
                 f" (default: {default})",
             )  # fmt: skip
-        parser.add_argument(
-            "--json", action="store_true", help="print one JSON object as the last line"
-        )
 
     def handle(self, *args: Any, what: str, **options: Any) -> None:
         try:
