@@ -4,9 +4,12 @@ a run that is killed, holds back nothing else."""
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
+from celery import current_app
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -22,6 +25,12 @@ from tenants.scope import tenant_scope
 
 # A host that catches up delivers for a while: one note for all of it is better than many.
 LATE_USAGE_SETTLES: Final = timedelta(hours=1)
+
+# As many as a worker has processes on a small machine; each takes the next shard until none is
+# left, so more of them than there are processes only wait.
+WORKERS_ASKED: Final = 2
+# The task that they run, which stands above this module.
+WORK_ON_RUN: Final = "billing.tasks.work_on_run"
 
 
 @dataclass(slots=True)
@@ -39,6 +48,20 @@ def begin_closing(tenant_id: UUID, *, as_of: datetime) -> BillingRun | None:
     roll_up(tenant_id)
     with tenant_scope(tenant_id):
         return start_run(as_of=as_of, at=timezone.now())
+
+
+def begin_run(tenant_id: UUID, *, as_of: datetime) -> bool:
+    """Have the workers close what is due in the tenant; whether anything is."""
+    run = begin_closing(tenant_id, as_of=as_of)
+    if run is not None:
+        transaction.on_commit(partial(ask_workers, tenant_id, run.pk, WORKERS_ASKED))
+    return run is not None
+
+
+def ask_workers(tenant_id: UUID, run_id: UUID, workers: int) -> None:
+    """Have so many tasks work on the run."""
+    for _ in range(workers):
+        current_app.send_task(WORK_ON_RUN, [str(tenant_id), str(run_id)])
 
 
 def close_shards(tenant_id: UUID, run_id: UUID) -> Iterator[Closed]:

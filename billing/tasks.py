@@ -2,17 +2,17 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from celery import shared_task
-from django.db import transaction
 from django.utils import timezone
 
 from billing.closing import (
+    WORK_ON_RUN,
+    WORKERS_ASKED,
     Outcome,
     advance_drafts,
+    ask_workers,
     begin_closing,
     close_shards,
     restate_tenant,
@@ -24,10 +24,6 @@ from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
-
-# As many as a worker has processes on a small machine; each takes the next shard until none is
-# left, so more of them than there are processes only wait.
-_TOGETHER = 2
 
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
@@ -46,7 +42,7 @@ def close_due_periods() -> int:
     return sum(_close(tenant_id) for tenant_id in _tenant_ids())
 
 
-@shared_task(name="billing.tasks.work_on_run")
+@shared_task(name=WORK_ON_RUN)
 def work_on_run(tenant_id: str, run_id: str) -> int:
     """Close shards of the run until none is left to begin; how many invoices that made."""
     drafted = 0
@@ -78,14 +74,6 @@ def mark_overdue_invoices() -> int:
     return found
 
 
-def begin_run(tenant_id: UUID, *, as_of: datetime) -> bool:
-    """Have the workers close what is due in the tenant; whether anything is."""
-    run = begin_closing(tenant_id, as_of=as_of)
-    if run is not None:
-        transaction.on_commit(partial(_share, tenant_id, run.pk, _TOGETHER))
-    return run is not None
-
-
 def _tenant_ids() -> list[UUID]:
     with installation_scope():
         return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
@@ -106,13 +94,8 @@ def _work(tenant_id: UUID) -> int:
     if run is None:
         return 0
     if run.open_shards > 1:
-        _share(tenant_id, run.pk, _TOGETHER - 1)
+        ask_workers(tenant_id, run.pk, WORKERS_ASKED - 1)
     return work_on_run(str(tenant_id), str(run.pk))
-
-
-def _share(tenant_id: UUID, run_id: UUID, workers: int) -> None:
-    for _ in range(workers):
-        work_on_run.delay(str(tenant_id), str(run_id))
 
 
 def _done(tenant_id: UUID, work: Callable[[UUID], Outcome]) -> Outcome:

@@ -151,6 +151,10 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "prune-idempotency-records": {
+        "task": "tenants.tasks.prune_idempotency_records",
+        "schedule": crontab(minute="37"),
+    },
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
@@ -174,6 +178,12 @@ INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
 )
 INGEST_BATCHES_PER_MINUTE_TENANT = env.whole_number(
     "INGEST_BATCHES_PER_MINUTE_TENANT", 600_000, least=1, most=100_000_000
+)
+API_REQUESTS_PER_MINUTE_KEY = env.whole_number(
+    "API_REQUESTS_PER_MINUTE_KEY", 600, least=1, most=1_000_000
+)
+API_REQUESTS_PER_MINUTE_TENANT = env.whole_number(
+    "API_REQUESTS_PER_MINUTE_TENANT", 6_000, least=1, most=10_000_000
 )
 SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 

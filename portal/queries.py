@@ -89,7 +89,8 @@ def applications_named(
     application_ids: Collection[UUID | None],
 ) -> dict[UUID | None, Application]:
     """Those that there are; charges of no application have none."""
-    found = Application.objects.filter(pk__in=application_ids).select_related("environment")
+    known = [each for each in application_ids if each is not None]
+    found = Application.objects.filter(pk__in=known).select_related("environment")
     return {application.pk: application for application in found}
 
 

@@ -6,7 +6,16 @@ from django.urls import path, register_converter
 from hostmeter_agent.wire import BUCKET_SECONDS
 
 from billing.documents.files import FORMS
-from portal.views import applications, documents, invoices, lines, overview, people, session
+from portal.views import (
+    applications,
+    documents,
+    invoices,
+    lines,
+    overview,
+    people,
+    proofs,
+    session,
+)
 
 
 class DayConverter:
@@ -94,6 +103,13 @@ urlpatterns = [
         name="invoice-document",
     ),
     path("invoices/focus/<month:month>/", documents.focus_month, name="focus-month"),
+    path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
+    path(
+        "invoices/<uuid:invoice_id>/proof/bundle.zip",
+        proofs.proof_bundle,
+        name="invoice-proof-bundle",
+    ),
+    path("proof/hostmeter.pyz", proofs.verifier, name="verifier"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(

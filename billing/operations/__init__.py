@@ -21,6 +21,7 @@ from billing.operations.credit import (
     grant_credit,
     void_grant,
 )
+from billing.operations.customers import ReferenceInUse, add_customer, change_customer
 from billing.operations.drafts import (
     VersionAlreadyPublished,
     draft_plan_version,
@@ -74,7 +75,9 @@ from billing.operations.restatement import (
 from billing.operations.subscriptions import (
     Agreement,
     CommitmentTooShort,
+    SubscriptionNotEndable,
     SubscriptionsOverlap,
+    end_subscription,
     subscribe,
 )
 from billing.operations.wallets import (
@@ -108,20 +111,25 @@ __all__ = [
     "PaymentNotUsable",
     "ReasonMissing",
     "Rebate",
+    "ReferenceInUse",
+    "SubscriptionNotEndable",
     "SubscriptionsOverlap",
     "TopUpSettled",
     "TransitionNotAllowed",
     "UsageNotRolledUp",
     "VersionAlreadyPublished",
     "VersionNotUsable",
+    "add_customer",
     "apply_credit",
     "begin_review",
+    "change_customer",
     "close_billing_period",
     "close_due",
     "copy_plan_version",
     "draft_plan_version",
     "end_discount",
     "end_price",
+    "end_subscription",
     "expire_credit",
     "finalize_invoice",
     "grant_credit",

@@ -66,7 +66,7 @@ def fill(tenant: Tenant, word: str) -> None:
         host = Host.objects.create(name=f"{word}-host", environment=environment)
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
-        issue_api_key(f"{word}-key", as_of=timezone.now())
+        issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 

@@ -131,9 +131,9 @@ class Command(BaseCommand):
 
     def _billing(self, options: dict[str, Any]) -> dict[str, Any]:
         self._require_bounds(options)
-        numbers = [options[name] for name in ("customers", "kills", "previews")]
+        customers, kills, previews = (options[name] for name in ("customers", "kills", "previews"))
         with scratch_database():
-            return dataclasses.asdict(measure_billing(*numbers, self._note))
+            return dataclasses.asdict(measure_billing(customers, kills, previews, self._note))
 
     def _require_bounds(self, options: dict[str, Any]) -> None:
         for name, low, high in _BOUNDS:
