@@ -282,10 +282,14 @@ class LateUsageAdmin(ScopedAdmin):
     """What changed of invoiced periods: what waits to be billed, and what came too late."""
 
     empty_hint = "Usage that changes after its period's invoice was made is listed here."
-    list_display = ("application", "hour", "shown_invoice", "noted_at", "outcome")
+    list_display = ("what_changed", "hour", "shown_invoice", "noted_at", "outcome")
     list_filter = (("refused_at", admin.EmptyFieldListFilter), "application")
     list_select_related = ("application", "invoice")
     date_hierarchy = "hour"
+
+    @display(description="Usage of", ordering="application__name")
+    def what_changed(self, late: LateUsage) -> str:
+        return "an earlier period" if late.application is None else late.application.name
 
     @display(description="Period of", ordering="invoice__number")
     def shown_invoice(self, late: LateUsage) -> SafeString:

@@ -11,18 +11,24 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from billing.core.allowance import carried_over
+from billing.core.commitment import CommitmentPart
 from billing.core.contract import Contract
 from billing.core.currencies import currency_of
-from billing.core.exact import ZERO
+from billing.core.discounts import DiscountTerm
+from billing.core.exact import EXACT, ZERO
 from billing.core.periods import (
     BillingCycle,
+    Interval,
     Period,
     billing_periods,
+    bucket_start,
     is_longer,
     whole_period_containing,
 )
 from billing.core.prices import Flat
-from billing.core.proration import ProratedBy
+from billing.core.proration import ProratedBy, share_of
+from billing.core.quantity import unit_of
 from billing.core.segments import (
     NoVersionInForce,
     OverrideTerm,
@@ -32,6 +38,9 @@ from billing.core.segments import (
 )
 from billing.core.spans import PriceInForce, Terms
 from billing.models import (
+    Discount,
+    Invoice,
+    InvoiceLine,
     PlanTerms,
     PlanVersion,
     Price,
@@ -40,7 +49,7 @@ from billing.models import (
 )
 from billing.overrides import overridden_spec
 from billing.prices import price_spec
-from billing.queries.earlier import carried_units, commitment_part, discount_terms
+from billing.queries.charged import charged_between, used_by_period
 from billing.queries.periods import PlanHasNoVersion, cycle_of, published_versions
 
 _TICK = timedelta(microseconds=1)
@@ -71,9 +80,9 @@ def contract_of(
         before=before,
         following=following,
         proration=cast(ProratedBy, subscription.proration),
-        discounts=discount_terms(subscription, period),
-        commitment=commitment_part(subscription, period),
-        carried=carried_units(subscription, period, terms[0]),
+        discounts=_discounts(subscription, period),
+        commitment=_commitment(subscription, period),
+        carried=_carried(subscription, period, terms[0]),
     )
 
 
@@ -237,3 +246,106 @@ def _periods_between(cycle: BillingCycle, start: datetime, end: datetime) -> lis
         Period(max(each.start, start), min(each.end, end))
         for each in takewhile(lambda each: each.start < end, overlapping)
     ]
+
+
+def _discounts(subscription: Subscription, period: Period) -> tuple[DiscountTerm, ...]:
+    subject = (
+        Q(customer=subscription.customer_id)
+        | Q(subscription=subscription.pk)
+        | Q(plan=subscription.plan_id)
+    )
+    running = Q(starts_at__lt=period.end) & (Q(ends_at=None) | Q(ends_at__gt=period.start))
+    payable = Q(currency__in=["", subscription.paid_in])
+    found = list(Discount.objects.filter(subject, running, payable))
+    limited = {str(each.pk): each.periods_max for each in found if each.periods_max is not None}
+    used = _uses_before(subscription, period, limited)
+    return tuple(
+        DiscountTerm(
+            id=str(each.pk),
+            name=each.name,
+            position=each.position,
+            percent=each.percent,
+            amount=each.amount,
+            codes=frozenset(each.price_codes),
+        )
+        for each in found
+        if each.periods_max is None or used.get(str(each.pk), 0) < each.periods_max
+    )
+
+
+def _uses_before(
+    subscription: Subscription, period: Period, discount_ids: Collection[str]
+) -> dict[str, int]:
+    """On how many of the customer's invoices of earlier periods each discount stands: counted
+    again each time, so that rating a period twice comes to the same."""
+    if not discount_ids:
+        return {}
+    stands = (
+        InvoiceLine.objects.filter(
+            kind=InvoiceLine.Kind.DISCOUNT,
+            facts__discount__in=list(discount_ids),
+            invoice__customer=subscription.customer_id,
+            invoice__kind=Invoice.Kind.INVOICE,
+            invoice__period_start__lt=period.start,
+        )
+        .exclude(invoice__status=Invoice.Status.VOID)
+        .order_by()
+        .values_list("facts__discount", "invoice_id")
+        .distinct()
+    )
+    used: dict[str, int] = {}
+    for discount_id, _ in stands:
+        used[discount_id] = used.get(discount_id, 0) + 1
+    return used
+
+
+def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | None:
+    """The commitment period that ends with the period, or with the subscription in it."""
+    if subscription.commitment is None:
+        return None
+    cycle = replace(
+        cycle_of(subscription), interval=cast(Interval, subscription.commitment_interval)
+    )
+    whole = whole_period_containing(period.start, cycle)
+    starts_at, ends_at = subscription.starts_at, whole.end
+    if subscription.trial_ends_at is not None:
+        starts_at = max(starts_at, bucket_start(subscription.trial_ends_at))
+    if subscription.ends_at is not None:
+        ends_at = min(ends_at, subscription.ends_at)
+    starts_at = max(starts_at, whole.start)
+    if ends_at > period.end or starts_at >= ends_at:
+        return None
+    span = Period(starts_at, ends_at)
+    return CommitmentPart(
+        amount=subscription.commitment,
+        span=span,
+        share=share_of(
+            span,
+            whole,
+            by=cast(ProratedBy, subscription.proration),
+            time_zone=cycle.time_zone,
+        ),
+        charged_before=charged_between(subscription, whole.start, period.start),
+        time_zone=cycle.time_zone,
+    )
+
+
+def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[str, Decimal]:
+    """What earlier periods left of allowances that roll over, by the prices' codes; as their
+    invoices show what was used. A period without the price had nothing to leave."""
+    rolling = [
+        each.spec for each in first.prices if each.spec.rollover_periods and each.spec.reading
+    ]
+    if not rolling:
+        return {}
+    used = used_by_period(subscription, period, [each.code for each in rolling])
+    carried = {}
+    for spec in rolling:
+        reading = spec.reading
+        if reading is None:
+            continue
+        unit = unit_of(reading, spec.unit)
+        included = EXACT.multiply(spec.allowance, Decimal(unit.raw_per_unit))
+        left = carried_over(included, used.get(spec.code, []), spec.rollover_periods)
+        carried[spec.code] = sum(left, ZERO)
+    return carried

@@ -55,6 +55,17 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
 
 
+def issued_after(invoice: Invoice) -> "QuerySet[Invoice]":
+    """The issued invoices of the subscription's later periods, which may go on from this one: by
+    an allowance that rolls over, or a commitment."""
+    return Invoice.objects.filter(
+        kind=Invoice.Kind.INVOICE,
+        subscription=invoice.subscription_id,
+        finalized_at__isnull=False,
+        period_start__gte=invoice.period_end,
+    ).exclude(status=Invoice.Status.VOID)
+
+
 def refused_late_usage() -> "QuerySet[LateUsage]":
     """What came too late to be billed, newest first."""
     return (
@@ -192,7 +203,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
 def _windows(invoice: Invoice, application_id: UUID | None) -> dict[str, Any]:
     """The hours of the application that changed, when that became known, and the batches that
     were received for them since; a correction changes them without a batch."""
-    marks = pending_late_usage(invoice)
+    marks = pending_late_usage(invoice).filter(hour__isnull=False)
     if application_id is not None:
         marks = marks.filter(application=application_id)
     noted: defaultdict[datetime, list[datetime]] = defaultdict(list)
