@@ -155,6 +155,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="11")},
 }
 
 # Far above what an agent sends when it catches up after an outage.
