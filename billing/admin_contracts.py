@@ -191,7 +191,7 @@ class OverrideForm(ScopedForm):
         if old._state.adding:
             return cast(datetime, starts_at)
         if any(self._said(data, name) != getattr(old, name) for name in _OWN_PRICE):
-            return min(old.starts_at, starts_at)
+            return cast(datetime, min(old.starts_at, starts_at))
         ends = {old.ends_at, data.get("ends_at")}
         moved = [end for end in ends if end is not None] if len(ends) > 1 else []
         return min(moved, default=None)

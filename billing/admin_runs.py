@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billing.closing import begin_run
 from billing.models import BillingRun, BillingShard
-from billing.tasks import begin_run
 from tenants.admin_pages import ScopedAdmin, action, display, form_page
 from tenants.scope import current_tenant_id
 

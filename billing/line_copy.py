@@ -51,4 +51,4 @@ def _written(value: Any) -> str:
         value = msgspec.json.encode(value).decode()
     elif not isinstance(value, str):
         return str(value)
-    return value.translate(_ESCAPED)
+    return str(value).translate(_ESCAPED)

@@ -120,9 +120,9 @@ class Buckets:
             )
         result: list[_Placed] = []
         gaps: dict[Cell, Facts] = {}
-        for key, own in series.items():
-            own += self._silent(key, own[-1])
-            buckets = filled([bucket for bucket, _ in own], reading.meter, reading.gaps)  # type: ignore[arg-type]
+        for key, heard in series.items():
+            own = [*heard, *self._silent(key, heard[-1])]
+            buckets = filled([bucket for bucket, _ in own], reading.meter, reading.gaps)
             for bucket, (_, attributes) in zip(buckets, own, strict=True):
                 result.append((bucket, attributes))
                 if bucket.gap_us and factor_of(reading.factors, bucket.role):

@@ -45,4 +45,7 @@ def rollups_in(
             for meter, value in zip(meters, row[7:], strict=True)
             if value is not None
         }
-        yield RollupUsage(*row[:6], frozenset(row[6]), usage)
+        application, instance, role, start, window_us, covered_us, measured = row[:7]
+        yield RollupUsage(
+            application, instance, role, start, window_us, covered_us, frozenset(measured), usage
+        )

@@ -14,8 +14,9 @@ from metering.core import corrections as core
 from metering.core.aggregation import Aggregate, RollupKey
 from metering.core.buckets import BUCKET, bucket_of
 from metering.events import mark_buckets
-from metering.models import Application, Correction, Instance, Rollup
+from metering.models import Application, Instance, Rollup
 from metering.registration import instance_ids
+from metering.stated_models import Correction
 from metering.usage import UsagePeriod
 from metering.wire_values import is_meter
 from tenants.scope import current_tenant_id
@@ -183,7 +184,13 @@ def apply_corrections(pairs: Sequence[Pair]) -> None:
         )
     ]
     if touched:
-        _write(touched, [_as_core(each, _stand_ins(corrections)) for each in corrections])
+        _write(touched, core_corrections(corrections))
+
+
+def core_corrections(rows: Collection[Correction]) -> list[core.Correction]:
+    """Stored corrections as the core takes them, in the order given."""
+    stand_ins = _stand_ins(rows)
+    return [_as_core(each, stand_ins) for each in rows]
 
 
 def _stand_ins(corrections: Collection[Correction]) -> dict[UUID, UUID]:

@@ -144,7 +144,7 @@ def _usage_of(applications: list[UUID], measurement: Measurement) -> int:
                 "end": END,
             },
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _analyze() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.core.exact import EXACT, ZERO, shortened
+from billing.core.currencies import Currency
+from billing.core.exact import EXACT, ZERO, plain, rounded, shortened
 from billing.core.explanation import StepJson
 
 
@@ -77,7 +78,7 @@ def _by_key(charges: Iterable[Charge]) -> dict[Hashable, Charge]:
     return gathered
 
 
-def steps(difference: Difference, unit: str, currency: str) -> list[StepJson]:
+def steps(difference: Difference, unit: str, currency: Currency) -> list[StepJson]:
     """How the difference comes about, in words and numbers."""
     return [
         _step("billed_before", "Billed so far", difference.billed, unit, currency),
@@ -86,15 +87,17 @@ def steps(difference: Difference, unit: str, currency: str) -> list[StepJson]:
     ]
 
 
-def _step(kind: str, label: str, charge: Charge, unit: str, currency: str) -> StepJson:
+def _step(kind: str, label: str, charge: Charge, unit: str, currency: Currency) -> StepJson:
+    # Stored amounts have more decimals than their currency, all of them zeros.
+    amount = rounded(charge.amount, currency.minor_unit)
     quantity = f"{shortened(charge.quantity)} {unit}: " if unit else ""
     return {
         "kind": kind,
-        "words": f"{label}: {quantity}{charge.amount:f} {currency}",
+        "words": f"{label}: {quantity}{amount} {currency.code}",
         "numbers": {
-            "raw": f"{charge.raw_quantity:f}",
-            "quantity": f"{charge.quantity:f}",
-            "unrounded": f"{charge.unrounded:f}",
-            "amount": f"{charge.amount:f}",
+            "raw": plain(charge.raw_quantity),
+            "quantity": plain(charge.quantity),
+            "unrounded": plain(charge.unrounded),
+            "amount": str(amount),
         },
     }

@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
                     "application",
                     models.ForeignKey(
                         db_constraint=False,
+                        help_text="Empty: no usage changed, but an earlier period that this one goes on from.",
+                        null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="metering.application",
                     ),
@@ -56,7 +58,7 @@ class Migration(migrations.Migration):
                         default=uuid.uuid4, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("hour", models.DateTimeField()),
+                ("hour", models.DateTimeField(null=True)),
                 ("noted_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("refused_at", models.DateTimeField(null=True)),
             ],

@@ -22,8 +22,14 @@ class LateUsage(TenantOwned):
     invoice = models.ForeignKey(
         Invoice, on_delete=models.CASCADE, db_constraint=False, related_name="late_usage"
     )
-    application = models.ForeignKey(Application, on_delete=models.PROTECT, db_constraint=False)
-    hour = models.DateTimeField()
+    application = models.ForeignKey(
+        Application,
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        help_text="Empty: no usage changed, but an earlier period that this one goes on from.",
+    )
+    hour = models.DateTimeField(null=True)
     noted_at = models.DateTimeField(default=timezone.now)
     refused_at = models.DateTimeField(null=True)
 
@@ -35,4 +41,6 @@ class LateUsage(TenantOwned):
         ]
 
     def __str__(self) -> str:
+        if self.hour is None:
+            return "An earlier period changed"
         return f"{self.application} at {self.hour:%Y-%m-%d %H:%M} UTC"

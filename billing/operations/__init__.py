@@ -21,6 +21,7 @@ from billing.operations.credit import (
     grant_credit,
     void_grant,
 )
+from billing.operations.customers import ReferenceInUse, add_customer, change_customer
 from billing.operations.drafts import (
     VersionAlreadyPublished,
     draft_plan_version,
@@ -40,7 +41,7 @@ from billing.operations.issuing import (
     finalize_invoice,
 )
 from billing.operations.ledger import (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     post_issued,
     post_payment,
     post_write_off,
@@ -69,13 +70,14 @@ from billing.operations.plans import (
     publish_plan_version,
 )
 from billing.operations.restatement import (
-    note_changed_usage,
     restate_invoice,
 )
 from billing.operations.subscriptions import (
     Agreement,
     CommitmentTooShort,
+    SubscriptionNotEndable,
     SubscriptionsOverlap,
+    end_subscription,
     subscribe,
 )
 from billing.operations.wallets import (
@@ -93,10 +95,10 @@ __all__ = [
     "CreditApplied",
     "CreditNotGrantable",
     "DiscountNotUsable",
+    "DocumentNotIssued",
     "GrantVoided",
     "InvoiceAlreadyFinalized",
     "InvoiceCurrencyDiffers",
-    "InvoiceNotIssued",
     "InvoiceNotPayable",
     "InvoiceNotVoidable",
     "NewGrant",
@@ -109,20 +111,25 @@ __all__ = [
     "PaymentNotUsable",
     "ReasonMissing",
     "Rebate",
+    "ReferenceInUse",
+    "SubscriptionNotEndable",
     "SubscriptionsOverlap",
     "TopUpSettled",
     "TransitionNotAllowed",
     "UsageNotRolledUp",
     "VersionAlreadyPublished",
     "VersionNotUsable",
+    "add_customer",
     "apply_credit",
     "begin_review",
+    "change_customer",
     "close_billing_period",
     "close_due",
     "copy_plan_version",
     "draft_plan_version",
     "end_discount",
     "end_price",
+    "end_subscription",
     "expire_credit",
     "finalize_invoice",
     "grant_credit",
@@ -130,7 +137,6 @@ __all__ = [
     "grant_price",
     "mark_overdue",
     "mark_sent",
-    "note_changed_usage",
     "post_issued",
     "post_payment",
     "post_write_off",

@@ -121,7 +121,8 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
     rated, lines = _charged(invoice.subscription, period, period.end)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
-    changed = _names_of_today(invoice.customer, invoice.plan_version)
+    version = plan_version_for(invoice.subscription.plan, period.start)
+    changed = {"plan_version": version, **_names_of_today(invoice.customer, version)}
     for name, value in changed.items():
         setattr(invoice, name, value)
     invoice.save(update_fields=list(changed))

@@ -15,7 +15,7 @@ from billing.operations.journal import event, lock_customer, post
 from billing.queries.ledger import posted_to
 
 
-class InvoiceNotIssued(Exception):
+class DocumentNotIssued(Exception):
     """A draft owes nothing; it is posted once it is issued."""
 
 
@@ -24,10 +24,10 @@ def post_issued(invoice: Invoice) -> JournalEntry | None:
 
     What a credit note takes off beyond what is open goes back to the credit that paid the invoice,
     and then to the customer as paid credit. None for a document of nothing. Raises
-    InvoiceNotIssued.
+    DocumentNotIssued.
     """
     if invoice.finalized_at is None:
-        raise InvoiceNotIssued(f"{invoice} has no number yet; finalize it first")
+        raise DocumentNotIssued(f"{invoice} has no number yet; finalize it first")
     is_credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
     happened = event(invoice.customer_id, invoice.currency, invoice.finalized_at, str(invoice))
     gross, tax = invoice.gross, invoice.tax_total

@@ -14,7 +14,7 @@ from billing.models import Invoice, Payment
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import mark_settled
 from billing.operations.journal import lock_customer
-from billing.operations.ledger import InvoiceNotIssued, post_payment, post_write_off
+from billing.operations.ledger import DocumentNotIssued, post_payment, post_write_off
 from billing.queries.parties import billing_settings
 
 
@@ -51,11 +51,11 @@ def begin_review(invoice: Invoice, *, as_of: datetime) -> Invoice:
 
 
 def mark_sent(invoice: Invoice, *, as_of: datetime) -> Invoice:
-    """Note that the customer was sent it; the first time counts. Raises InvoiceNotIssued."""
+    """Note that the customer was sent it; the first time counts. Raises DocumentNotIssued."""
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if not locked.is_issued:
-            raise InvoiceNotIssued("it has no number yet; finalize it first")
+            raise DocumentNotIssued("it has no number yet; finalize it first")
         if locked.sent_at is None:
             locked.sent_at = as_of
             if locked.status == Invoice.Status.FINALIZED:
@@ -76,7 +76,7 @@ def record_payment(
     """Count money that was received towards an issued invoice or debit note.
 
     The reference is counted once: asked again, the payment is returned as it was recorded. What is
-    more than is open becomes the customer's credit if `excess_to_credit`. Raises InvoiceNotIssued,
+    more than is open becomes the customer's credit if `excess_to_credit`. Raises DocumentNotIssued,
     InvoiceNotPayable, PaymentNotUsable, PaymentExceedsOpen and PaymentDiffers.
     """
     _require_usable(amount, reference, invoice.currency)
@@ -125,7 +125,7 @@ def _require_usable(amount: Decimal, reference: str, currency: str) -> None:
 
 def _require_payable(invoice: Invoice) -> None:
     if not invoice.is_issued:
-        raise InvoiceNotIssued("it has no number yet; finalize it first")
+        raise DocumentNotIssued("it has no number yet; finalize it first")
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         raise InvoiceNotPayable("a credit note is not paid; it is taken off or becomes credit")
     if invoice.status == Invoice.Status.VOID:

@@ -12,7 +12,8 @@ from billing.core.lifecycle import may_follow
 from billing.core.tax import TaxGroup
 from billing.models import Invoice, InvoiceLine
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import issue, lock_customer
+from billing.operations.issuing import issue
+from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")

@@ -10,19 +10,22 @@ from django.db.models import Q
 from billing.core.periods import Period
 from billing.models import BillingSettings, Invoice, LateUsage, Subscription
 from billing.operations.invoices import locked_invoice, require_rolled_up
-from billing.operations.issuing import forget_late_usage, lock_customer, pending_marks
+from billing.operations.issuing import forget_late_usage, pending_marks
+from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
     difference_lines,
+    issued_after,
     late_usage_deadline,
     pending_late_usage,
 )
 
-_REASON = "Usage that became known after the invoice was issued"
+_USAGE_CAME = "Usage that became known after the invoice was issued"
+_GOES_ON = "An earlier period, which this one goes on from, was restated"
 
 
-def restate_invoice(invoice: Invoice, *, as_of: datetime, reason: str = _REASON) -> Invoice | None:
+def restate_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice | None:
     """Issue the note that an issued invoice's late usage comes to; None where there is none, or
     where it is left to the next invoice.
 
@@ -40,14 +43,20 @@ def restate_invoice(invoice: Invoice, *, as_of: datetime, reason: str = _REASON)
         seen = pending_marks(locked)
         if not seen or _waits_for_next_invoice(locked, settings, as_of):
             return None
-        return _restate(locked, seen, reason, as_of)
+        return _restate(locked, seen, as_of)
 
 
-def _restate(invoice: Invoice, seen: list[UUID], reason: str, as_of: datetime) -> Invoice | None:
+def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | None:
     require_rolled_up(invoice.customer, Period(invoice.period_start, invoice.period_end))
     lines = difference_lines(invoice)
+    came = pending_late_usage(invoice).filter(hour__isnull=False).exists()
     forget_late_usage(seen)
-    return issue_difference(invoice, lines, reason, as_of=as_of) if lines else None
+    if not lines:
+        return None
+    LateUsage.objects.bulk_create(
+        LateUsage(invoice=later, noted_at=as_of) for later in issued_after(invoice)
+    )
+    return issue_difference(invoice, lines, _USAGE_CAME if came else _GOES_ON, as_of=as_of)
 
 
 def _refuse_what_is_too_late(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> None:
@@ -70,15 +79,4 @@ def _waits_for_next_invoice(invoice: Invoice, settings: BillingSettings, as_of: 
     return (
         drafts.exists()
         or Subscription.objects.filter(runs_on, customer=invoice.customer_id).exists()
-    )
-
-
-def note_changed_usage(
-    invoice: Invoice, application_id: UUID, hours: list[datetime], *, as_of: datetime
-) -> None:
-    """Mark hours of an invoice's period as changed, for what changes no rollup and so is not noted
-    by the database itself."""
-    LateUsage.objects.bulk_create(
-        LateUsage(invoice=invoice, application_id=application_id, hour=hour, noted_at=as_of)
-        for hour in hours
     )

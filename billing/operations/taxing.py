@@ -118,7 +118,7 @@ def treatments_of_note(original: Invoice, lines: Sequence[InvoiceLine]) -> tuple
         _product_class(line): Treatment(
             line.tax_category,
             line.tax_percent or Decimal(0),
-            reasons.get((line.tax_category, line.tax_percent), ""),
+            reasons.get((line.tax_category, line.tax_percent or Decimal(0)), ""),
         )
         for line in original.lines.select_related("price")
         if line.tax_category

@@ -9,12 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, Final, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from billing.billable import billable_periods
+from billing.core.contract import Contract
 from billing.core.periods import Period
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
@@ -23,7 +25,10 @@ from billing.models import Invoice
 from billing.proof import documents, evidence
 from billing.proof.evidence import Behind
 from billing.proof.keys import proof_key
+from billing.queries.contracts import contract_of
+from metering.core.hours import HOUR, hour_of
 from metering.models import Application
+from metering.primaries import contested_hours
 
 _IN_MEMORY_BYTES_MAX: Final = 1 << 20
 _GZIP_LEVEL: Final = 6
@@ -63,12 +68,11 @@ def _write_members(
     invoice: Invoice, as_of: datetime, members: "_Members", samples: Period | None
 ) -> None:
     period = Period(invoice.period_start, invoice.period_end)
+    contract = contract_of(invoice.subscription, period)
     periods = billable_periods(invoice.customer, period)
-    names = dict(
-        Application.objects.filter(pk__in={each.application_id for each in periods}).values_list(
-            "pk", "name"
-        )
-    )
+    known = Application.objects.filter(pk__in={each.application_id for each in periods})
+    names = dict(known.values_list("pk", "name"))
+    environments = dict(known.values_list("pk", "environment__name"))
     # An invoice keeps the names that it was issued under.
     billed_as = invoice.lines.exclude(application=None).values_list(
         "application_id", "application_name"
@@ -76,9 +80,19 @@ def _write_members(
     names.update((pk, name) for pk, name in billed_as if pk is not None)
     members.add("FORMAT", [archive.FORMAT])
     members.add_json("invoice.json", documents.invoice_document(invoice))
-    members.add_json("terms.json", documents.terms_document(invoice))
-    members.add_json("assignments.json", documents.assignments_document(periods, names))
-    _write_usage(Behind(periods, as_of) if periods else None, members, samples)
+    members.add_json("terms.json", documents.terms_document(invoice, contract))
+    members.add_json(
+        "assignments.json", documents.assignments_document(periods, names, environments)
+    )
+    behind = Behind(periods, as_of) if periods else None
+    _write_usage(behind, members)
+    if behind is not None:
+        _write_samples(behind, members, samples, once=_bills_one_primary(contract))
+
+
+def _bills_one_primary(contract: Contract) -> bool:
+    every = (price.spec.reading for terms in contract.terms for price in terms.prices)
+    return any(reading is not None and reading.primaries == "one" for reading in every)
 
 
 @dataclass(slots=True)
@@ -101,7 +115,7 @@ class _Noted:
             yield each
 
 
-def _write_usage(behind: Behind | None, members: "_Members", samples: Period | None) -> None:
+def _write_usage(behind: Behind | None, members: "_Members") -> None:
     noted = _Noted()
     rollups = noted.rollups(evidence.rollups_behind(behind)) if behind else iter(())
     batches = noted.batches(evidence.batches_behind(behind)) if behind else iter(())
@@ -109,12 +123,33 @@ def _write_usage(behind: Behind | None, members: "_Members", samples: Period | N
     members.add_records("usage.jsonl.gz", (each.to_json() for each in rollups))
     members.add_records("batches.jsonl.gz", (each.to_json() for each in batches))
     members.add_records("digests.jsonl.gz", (each.to_json() for each in digests))
+    events = evidence.events_behind(behind) if behind else iter(())
+    members.add_records("events.jsonl.gz", (each.to_json() for each in events))
+    corrections = evidence.corrections_before(behind) if behind else []
+    members.add_json("corrections.json", documents.corrections_document(corrections))
+    instances = evidence.instances_of(behind) if behind else []
+    members.add_json("instances.json", documents.instances_document(instances))
     members.add_records("profiles.jsonl.gz", evidence.profiles_with(noted.profiles))
     keys = evidence.keys_of(noted.hosts, noted.keys)
     members.add_json("keys.json", documents.keys_document(keys))
-    if samples is not None and behind is not None:
-        lines = evidence.sample_lines(behind, samples.start, samples.end)
-        members.add_records("samples.jsonl.gz", lines)
+
+
+def _write_samples(
+    behind: Behind, members: "_Members", samples: Period | None, *, once: bool
+) -> None:
+    """Those that are asked for, and those without which nobody can tell which of two primaries is
+    billed."""
+    contested = sorted(contested_hours(behind.periods)) if once else []
+    if samples is None and not contested:
+        return
+    asked = () if samples is None else evidence.sample_lines(behind, samples.start, samples.end)
+    more = (
+        line
+        for application_id, hour in contested
+        if samples is None or not hour_of(samples.start) <= hour < samples.end
+        for line in evidence.sample_lines(behind.of(application_id), hour, hour + HOUR)
+    )
+    members.add_records("samples.jsonl.gz", chain(asked, more))
 
 
 class _Members:
@@ -173,9 +208,7 @@ class _Members:
         out.write(archive.ending(members))
 
     def _file(self, name: str) -> IO[bytes]:
-        file = self._stack.enter_context(
-            SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX)  # noqa: SIM115  the stack closes it
-        )
+        file = self._stack.enter_context(SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
         self._files[name] = cast(IO[bytes], file)
         return self._files[name]
 

@@ -6,13 +6,15 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from billing.core.contract import Contract
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.proof.records import microseconds
 from billing.core.proof.terms import to_json
 from billing.models import Invoice, InvoiceLine
-from billing.prices import price_specs
-from metering.models import HostKey
+from metering.corrections import core_corrections
+from metering.models import HostKey, Instance
+from metering.stated_models import Correction
 from metering.usage import UsagePeriod
 
 RULES: Final = 1
@@ -69,8 +71,8 @@ def _written(value: object) -> Any:
     return value
 
 
-def terms_document(invoice: Invoice) -> dict[str, Any]:
-    """The version of the plan and its prices."""
+def terms_document(invoice: Invoice, contract: Contract) -> dict[str, Any]:
+    """The version of the plan, and the contract that the period is rated by."""
     version, currency = invoice.plan_version, currency_of(invoice.currency)
     return {
         "rules": RULES,
@@ -81,18 +83,19 @@ def terms_document(invoice: Invoice) -> dict[str, Any]:
             "effective_from": microseconds(version.effective_from),
         },
         "currency": {"code": currency.code, "decimals": currency.decimals},
-        "prices": [to_json(price) for price in price_specs(version)],
+        "contract": to_json(contract),
     }
 
 
 def assignments_document(
-    periods: Sequence[UsagePeriod], names: Mapping[UUID, str]
+    periods: Sequence[UsagePeriod], names: Mapping[UUID, str], environments: Mapping[UUID, str]
 ) -> list[dict[str, Any]]:
     """Whose usage it is: each application's stretches within the period."""
     return [
         {
             "application": str(each.application_id),
             "name": names[each.application_id],
+            "environment": environments[each.application_id],
             "start": microseconds(each.start),
             "end": microseconds(each.end),
         }
@@ -111,4 +114,35 @@ def keys_document(keys: Sequence[HostKey]) -> list[dict[str, Any]]:
             "revoked_at": _written(key.revoked_at),
         }
         for key in keys
+    ]
+
+
+def corrections_document(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
+    """In the order in which they were made; "correction" is what the core takes."""
+    return [
+        {
+            "id": str(row.pk),
+            "reason": row.reason,
+            "author": row.author,
+            "created_at": microseconds(row.created_at),
+            "correction": to_json(each),
+        }
+        for row, each in zip(corrections, core_corrections(corrections), strict=True)
+    ]
+
+
+def instances_document(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    """Which instance runs where; without a host it stands for what events and corrections state."""
+    return [
+        {
+            "id": str(each.pk),
+            "application": str(each.application_id),
+            "name": each.name,
+            "first_seen_at": microseconds(each.first_seen_at),
+            "host": None if each.host is None else str(each.host.pk),
+            "host_name": "" if each.host is None else each.host.name,
+            "region": "" if each.host is None else each.host.region,
+            "host_class": "" if each.host is None else each.host.host_class,
+        }
+        for each in instances
     ]

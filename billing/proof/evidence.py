@@ -11,15 +11,19 @@ from uuid import UUID, uuid4
 
 import psycopg
 from django.db import connection
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from hostmeter_agent.wire import METERS
 
-from billing.core.proof.records import BatchRecord, HourDigest, RollupRecord
-from metering.core.aggregation import MeasuredWindow, aggregates
+from billing.core.proof.behind import window_of
+from billing.core.proof.records import BatchRecord, EventRecord, HourDigest, RollupRecord
+from metering.core.aggregation import Aggregate, MeasuredWindow, RollupKey, aggregates
 from metering.core.buckets import BUCKET
+from metering.core.corrections import corrected
 from metering.core.hours import HOUR, hour_of
-from metering.models import HostKey, Measurement, Rollup, Sample
+from metering.corrections import core_corrections, corrections_of
+from metering.models import HostKey, Instance, Measurement, Rollup, Sample
 from metering.sql import statement
+from metering.stated_models import Correction, Event
 from metering.usage import UsagePeriod
 
 _ROWS_AT_ONCE: Final = 2_000
@@ -31,6 +35,18 @@ class Behind:
 
     periods: Sequence[UsagePeriod]
     as_of: datetime
+
+    def of(self, application_id: UUID) -> "Behind":
+        """What is of one application."""
+        own = [each for each in self.periods if each.application_id == application_id]
+        return Behind(own, self.as_of)
+
+    def holds(self, application_id: UUID, bucket: datetime) -> bool:
+        """Whether a bucket is in one of the stretches."""
+        return any(
+            each.application_id == application_id and each.start <= bucket < each.end
+            for each in self.periods
+        )
 
     def parameters(self, start: datetime | None = None, end: datetime | None = None) -> Any:
         """Of the SQL, for the windows that start in [start, end)."""
@@ -94,7 +110,7 @@ def _rows(name: str, parameters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]
 def rollups_behind(behind: Behind) -> Iterator[RollupRecord]:
     """The rollups in the order of application, bucket, instance and role. A bucket that has had
     samples since is computed from those that it had then."""
-    late = set(_rows("buckets_with_late_samples", behind.parameters()))
+    late = set(_rows("buckets_with_late_samples", behind.parameters())) | _late_otherwise(behind)
     yield from merge(_kept(behind, late), _as_they_were(behind, late), key=_order)
 
 
@@ -132,32 +148,100 @@ def _record(row: Rollup) -> RollupRecord:
     )
 
 
+def _late_otherwise(behind: Behind) -> set[tuple[Any, ...]]:
+    """The buckets with events and corrections that came later."""
+    late: set[tuple[Any, ...]] = set()
+    for row in _events_in(behind).filter(received_at__gt=behind.as_of):
+        late.add((row.application_id, row.bucket_start))
+    for each in corrections_of(behind.periods):
+        if each.created_at > behind.as_of:
+            buckets = range((each.ends_at - each.starts_at) // BUCKET)
+            late |= {(each.application_id, each.starts_at + at * BUCKET) for at in buckets}
+    return late
+
+
 def _as_they_were(behind: Behind, late: set[tuple[Any, ...]]) -> list[RollupRecord]:
+    inside = [bucket for bucket in late if behind.holds(*bucket)]
+    corrections = core_corrections(corrections_before(behind))
     records: list[RollupRecord] = []
-    for application_id, bucket in late:
+    for application_id, bucket in inside:
         samples = Sample.objects.filter(
             application_id=application_id,
             window_start__gte=bucket,
             window_start__lt=bucket + BUCKET,
             batch__received_at__lte=behind.as_of,
         )
-        for key, found in aggregates(map(_window, samples)).items():
-            records.append(
-                RollupRecord(
-                    application=str(key.application_id),
-                    start=key.bucket_start,
-                    instance=str(key.instance_id),
-                    role=key.role,
-                    samples=found.samples,
-                    window_us=found.window_us,
-                    covered_us=found.covered_us,
-                    usage=found.usage,
-                    measured=frozenset(
-                        None if each is None else str(each) for each in found.measurements
-                    ),
-                )
-            )
+        events = Event.objects.filter(
+            application_id=application_id, bucket_start=bucket, received_at__lte=behind.as_of
+        )
+        windows = [*map(_window, samples), *(window_of(_event(each)) for each in events)]
+        own = [
+            each
+            for each in corrections
+            if each.application_id == application_id and each.start <= bucket < each.end
+        ]
+        found = corrected(aggregates(windows), own, [(application_id, bucket)])
+        records += [_computed(key, each) for key, each in found.items()]
     return sorted(records, key=_order)
+
+
+def _computed(key: RollupKey, found: Aggregate) -> RollupRecord:
+    return RollupRecord(
+        application=str(key.application_id),
+        start=key.bucket_start,
+        instance=str(key.instance_id),
+        role=key.role,
+        samples=found.samples,
+        window_us=found.window_us,
+        covered_us=found.covered_us,
+        usage=found.usage,
+        measured=frozenset(None if each is None else str(each) for each in found.measurements),
+    )
+
+
+def events_behind(behind: Behind) -> Iterator[EventRecord]:
+    """The events in the order of application, bucket, instance, source and id."""
+    known = _events_in(behind).filter(received_at__lte=behind.as_of)
+    ordered = known.order_by("application_id", "bucket_start", "instance_id", "source", "event_id")
+    yield from map(_event, ordered.iterator(_ROWS_AT_ONCE))
+
+
+def _events_in(behind: Behind) -> "QuerySet[Event]":
+    wanted = Q()
+    for period in behind.periods:
+        wanted |= Q(
+            application_id=period.application_id,
+            bucket_start__gte=period.start,
+            bucket_start__lt=period.end,
+        )
+    return Event.objects.filter(wanted)
+
+
+def _event(row: Event) -> EventRecord:
+    return EventRecord(
+        source=row.source,
+        id=row.event_id,
+        application=str(row.application_id),
+        instance=str(row.instance_id),
+        time=row.time,
+        meter=row.meter,
+        quantity=row.quantity,
+        properties=row.data,
+    )
+
+
+def corrections_before(behind: Behind) -> list[Correction]:
+    """The corrections that had been made, in their order."""
+    known = corrections_of(behind.periods)
+    return [each for each in known if each.created_at <= behind.as_of]
+
+
+def instances_of(behind: Behind) -> list[Instance]:
+    """Every instance of the applications, with its host."""
+    known = Instance.objects.filter(
+        application_id__in={each.application_id for each in behind.periods}
+    )
+    return list(known.select_related("host").order_by("id"))
 
 
 def _window(sample: Sample) -> MeasuredWindow:

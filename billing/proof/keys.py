@@ -1,8 +1,9 @@
-"""The tenant's proof keys. A private key is stored encrypted under the installation's SECRET_KEY
-and is in the clear in the memory of the process that signs alone."""
+"""The tenant's proof keys. A private key is stored encrypted under the installation's SECRET_KEY;
+it is in the clear in the memory of the process that signs, and nowhere else."""
 
 import os
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -39,6 +40,12 @@ def public_keys() -> list[tuple[bytes, datetime]]:
     """The tenant's public keys, the newest first, and since when each signs."""
     rows = ProofKey.objects.values_list("public_key", "created_at")
     return [(bytes(public_key), created_at) for public_key, created_at in rows]
+
+
+def fingerprint(public_key: bytes) -> str:
+    """A key as people compare it; the verifier prints the same."""
+    digest = sha256(public_key).hexdigest()
+    return " ".join(digest[at : at + 4] for at in range(0, 64, 4))
 
 
 def _made(as_of: datetime) -> Ed25519PrivateKey:

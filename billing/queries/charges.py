@@ -14,7 +14,7 @@ from metering.models import Application
 def charged_lines(
     subscription: Subscription, period: Period, *, as_of: datetime
 ) -> tuple[RatedInvoice, list[InvoiceLine]]:
-    """What the period's usage comes to now, and its lines with the names of today."""
+    """What the period comes to at `as_of`, and its lines with the names of today."""
     rated = rated_period(subscription, period, as_of=as_of)
     applications = {line.application_id for line in rated.lines if line.application_id}
     environments = dict(

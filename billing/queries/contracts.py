@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Q, Sum
+from django.db.models import Q
 
 from billing.core.allowance import carried_over
 from billing.core.commitment import CommitmentPart
@@ -49,6 +49,7 @@ from billing.models import (
 )
 from billing.overrides import overridden_spec
 from billing.prices import price_spec
+from billing.queries.charged import charged_between, used_by_period
 from billing.queries.periods import PlanHasNoVersion, cycle_of, published_versions
 
 _TICK = timedelta(microseconds=1)
@@ -324,21 +325,9 @@ def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | 
             by=cast(ProratedBy, subscription.proration),
             time_zone=cycle.time_zone,
         ),
-        charged_before=_charged_between(subscription, whole.start, period.start),
+        charged_before=charged_between(subscription, whole.start, period.start),
         time_zone=cycle.time_zone,
     )
-
-
-def _charged_between(subscription: Subscription, start: datetime, end: datetime) -> Decimal:
-    """What the invoices of the subscription's periods that began in this time came to."""
-    invoices = Invoice.objects.filter(
-        subscription=subscription,
-        kind=Invoice.Kind.INVOICE,
-        period_start__gte=start,
-        period_start__lt=end,
-    ).exclude(status=Invoice.Status.VOID)
-    total: Decimal | None = invoices.aggregate(total=Sum("total"))["total"]
-    return ZERO if total is None else total
 
 
 def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[str, Decimal]:
@@ -349,7 +338,7 @@ def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[s
     ]
     if not rolling:
         return {}
-    used = _used_by_period(subscription, period, [each.code for each in rolling])
+    used = used_by_period(subscription, period, [each.code for each in rolling])
     carried = {}
     for spec in rolling:
         reading = spec.reading
@@ -360,42 +349,3 @@ def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[s
         left = carried_over(included, used.get(spec.code, []), spec.rollover_periods)
         carried[spec.code] = sum(left, ZERO)
     return carried
-
-
-def _used_by_period(
-    subscription: Subscription, period: Period, codes: Sequence[str]
-) -> dict[str, list[Decimal]]:
-    invoices = list(
-        Invoice.objects.filter(
-            subscription=subscription,
-            kind=Invoice.Kind.INVOICE,
-            period_start__lt=period.start,
-        )
-        .exclude(status=Invoice.Status.VOID)
-        .order_by("period_start")
-        .values_list("pk", "plan_version")
-    )
-    priced = set(
-        Price.objects.filter(
-            code__in=codes, plan_version__in={version for _, version in invoices}
-        ).values_list("plan_version", "code")
-    )
-    lines = InvoiceLine.objects.filter(
-        invoice__in=[invoice for invoice, _ in invoices],
-        kind=InvoiceLine.Kind.USAGE,
-        price__code__in=codes,
-    )
-    used: dict[tuple[UUID, str], Decimal] = {
-        (invoice, code): raw
-        for invoice, code, raw in lines.order_by()
-        .values_list("invoice", "price__code")
-        .annotate(raw=Sum("raw_quantity"))
-    }
-    return {
-        code: [
-            used.get((invoice, code), ZERO)
-            for invoice, version in invoices
-            if (version, code) in priced
-        ]
-        for code in codes
-    }

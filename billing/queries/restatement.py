@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import F, Max, Q, QuerySet
 
+from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, differences, steps
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
@@ -47,9 +48,22 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .order_by("period_start", "pk")
     )
+
+
+def issued_after(invoice: Invoice) -> "QuerySet[Invoice]":
+    """The issued invoices of the subscription's later periods, which may go on from this one: by
+    an allowance that rolls over, or a commitment."""
+    return Invoice.objects.filter(
+        kind=Invoice.Kind.INVOICE,
+        subscription=invoice.subscription_id,
+        finalized_at__isnull=False,
+        period_start__gte=invoice.period_end,
+    ).exclude(status=Invoice.Status.VOID)
 
 
 def refused_late_usage() -> "QuerySet[LateUsage]":
@@ -78,7 +92,9 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
             late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
-        .select_related("customer", "plan_version__plan", "subscription__customer")
+        .select_related(
+            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+        )
         .distinct()
     )
     return sorted(earlier, key=lambda each: (each.period_start, each.pk))
@@ -172,7 +188,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
         quantity=change.quantity,
         unrounded=change.unrounded,
         amount=change.amount,
-        steps=steps(difference, line.unit, invoice.currency),
+        steps=steps(difference, line.unit, currency_of(invoice.currency)),
         facts={
             "restates": str(invoice.pk),
             "reference": invoice.reference,
@@ -187,7 +203,7 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
 def _windows(invoice: Invoice, application_id: UUID | None) -> dict[str, Any]:
     """The hours of the application that changed, when that became known, and the batches that
     were received for them since; a correction changes them without a batch."""
-    marks = pending_late_usage(invoice)
+    marks = pending_late_usage(invoice).filter(hour__isnull=False)
     if application_id is not None:
         marks = marks.filter(application=application_id)
     noted: defaultdict[datetime, list[datetime]] = defaultdict(list)

@@ -25,6 +25,9 @@ from portal.queries import (
     applications_of,
     invoices_of,
     lines_of,
+    notes_on,
+    payments_of,
+    taxes_of,
 )
 
 _PER_PAGE: Final = 36
@@ -81,6 +84,9 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "groups": _by_application(lines),
         "line_count": len(lines),
         "changes": changes_since_finalized(invoice),
+        "notes": notes_on(invoice),
+        "taxes": taxes_of(invoice),
+        "payments": payments_of(invoice),
     }
     return render(request, "portal/invoice.html", context)
 

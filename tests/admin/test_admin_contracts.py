@@ -1,5 +1,6 @@
 """Writing what is agreed: what no invoice could have is refused, in words."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def send(client: Client, model: str, form: dict[str, str], *page: Any) -> str:
 
 
 def dated(**instants: str) -> dict[str, str]:
-    halves = {}
+    halves: dict[str, str] = {}
     for name, written in instants.items():
         day, _, clock = written.partition(" ")
         halves |= {f"{name}_0": day, f"{name}_1": clock}
@@ -60,7 +61,7 @@ class TestASubscription:
         assert send(owner, "subscription", form) == ""
         with tenant_scope(tenant.pk):
             made = Subscription.objects.get(interval="quarterly")
-            assert (made.proration, made.paid_in, made.commitment) == ("days", "USD", 500)
+            assert (made.proration, made.paid_in, made.commitment) == ("days", "USD", Decimal(500))
             assert made.trial_ends_at is not None
             assert made.trial_ends_at.minute == 0
 

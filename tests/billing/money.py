@@ -20,7 +20,7 @@ from billing.operations.credit import NewGrant, apply_credit, grant_credit
 from billing.operations.ledger import post_issued, post_payment
 from billing.operations.wallets import record_top_up_paid, request_top_up
 from tenants.models import Customer
-from tests.billing.timeline import JANUARY, NOVEMBER, OCTOBER, cpu_price, disk_price
+from tests.billing.timeline import JANUARY, NOVEMBER, OCTOBER, cpu_price
 
 EURO = "EUR"
 
@@ -42,7 +42,7 @@ def subscribed(reference: str = "shop-ltd") -> Subscription:
     customer = Customer.objects.create(name=reference.title(), reference=reference)
     plan, made = Plan.objects.get_or_create(name="Hosting", defaults={"currency": EURO})
     if made:
-        publish_plan_version(plan, Offer([cpu_price(), disk_price()], JANUARY))
+        publish_plan_version(plan, Offer([cpu_price()], JANUARY))
     return subscribe(customer, plan, starts_at=OCTOBER)
 
 
@@ -53,7 +53,7 @@ def draft(
     codes: tuple[str, ...] = (),
     **fields: Any,
 ) -> Invoice:
-    """A draft with a line of each amount, of the price of each code, before any credit."""
+    """A draft with a line of each amount, before any credit."""
     count = Invoice.objects.count()
     start = datetime(2026 + count // 12, count % 12 + 1, 1, tzinfo=UTC)
     total = sum(map(Decimal, amounts), Decimal(0))
@@ -71,13 +71,11 @@ def draft(
             **fields,
         }
     )
-    prices = {price.code: price for price in invoice.plan_version.prices.all()}
     for position, amount in enumerate(amounts, start=1):
         InvoiceLine.objects.create(
             invoice=invoice,
             position=position,
-            price=prices[codes[position - 1]] if codes else None,
-            label="CPU time",
+            label=codes[position - 1] if codes else "CPU time",
             amount=Decimal(amount),
             tax_percent=Decimal(tax_percent),
             raw_quantity=0,

@@ -1,5 +1,7 @@
 """Signed usage of last month, ingested, rolled up and invoiced: what a proof is about."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -95,15 +97,63 @@ def last_month_of(moment: datetime) -> datetime:
     return (first - timedelta(days=1)).replace(day=1)
 
 
-def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) -> Proven:
-    """Deliver, roll up, close and finalize last month."""
+def every_kind() -> list[Price]:
+    """A price of each kind, and each way to read usage."""
+    tiers = [
+        {"up_to": "20", "unit_price": "0.05", "flat_fee": "0"},
+        {"up_to": None, "unit_price": "0.04", "flat_fee": "2"},
+    ]
+    cpu = {"meter": "cpu.time", "aggregation": "sum", "unit": "CPU-second"}
+    orders = {"meter": "shop.orders", "aggregation": "sum", "unit": "one"}
+    rows = [
+        {"values": ["primary"], "unit_price": "0.01"},
+        {"values": ["standby"], "unit_price": "0.002"},
+    ]
+    of_cpu = {"percent": "7.5", "of": ["cpu"]}
+    return [
+        Price(
+            label="CPU", code="cpu", kind="volume", tiers=tiers, minimum=Decimal(50),
+            allowance=Decimal(3), **cpu,
+        ),
+        Price(
+            label="Orders", code="orders", kind="package", unit_price=Decimal("1.5"),
+            definition={"size": "100"}, maximum=Decimal(9), **orders,
+        ),
+        Price(
+            label="Roles", code="roles", kind="matrix", definition={"by": ["role"], "rows": rows},
+            **cpu,
+        ),
+        Price(
+            label="Burst", code="burst", meter="cpu.time", aggregation="percentile",
+            unit="CPU", unit_price=Decimal("0.3"), percentile=Decimal("99.9"),
+            interval_minutes=10,
+        ),
+        Price(
+            label="Peak", code="peak", meter="cpu.time", aggregation="peak", unit="CPU",
+            unit_price=Decimal("0.2"), over="customer",
+        ),
+        Price(label="Base", code="base", kind="flat", unit_price=Decimal("4.99")),
+        Price(label="Support", code="support", kind="percentage", definition=of_cpu),
+    ]  # fmt: skip
+
+
+def prove(
+    tenant: Tenant,
+    *,
+    batches: int = 3,
+    prices: Callable[[], list[Price]] = prices,
+    before_closing: Callable[[datetime], None] | None = None,
+    **version: Any,
+) -> Proven:
+    """Deliver, roll up, close and finalize last month; `before_closing` is given the first bucket
+    with usage."""
     now = timezone.now()
     start = last_month_of(now)
     with tenant_scope(tenant.pk):
         customer = Customer.objects.create(name="Kite Ltd", reference="kite")
         Environment.objects.update(default_customer=customer)
         plan = Plan.objects.create(name="Proven", currency="EUR")
-        publish_plan_version(plan, Offer(prices(), start - timedelta(days=40)))
+        publish_plan_version(plan, Offer(prices(), start - timedelta(days=40), **version))
         subscribe(customer, plan, starts_at=start)
     agent = Agent(tenant).enrol()
     epoch, first = str(uuid4()), bucket_of(start + timedelta(days=2, hours=5))
@@ -115,6 +165,10 @@ def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) ->
         answer = deliver(agent, document)
         assert answer.status_code == 200, answer.content
     roll_up(tenant.pk)
+    if before_closing is not None:
+        with tenant_scope(tenant.pk):
+            before_closing(first)
+        roll_up(tenant.pk)
     close_tenant(tenant.pk, as_of=now)
     outcome = finalize_drafts(tenant.pk, as_of=timezone.now(), also_incomplete=True)
     assert not outcome.failures, outcome.failures
@@ -124,8 +178,6 @@ def prove(tenant: Tenant, *, batches: int = 3, covered: tuple[str, ...] = ()) ->
 
 def deliver(agent: Agent, document: dict[str, Any]) -> Any:
     """As the real agent does it: a header with its clock is signed as well."""
-    import json
-
     body = json.dumps(document).encode()
     clock = str(int(timezone.now().timestamp() * 1_000))
     covered = ("@method", "@path", "content-digest", "hostmeter-time")

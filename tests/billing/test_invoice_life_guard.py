@@ -87,17 +87,16 @@ class TestAnInvoice:
 @pytest.mark.usefixtures("inside")
 class TestAnIssuedInvoice:
     @pytest.mark.parametrize(
-        "field",
+        "column",
         [
-            field.attname
+            field.column
             for field in Invoice._meta.concrete_fields
             if field.name
             not in {"id", "tenant", "status", "sent_at", "amount_paid", "amount_credited"}
         ],
     )
-    def test_keeps_all_but_what_happens_to_it(self, field: str) -> None:
+    def test_keeps_all_but_what_happens_to_it(self, column: str) -> None:
         invoice = finalize_invoice(draft_of_october(), as_of=NOVEMBER)
-        column = Invoice._meta.get_field(field.removesuffix("_id")).column
         changed = {
             "boolean": f"NOT {column}",
             "uuid": "gen_random_uuid()",
@@ -135,7 +134,7 @@ class TestAnIssuedInvoice:
             lambda: InvoiceTax.objects.create(
                 invoice=invoice, category="S", percent=19, taxable=1, tax=0
             ),
-            invoice.delete,
+            lambda: Invoice.objects.filter(pk=invoice.pk)._raw_delete("default"),
         ):  # fmt: skip
             assert refusal(change) == "finalized_is_immutable"
 

@@ -12,7 +12,7 @@ from billing.core.ledger import Account, EntryKind
 from billing.core.periods import Period
 from billing.models import CreditGrant, Invoice, JournalEntry, Payment, Posting
 from billing.operations.ledger import (
-    InvoiceNotIssued,
+    DocumentNotIssued,
     post_issued,
     post_payment,
     post_write_off,
@@ -55,7 +55,7 @@ class TestIssuing:
         assert postings() == []
 
     def test_of_a_draft_is_refused(self) -> None:
-        with pytest.raises(InvoiceNotIssued, match="finalize it first"):
+        with pytest.raises(DocumentNotIssued, match="finalize it first"):
             post_issued(draft(subscribed(), "1"))
 
     def test_twice_is_once(self) -> None:

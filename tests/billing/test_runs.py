@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from billing.bench.closing import measure_billing
 from billing.closing import begin_closing, close_shards, close_tenant
 from billing.models import BillingRun, BillingShard, Invoice
-from billing.operations import runs
+from billing.operations import close_billing_period, runs
 from billing.operations.runs import close_next_shard, start_run
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -85,7 +85,7 @@ class TestARun:
         self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stories(tenant, 2)
-        sound = runs.close_billing_period
+        sound = close_billing_period
 
         def failing(subscription: object, *args: object, **options: object) -> object:
             if getattr(subscription, "customer").reference == "customer-1":  # noqa: B009

@@ -67,6 +67,18 @@ ONES: dict[str, tuple[Address, Address]] = {
         lambda world: reverse("portal:invoice", args=[world.other_invoice.pk]),
         lambda world: reverse("portal:invoice", args=[uuid4()]),
     ),
+    "portal:invoice-proof": (
+        lambda world: reverse("portal:invoice-proof", args=[world.other_invoice.pk]),
+        lambda world: reverse("portal:invoice-proof", args=[uuid4()]),
+    ),
+    "portal:invoice-proof-bundle": (
+        lambda world: reverse("portal:invoice-proof-bundle", args=[world.other_invoice.pk]),
+        lambda world: reverse("portal:invoice-proof-bundle", args=[uuid4()]),
+    ),
+    "portal:invoice-document": (
+        lambda world: reverse("portal:invoice-document", args=[world.other_invoice.pk, "csv"]),
+        lambda world: reverse("portal:invoice-document", args=[uuid4(), "csv"]),
+    ),
     "portal:upcoming-line": _upcoming(_line),
     "portal:upcoming-line-day": _upcoming(_day),
     "portal:upcoming-line-bucket": _upcoming(_bucket),

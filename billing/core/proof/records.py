@@ -176,6 +176,46 @@ def digest_from(line: Any) -> HourDigest:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One CloudEvent that states usage. `properties` are its data beside meter and quantity."""
+
+    source: str
+    id: str
+    application: str
+    instance: str
+    time: datetime
+    meter: str
+    quantity: int
+    properties: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "id": self.id,
+            "application": self.application,
+            "instance": self.instance,
+            "time": microseconds(self.time),
+            "meter": self.meter,
+            "quantity": self.quantity,
+            "properties": dict(self.properties),
+        }
+
+
+def event_from(line: Any) -> EventRecord:
+    """Raises RecordNotReadable."""
+    return EventRecord(
+        source=text(line, "source"),
+        id=text(line, "id"),
+        application=identifier(line, "application"),
+        instance=identifier(line, "instance"),
+        time=instant(integer(line, "time")),
+        meter=text(line, "meter"),
+        quantity=integer(line, "quantity"),
+        properties=member(line, "properties", dict),
+    )
+
+
 def member(line: Any, name: str, kind: type) -> Any:
     """Raises RecordNotReadable where the object lacks it or it is of another kind."""
     if not isinstance(line, dict):

@@ -55,7 +55,7 @@ def sample_line(sample: SampleRecord) -> str:
 
 
 def digest_of_lines(lines: Iterable[str]) -> str:
-    """The SHA-256, in hexadecimal, of the lines in their bytes' order, a line feed between."""
+    """The SHA-256 of the lines in the order of their bytes, a line feed between; hexadecimal."""
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

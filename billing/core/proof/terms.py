@@ -1,9 +1,9 @@
 """The frozen dataclasses that rating takes, as JSON values and back.
 
-A dataclass is an object with its fields, a Decimal a string with every digit, a datetime ISO 8601
-in UTC, a tuple or frozenset an array (a frozenset's in order). Where a field may hold one of
-several dataclasses, "type" names it. What a value may be is what its class says: there is no code for each
-kind of price, so that a new one is in every bundle the day it is rated.
+A dataclass is an object with its fields and its name as "type", a Decimal a string with every
+digit, a datetime ISO 8601 in UTC, a tuple or frozenset an array (a frozenset's in order). What a
+value may be is what its class says: there is no code for each kind of price, so that a new one is
+in every bundle the day it is rated.
 """
 
 import re
@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 _NUMBER: Final = re.compile(r"-?\d{1,60}(\.\d{1,60})?")
 _ITEMS_MAX: Final = 100_000
@@ -34,6 +35,8 @@ def to_json(value: object) -> Any:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         own = {each.name: to_json(getattr(value, each.name)) for each in fields(value) if each.init}
         return {"type": type(value).__name__} | own
@@ -80,11 +83,12 @@ def _read_plain(kind: Any, value: Any, place: str) -> Any:
     if kind is Decimal:
         _expected(isinstance(value, str) and _NUMBER.fullmatch(value) is not None, value, place)
         return Decimal(value)
-    if kind is datetime or kind is date:
+    if kind in (datetime, date, UUID):
+        read = UUID if kind is UUID else kind.fromisoformat
         try:
-            return kind.fromisoformat(_expected(isinstance(value, str), value, place))
+            return read(_expected(isinstance(value, str), value, place))
         except ValueError as error:
-            raise TermsNotReadable(f"{place}: {value[:40]!r} is no time") from error
+            raise TermsNotReadable(f"{place}: {value[:40]!r} is no {kind.__name__}") from error
     if kind is type(None):
         return _expected(value is None, value, place)
     return _expected(type(value) is kind, value, place)

@@ -1,9 +1,10 @@
-"""Measure ingest, roll-up or billing in a scratch database, or the agent on a workload."""
+"""Measure ingest, roll-up or billing in a scratch database, documents, or the agent."""
 
 import dataclasses
 import json
 import subprocess
 from argparse import ArgumentParser
+from argparse import _ArgumentGroup as ArgumentGroup
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
 from billing.bench.closing import measure_billing
+from billing.bench.documents import measure_documents
 from metering.bench.agent import Terms, measure_agent
 from metering.bench.agent_accuracy import measure_cpu_error
 from metering.bench.agent_faults import Plan, measure_faults
@@ -31,6 +33,7 @@ _BOUNDS = (
     ("customers", 1, 100_000),
     ("kills", 0, 100),
     ("previews", 1, 100_000),
+    ("lines", 1, 100_000),
 )
 _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -43,7 +46,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["ingest", "rollup", "billing", "agent"])
+        parser.add_argument("what", choices=["ingest", "rollup", "billing", "documents", "agent"])
         parser.add_argument(
             "--batches",
             type=int,
@@ -51,7 +54,17 @@ class Command(BaseCommand):
             metavar="N",
             help="ingest, rollup: batches of 1,000 samples (default: 1000)",
         )
-        billing = parser.add_argument_group("billing")
+        parser.add_argument(
+            "--lines", type=int, default=3_000, metavar="N",
+            help="documents: lines of the invoice (default: 3000)",
+        )  # fmt: skip
+        self._billing_arguments(parser.add_argument_group("billing"))
+        self._agent_arguments(parser.add_argument_group("agent"))
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object as the last line"
+        )
+
+    def _billing_arguments(self, billing: ArgumentGroup) -> None:
         for name, default, meaning in (
             ("customers", 10_000, "customers, each with 5 applications, 30 days and 12 meters"),
             ("kills", 0, "kill -9 all workers so many times, evenly spread over the run"),
@@ -61,7 +74,8 @@ class Command(BaseCommand):
                 f"--{name}", type=int, default=default, metavar="N",
                 help=f"{meaning} (default: {default})",
             )  # fmt: skip
-        agent = parser.add_argument_group("agent")
+
+    def _agent_arguments(self, agent: ArgumentGroup) -> None:
         for name, default, meaning in (
             ("processes", 500, "processes to look at"),
             ("applications", 50, "applications that they belong to"),
@@ -97,9 +111,6 @@ class Command(BaseCommand):
                 help=f"--faults: {'kill -9 ' if default != 20 else ''}{meaning}"
                 f" (default: {default})",
             )  # fmt: skip
-        parser.add_argument(
-            "--json", action="store_true", help="print one JSON object as the last line"
-        )
 
     def handle(self, *args: Any, what: str, **options: Any) -> None:
         try:
@@ -113,6 +124,9 @@ class Command(BaseCommand):
     def _database(self, what: str, options: dict[str, Any]) -> dict[str, Any]:
         if what == "billing":
             return self._billing(options)
+        if what == "documents":
+            self._require_bounds(options)
+            return dataclasses.asdict(measure_documents(options["lines"], self._note))
         batches = options["batches"]
         if not 1 <= batches <= 100_000:
             raise CommandError("--batches takes 1 to 100000")
@@ -122,9 +136,9 @@ class Command(BaseCommand):
 
     def _billing(self, options: dict[str, Any]) -> dict[str, Any]:
         self._require_bounds(options)
-        numbers = [options[name] for name in ("customers", "kills", "previews")]
+        customers, kills, previews = (options[name] for name in ("customers", "kills", "previews"))
         with scratch_database():
-            return dataclasses.asdict(measure_billing(*numbers, self._note))
+            return dataclasses.asdict(measure_billing(customers, kills, previews, self._note))
 
     def _require_bounds(self, options: dict[str, Any]) -> None:
         for name, low, high in _BOUNDS:

@@ -87,7 +87,7 @@ class TestATreatment:
         self, buyer: TaxPlace, product_class: str, on: date, category: str, percent: int
     ) -> None:
         found = treatment(TABLE, buyer, product_class=product_class, on=on)
-        assert (found.category, found.percent) == (category, percent)
+        assert (found.category, found.percent) == (category, Decimal(percent))
         assert bool(found.reason) == (category != "S")
 
     def test_is_that_of_the_region_before_that_of_the_country(self) -> None:
@@ -101,7 +101,7 @@ class TestATreatment:
 
     def test_of_a_tenant_without_a_table_is_none(self) -> None:
         found = treatment(RateTable(()), TaxPlace(""), seller=TaxPlace(""))
-        assert (found.category, found.percent) == ("O", 0)
+        assert (found.category, found.percent) == ("O", Decimal(0))
 
     def test_is_refused_where_the_country_is_taxed_and_no_rate_is_known(self) -> None:
         with pytest.raises(TaxRateUnknown, match="for IT and 'hosting' on 2020-06-30"):
@@ -126,7 +126,7 @@ def standard(percent: str) -> Treatment:
 
 class TestTheTaxOfAGroup:
     def test_is_rounded_once(self) -> None:
-        # 3 × 0.13 × 19 % would round to 3 × 0.02; 0.39 × 19 % is 0.0741.
+        # Line by line it would be three times 0.02; 19 % of 0.39 is 0.0741.
         amounts = [Decimal("0.13")] * 3
         (group,) = tax_groups(amounts, [standard("19")] * 3, EUR, inclusive=False)
         assert (group.taxable, group.tax) == (Decimal("0.39"), Decimal("0.07"))
@@ -136,7 +136,7 @@ class TestTheTaxOfAGroup:
         assert (group.taxable, group.tax) == (Decimal("100.00"), Decimal("19.00"))
 
     def test_of_inclusive_amounts_is_rounded_from_the_exact_fraction(self) -> None:
-        # 0.23 × 15/115 is 0.03 exactly; 0.10 × 25/125 is 0.02.
+        # 15/115 of 0.23 is 0.03 exactly; 25/125 of 0.10 is 0.02.
         amounts = [Decimal("0.23"), Decimal("0.10")]
         groups = tax_groups(amounts, [standard("15"), standard("25")], EUR, inclusive=True)
         assert [(each.percent, each.tax) for each in groups] == [
@@ -181,7 +181,7 @@ class TestTaxes:
             together = sum_amounts([amounts[index] for index in own])
             assert together == group.taxable + (group.tax if inclusive else 0)
             rate = group.percent / 100
-            # taxable × rate is off by the rounding alone, of the tax or of what it was taken from.
+            # taxable * rate is off by the rounding alone, of the tax or of what it was taken from.
             assert abs(group.taxable * rate - group.tax) <= currency.minor_unit * (1 + rate) / 2
         for amount, each, share in zip(amounts, treatments, shares, strict=True):
             rate = each.percent / 100

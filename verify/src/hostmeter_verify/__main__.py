@@ -21,8 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     progress = Progress()
     try:
         pinned = None if options.key is None else _key(options.key)
-        bundle = open_bundle(options.bundle, pinned=pinned)
-        with bundle.file:
+        with open_bundle(options.bundle, pinned=pinned) as bundle:
             outcome = verify(bundle, say=_say, progress=progress)
     except NotABundle as error:
         print(f"hostmeter: {options.bundle}: {error}", file=sys.stderr)
@@ -36,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001  what this program fails on has not passed
+        progress.clear()
+        _say(f"FAIL: the bundle cannot be read: {type(error).__name__}: {error}"[:400])
+        return 1
     for each in outcome.unverified[:20]:
         _say(f"not verified: {each}")
     _say(_verdict(len(outcome.unverified)))

@@ -9,6 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, BinaryIO, Final
@@ -59,11 +60,25 @@ class Bundle:
             yield chunk
 
 
-def open_bundle(path: str, *, pinned: bytes | None) -> Bundle:
+@contextmanager
+def open_bundle(path: str, *, pinned: bytes | None) -> Iterator[Bundle]:
     """The bundle, once every byte of it is accounted for; `pinned` is the only key that may have
     signed it. Raises NotABundle and Difference."""
     try:
-        file = open(path, "rb")  # noqa: SIM115  the bundle keeps it
+        file = open(path, "rb")  # noqa: SIM115  errors in the block below are not about opening
+    except OSError as error:
+        raise NotABundle(f"{error.strerror or error}") from error
+    with file:
+        size = _required_size(file)
+        members = _checked_layout(file, size)
+        manifest, key = _checked_manifest(file, members, pinned)
+        _check_contents(file, members, manifest)
+        yield Bundle(file, members, manifest, key)
+
+
+def _required_size(file: BinaryIO) -> int:
+    """The size of what begins as a bundle does. Raises NotABundle."""
+    try:
         size = os.fstat(file.fileno()).st_size
         start = file.read(512)
     except OSError as error:
@@ -74,10 +89,7 @@ def open_bundle(path: str, *, pinned: bytes | None) -> Bundle:
         raise NotABundle("it is larger than a proof bundle can be")
     if archive.FORMAT not in start:
         raise NotABundle(f"its format is not {archive.FORMAT.decode().strip()!r}")
-    members = _checked_layout(file, size)
-    manifest, key = _checked_manifest(file, members, pinned)
-    _check_contents(file, members, manifest)
-    return Bundle(file, members, manifest, key)
+    return size
 
 
 def _read(file: BinaryIO, offset: int, size: int) -> bytes:
@@ -148,8 +160,9 @@ def _check_contents(
 ) -> None:
     own = {archive.MANIFEST, archive.SIGNATURE}
     stated = manifest.get("members")
-    names = sorted(stated) if isinstance(stated, dict) else stated
-    require_equal("the manifest", "members", sorted(members.keys() - own), names)
+    if not isinstance(stated, dict):
+        raise Difference("the manifest", "members", "an object", type(stated).__name__)
+    require_equal("the manifest", "members", sorted(members.keys() - own), sorted(stated))
     for name, member in members.items():
         digest, crc32 = sha256(), 0
         file.seek(member.data_offset)
@@ -172,17 +185,17 @@ def _inflated(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     total = 0
     for chunk in chunks:
         require(not stream.eof, name, "after its gzip stream", "nothing", "more bytes")
-        waiting = chunk
-        while waiting:
+        left = chunk
+        while left:
             try:
-                piece = stream.decompress(waiting, _CHUNK_BYTES)
+                piece = stream.decompress(left, _CHUNK_BYTES)
             except zlib.error as error:
                 raise Difference(name, "its compression", "gzip", error) from error
             total += len(piece)
             require(
                 total <= _INFLATED_BYTES_MAX, name, "its inflated size", "64 GiB at most", total
             )
-            waiting = stream.unconsumed_tail
+            left = stream.unconsumed_tail
             yield piece
     require(stream.eof and not stream.unused_data, name, "its gzip stream", "one, whole", "another")
 

@@ -57,7 +57,7 @@ def is_valid(signed: Signed) -> bool:
 
 def first_invalid(heap: Sequence[Signed]) -> int | None:
     """The index of the first signature that does not hold; None where all do."""
-    equations = []
+    equations: list[_Equation] = []
     for index, signed in enumerate(heap):
         equation = _equation(signed)
         if equation is None:

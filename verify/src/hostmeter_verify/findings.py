@@ -21,7 +21,7 @@ _SHOWN_MAX = 200
 def _short(value: object) -> str:
     """On one line, whatever a hostile file makes of it."""
     written = str(value).encode("unicode_escape").decode("ascii")
-    return written if len(written) <= _SHOWN_MAX else f"{written[:_SHOWN_MAX]}…"
+    return written if len(written) <= _SHOWN_MAX else f"{written[:_SHOWN_MAX]}..."
 
 
 def require(holds: bool, what: str, where: str, expected: object, found: object) -> None:

@@ -1,38 +1,62 @@
 """The invoice's lines against what the bundle's usage comes to under its terms."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.core.charges import rate_usage
+from billing.core.contract import Contract, priced_spans, rated_contract
 from billing.core.currencies import Currency, UnknownCurrency, currency_of
 from billing.core.exact import plain
-from billing.core.proof.quantities import RollupNotBilled, billable_quantities
+from billing.core.periods import Period
+from billing.core.proof.contests import SamplesMissing
+from billing.core.proof.known import Known
+from billing.core.proof.quantities import RollupNotBilled, SpanUsage, usage_by_span
+from billing.core.proof.records import RollupRecord
 from billing.core.proof.terms import TermsNotReadable, from_json
-from billing.core.rating import PriceSpec, RatedInvoice, RatedLine
-from hostmeter_verify.findings import Difference, require_equal
+from billing.core.rating import RatedInvoice, RatedLine
+from billing.core.readings import Reading
+from hostmeter_verify.findings import Difference, require, require_equal
 from hostmeter_verify.invoice import decimal
-from hostmeter_verify.usage import Assignments
-from metering.core.quality import Profile
 
 RULES: Final = 1
-_RATED_KINDS: Final = frozenset({"usage"})
+# What is charged for a period; the others restate earlier ones.
+_RATED_KINDS: Final = frozenset(
+    {"usage", "recurring", "percentage", "minimum", "true_up", "discount"}
+)
 # A line's words may be said better one day; its figures may not.
-_TEXTS: Final = ("application_name", "label", "meter", "unit")
+_TEXTS: Final = ("kind", "application_name", "label", "meter", "unit")
 _NUMBERS: Final = ("quantity", "unrounded", "amount")
-_PRICES_MAX: Final = 1_000
+_SPANS_MAX: Final = 10_000
 
 
-def checked_prices(terms: Any) -> tuple[PriceSpec, ...]:
-    """Raises Difference for what no price can be."""
-    found = terms.get("prices") if isinstance(terms, dict) else None
-    if not isinstance(found, list) or len(found) > _PRICES_MAX:
-        raise Difference("terms.json", "prices", "a list", type(found).__name__)
+def checked_contract(terms: Any, period: Period) -> Contract:
+    """Raises Difference for what no contract can be."""
+    found = terms.get("contract") if isinstance(terms, dict) else None
+    if found is None:
+        raise Difference("terms.json", "contract", "a contract", "none")
     require_equal("the rules' version", "terms.json", RULES, terms.get("rules"))
     try:
-        return tuple(from_json(PriceSpec, each, "prices") for each in found)
-    except (TermsNotReadable, ValueError, TypeError) as error:
-        raise Difference("terms.json", "a price", "one that can be rated", error) from error
+        contract = from_json(Contract, found, "contract")
+    except (TermsNotReadable, ValueError, TypeError, ArithmeticError) as error:
+        raise Difference("terms.json", "the contract", "one that can be rated", error) from error
+    require_equal("the contract's period", "terms.json", period, contract.period)
+    return contract
+
+
+def wanted_of(contract: Contract) -> dict[Period, list[Reading]]:
+    """Which usage has to be read. Raises Difference."""
+    wanted: dict[Period, list[Reading]] = {}
+    try:
+        spans = priced_spans(contract)
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise Difference("terms.json", "the contract", "one that can be rated", error) from error
+    require(len(spans) <= _SPANS_MAX, "terms.json", "prices and spans", _SPANS_MAX, len(spans))
+    for each in spans:
+        if each.full.reading is not None:
+            own = wanted.setdefault(each.span, [])
+            if each.full.reading not in own:
+                own.append(each.full.reading)
+    return wanted
 
 
 def checked_currency(code: str, terms: Any) -> Currency:
@@ -47,21 +71,17 @@ def checked_currency(code: str, terms: Any) -> Currency:
 
 
 def rated(
-    prices: Sequence[PriceSpec],
-    rollups: Any,
-    profiles: Mapping[str, Profile],
-    assignments: Assignments,
-    currency: Currency,
-) -> RatedInvoice:
-    """What the usage comes to. Raises Difference."""
+    contract: Contract, rollups: Iterable[RollupRecord], known: Known
+) -> tuple[RatedInvoice, dict[Period, SpanUsage]]:
+    """What the usage comes to. Raises Difference, and SamplesMissing."""
     try:
-        usage = billable_quantities(
-            prices, rollups, profiles=profiles, assigned=assignments.assigned,
-            names=assignments.names,
-        )  # fmt: skip
-        return rate_usage(prices, usage, currency.code)
+        usage = usage_by_span(wanted_of(contract), rollups, known)
+        quantities = {span: each.quantities for span, each in usage.items()}
+        return rated_contract(contract, quantities), usage
     except RollupNotBilled as error:
         raise Difference("usage.jsonl.gz", "a rollup", "one that is billed", error) from error
+    except SamplesMissing:
+        raise
     except (KeyError, ValueError, TypeError, ArithmeticError) as error:
         raise Difference("usage.jsonl.gz", "rating", "usage that can be rated", error) from error
 
@@ -79,7 +99,11 @@ def compare_lines(
         for line in lines
         if line.get("kind") not in _RATED_KINDS
     ]
-    for number, (line, expected) in enumerate(zip(own, computed.lines, strict=False), start=1):
+    pairs = list(enumerate(zip(own, computed.lines, strict=False), start=1))
+    # First all quantities: one that differs moves the rounding of every line.
+    for number, (line, expected) in pairs:
+        _compare_quantity(number, line, expected)
+    for number, (line, expected) in pairs:
         _compare(number, line, expected)
         say(_written(line, expected.currency.code, "ok"))
     require_equal("how many lines", "invoice.json", len(computed.lines), len(own))
@@ -88,27 +112,45 @@ def compare_lines(
     return unverified
 
 
-def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
-    where = f"line {number}, {expected.label}, {expected.application_name}"
+def _compare_quantity(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
     require_equal("the price", where, expected.price_id, line.get("price"))
     require_equal("the application", where, expected.application_id, line.get("application"))
+    raw = decimal(line, "raw_quantity")
+    require_equal("the raw quantity", where, Decimal(expected.raw_quantity), raw)
+
+
+def _where(number: int, expected: RatedLine) -> str:
+    return f"line {number}, {expected.label}, {expected.application_name}"
+
+
+def _compare(number: int, line: Mapping[str, Any], expected: RatedLine) -> None:
+    where = _where(number, expected)
     for name in _TEXTS:
         require_equal(name, where, getattr(expected, name), line.get(name))
-    raw = decimal(line, "raw_quantity")
-    require_equal("the raw quantity", where, expected.raw_quantity, raw)
     for name in _NUMBERS:
         require_equal(f"the {name}", where, getattr(expected, name), decimal(line, name))
+    require_equal("the attributes", where, dict(expected.attributes), line.get("attributes"))
     refused = decimal(line, "refused_quantity")
-    require_equal("what is not billed", where, expected.provenance.refused, refused)
+    require_equal("what is not billed", where, Decimal(expected.provenance.refused), refused)
     require_equal("why", where, list(expected.provenance.refused_for), line.get("refused_for"))
     measured = [list(each) for each in expected.provenance.to_json()]
     require_equal("how it was measured", where, measured, line.get("measured"))
+    facts = line.get("facts")
+    stated = dict(facts) if isinstance(facts, dict) else {}
+    # For how long a silent host's usage was expected stands in no rollup.
+    stated.pop("coverage", None)
+    require_equal("the facts", where, dict(expected.facts), stated)
     _compare_steps(where, line.get("steps"), expected)
 
 
 def _compare_steps(where: str, found: Any, expected: RatedLine) -> None:
     steps = [step.to_json() for step in expected.steps]
-    stored = found if isinstance(found, list) else []
+    stored = [
+        each
+        for each in (found if isinstance(found, list) else ())
+        if not isinstance(each, dict) or each.get("kind") != "coverage"
+    ]
     require_equal("how many steps", where, len(steps), len(stored))
     for number, (step, held) in enumerate(zip(steps, stored, strict=True), start=1):
         figures = (held.get("kind"), held.get("numbers")) if isinstance(held, dict) else held
@@ -116,7 +158,6 @@ def _compare_steps(where: str, found: Any, expected: RatedLine) -> None:
 
 
 def _written(line: Mapping[str, Any], currency: str, outcome: str) -> str:
-    quantity = plain(Decimal(decimal(line, "quantity")))
+    quantity = f"{plain(decimal(line, 'quantity'))} {line['unit']}"
     name = line.get("application_name") or "-"
-    amount = f"{line['amount']} {currency}"
-    return f"{line['label']}  {name}  {quantity} {line['unit']}  {amount}  {outcome}"
+    return "  ".join((line["label"], name, quantity, f"{line['amount']} {currency}", outcome))

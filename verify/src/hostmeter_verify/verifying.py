@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from billing.core.periods import Period
+from billing.core.proof.contests import SamplesMissing
+from billing.core.proof.known import Known
 from billing.core.proof.records import RecordNotReadable, instant, integer
-from hostmeter_verify import lines, usage
+from hostmeter_verify import lines, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
+from hostmeter_verify.coverage import gaps_not_known
 from hostmeter_verify.findings import Difference
 from hostmeter_verify.invoice import checked_invoice
 from hostmeter_verify.progress import Progress
@@ -31,22 +35,35 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     """Recompute the invoice. Raises Difference at the first thing that is not as it has to be."""
     invoice = checked_invoice(bundle.json("invoice.json"))
     terms = bundle.json("terms.json")
-    prices = lines.checked_prices(terms)
-    currency = lines.checked_currency(invoice["currency"], terms)
     start, end = _period(invoice)
+    contract = lines.checked_contract(terms, Period(start, end))
+    currency = lines.checked_currency(invoice["currency"], terms)
     _introduce(bundle, invoice, say)
 
     evidence = usage.Evidence()
     assignments = usage.checked_assignments(bundle, start, end)
-    profiles = usage.checked_profiles(bundle)
+    evidence.assigned = assignments.assigned
+    known = Known(
+        assignments.assigned,
+        assignments.names,
+        assignments.environments,
+        usage.checked_instances(bundle),
+        usage.checked_profiles(bundle),
+    )
     hours = usage.checked_digests(bundle, evidence)
     usage.check_batches(bundle, usage.checked_keys(bundle), evidence, progress)
-    sampled = usage.sampled_rollups(bundle, hours, evidence)
-    rollups = usage.checked_rollups(bundle, hours, sampled, evidence, progress)
-    computed = lines.rated(prices, rollups, profiles, assignments, currency)
+    sources = rollups.read_sources(bundle, hours, known, evidence)
+    checked = rollups.checked_rollups(bundle, hours, sources, evidence, progress)
+    try:
+        computed, read = lines.rated(contract, checked, known)
+    except SamplesMissing as missing:
+        return Outcome([*evidence.unverified, str(missing)])
     progress.clear()
     _say_evidence(evidence, say)
 
+    if invoice["kind"] != "invoice":
+        return Outcome([*evidence.unverified, "notes are not recomputed"])
+    evidence.unverified += gaps_not_known(invoice, contract, read)
     unverified = evidence.unverified + lines.compare_lines(invoice, computed, say)
     check_arithmetic(invoice, currency.decimals)
     for name in ("total", "tax_total", "credit_applied", "payable"):
@@ -73,6 +90,9 @@ def _introduce(bundle: Bundle, invoice: Mapping[str, Any], say: Callable[[str], 
 
 def _say_evidence(evidence: usage.Evidence, say: Callable[[str], None]) -> None:
     held = f", {evidence.samples_read:,} of them here" if evidence.samples_read else ""
-    say(f"batches  {evidence.batches:,} signed by {len(evidence.hosts)} hosts  ok")
+    hosts = len(evidence.hosts)
+    say(f"batches  {evidence.batches:,}, signed by {hosts} host{'' if hosts == 1 else 's'}  ok")
     say(f"samples  {evidence.samples:,}{held}  ok")
+    if evidence.events:
+        say(f"events  {evidence.events.total():,}  ok")
     say(f"rollups  {evidence.rollups:,}  ok")
