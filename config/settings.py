@@ -159,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",
         "schedule": crontab(minute="11,41"),

@@ -116,10 +116,7 @@ def void_grant(grant: CreditGrant, reason: str, *, as_of: datetime) -> CreditGra
 
 
 def expire_credit(*, as_of: datetime) -> int:
-    """Let lapse what is left of the tenant's grants that have expired; how many lapsed.
-
-    Each is a transaction of its own inside the caller's scope.
-    """
+    """Let lapse what is left of the tenant's grants that have expired; how many lapsed."""
     used = (
         CreditMovement.objects.filter(grant=OuterRef("pk"))
         .order_by()
