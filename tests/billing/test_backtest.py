@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from billing.core.periods import Period
 from billing.models import Invoice, PlanVersion
-from billing.operations import Offer, close_due, draft_plan_version
+from billing.operations import Offer, close_due, draft_plan_version, subscribe
 from billing.queries.backtest import (
     backtest_totals,
     backtested_periods,
@@ -26,7 +26,6 @@ from tests.billing.timeline import (
     at,
     begin_story,
     cpu_price,
-    subscribe,
     use,
 )
 
