@@ -1,43 +1,31 @@
 """Plans with their versions and prices in the admin."""
 
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
-from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from hostmeter_agent.wire import METERS
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSelect2Widget,
     UnfoldAdminSplitDateTimeWidget,
-    UnfoldAdminTextInputWidget,
 )
 
+from billing.admin_prices import PriceInline
 from billing.core.currencies import UnknownCurrency, currency_of
-from billing.core.exact import InexactNumber, plain
-from billing.core.pricing import TiersNotUsable
-from billing.core.quantity import UNITS, UnitDoesNotFit, aggregation_of
 from billing.models import (
     Invoice,
     Plan,
     PlanVersion,
-    Price,
-    accepted_by_default,
 )
 from billing.operations import VersionNotUsable, copy_plan_version
-from billing.prices import TierNotReadable, price_spec
 from billing.queries import is_used
 from tenants.admin_pages import (
-    EditableInline,
     ReadOnlyInline,
     ScopedAdmin,
     ScopedForm,
@@ -47,116 +35,6 @@ from tenants.admin_pages import (
     in_tenants_zone,
     sentence,
 )
-
-if TYPE_CHECKING:
-    _InlineFormSet = BaseInlineFormSet[Price, PlanVersion, forms.ModelForm[Price]]
-else:
-    _InlineFormSet = BaseInlineFormSet
-
-
-def _number_input() -> UnfoldAdminTextInputWidget:
-    # A browser's number field sends nothing at all in place of what is no number.
-    return UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
-
-
-class PriceForm(ScopedForm):
-    """A price that can be rated, or the reason why it cannot."""
-
-    meter = forms.ChoiceField(
-        choices=[(meter.name, meter.name) for meter in METERS], widget=UnfoldAdminSelect2Widget
-    )
-    unit = forms.ChoiceField(
-        choices=[(name, f"{name} ({unit.raw_unit})") for name, unit in UNITS.items()],
-        widget=UnfoldAdminSelect2Widget,
-        help_text="GB is 10⁹ bytes, GiB is 2³⁰.",
-    )
-    accepted_qualities = forms.MultipleChoiceField(
-        choices=Price.Quality.choices,
-        initial=accepted_by_default,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="Usage measured in another way is shown on the invoice and not billed: a lower "
-        "bound counts less than there was, an estimate may count more. Usage of agents that do "
-        "not say how they measured is always billed.",
-        error_messages={"required": "A price that accepts no quality would bill nothing."},
-    )
-
-    class Meta:
-        model = Price
-        fields = (
-            "label",
-            "meter",
-            "unit",
-            "kind",
-            "unit_price",
-            "tiers",
-            "allowance",
-            "accepted_qualities",
-        )
-        widgets: ClassVar = {"unit_price": _number_input(), "allowance": _number_input()}
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for name in ("unit_price", "allowance"):
-            stored = getattr(self.instance, name)
-            if isinstance(stored, Decimal):
-                self.initial[name] = plain(stored)
-        if "tiers" in self.fields:
-            self.fields["tiers"].widget.attrs["rows"] = 3
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        self._require_only_its_kind(data)
-        if self.errors:
-            return data
-        price = Price(**{name: data[name] for name in self._meta.fields or ()})
-        self.instance.aggregation = price.aggregation = aggregation_of(price.meter)
-        try:
-            price_spec(price)
-        except (ValueError, InexactNumber) as refusal:
-            self.add_error(_field_of(refusal), str(refusal))
-        return data
-
-    def _require_only_its_kind(self, data: dict[str, Any]) -> None:
-        graduated = data.get("kind") == Price.Kind.GRADUATED
-        if graduated and data.get("unit_price") is not None:
-            self.add_error(
-                "unit_price", "A graduated price has its prices in the tiers; leave this empty."
-            )
-        if not graduated and data.get("tiers"):
-            self.add_error("tiers", "A price per unit has no tiers; leave this empty.")
-
-
-def _field_of(refusal: Exception) -> str:
-    if isinstance(refusal, UnitDoesNotFit):
-        return "unit"
-    return "tiers" if isinstance(refusal, TierNotReadable | TiersNotUsable) else "unit_price"
-
-
-class PriceFormSet(_InlineFormSet):
-    """A version's prices: at least one."""
-
-    default_error_messages: ClassVar = {
-        **_InlineFormSet.default_error_messages,
-        "too_few_forms": "A version without prices would bill nothing; keep at least one.",
-    }
-
-
-class PriceInline(EditableInline):
-    model = Price
-    form = PriceForm
-    formset = PriceFormSet
-    extra = 0
-    min_num = 1
-    fields = (
-        ("position", "label"),
-        ("meter", "unit"),
-        ("kind", "unit_price", "allowance"),
-        "tiers",
-        "accepted_qualities",
-    )
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        return super().get_formset(request, obj, **{"validate_min": True, **options})
 
 
 class VersionInline(ReadOnlyInline):
@@ -195,12 +73,22 @@ class NewVersionForm(forms.Form):
             in_tenants_zone(field)
 
 
+_COUNTING = (
+    "primary_factor",
+    "replica_factor",
+    "standby_factor",
+    "transactions_on",
+    "primaries",
+    "gaps",
+)
+
+
 class PlanVersionForm(ScopedForm):
     """When a version takes effect: after the ones before it and before the ones after it."""
 
     class Meta:
         model = PlanVersion
-        fields = ("plan", "effective_from")
+        fields = ("plan", "effective_from", "takes_effect", *_COUNTING)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -321,7 +209,11 @@ class PlanVersionAdmin(ScopedAdmin):
     list_filter = ("plan",)
     list_select_related = ("plan",)
     search_fields = ("plan__name",)
-    fields = ("plan", "effective_from")
+    fields = (
+        ("plan", "effective_from", "takes_effect"),
+        ("primary_factor", "replica_factor", "standby_factor"),
+        ("transactions_on", "primaries", "gaps"),
+    )
     inlines = (PriceInline,)
 
     @display(description="Editable", boolean=True)

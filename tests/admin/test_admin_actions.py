@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Plan, PlanVersion, Subscription
+from billing.models import PlanVersion, Subscription
 from billing.operations import close_due
 from metering.admin import host_status
 from metering.models import Application, Assignment, Host, HostKey
@@ -282,29 +282,6 @@ class TestPlans:
         with tenant_scope(tenant.pk):
             close_due(as_of=NOVEMBER)
         assert b'name="_save"' not in owner.get(page).content
-
-    def test_a_price_that_cannot_be_rated_is_refused(self, tenant: Tenant, owner: Client) -> None:
-        with tenant_scope(tenant.pk):
-            plan = Plan.objects.create(name="New", currency="EUR")
-        price: dict[str, str | list[str]] = {
-            "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "GB-hour",
-            "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
-            "accepted_qualities": ["exact", "sampled"],
-        }  # fmt: skip
-        form = {
-            "plan": str(plan.pk), "effective_from_0": "2026-01-01", "effective_from_1": "00:00",
-            "prices-TOTAL_FORMS": "1", "prices-INITIAL_FORMS": "0",
-        }  # fmt: skip
-
-        def add(unit: str) -> bytes:
-            row = {f"prices-0-{name}": value for name, value in (price | {"unit": unit}).items()}
-            return owner.post(reverse("admin:billing_planversion_add"), form | row).content
-
-        assert b"cpu.time is not measured in GB-hour" in add("GB-hour")
-        assert add("CPU-hour") == b""
-        with tenant_scope(tenant.pk):
-            version = PlanVersion.objects.get()
-            assert (version.number, version.prices.get().aggregation) == (1, "sum")
 
 
 class TestSubscriptions:

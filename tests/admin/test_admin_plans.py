@@ -1,6 +1,7 @@
 """Writing versions and prices: what cannot be billed is refused, in words, at its field."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,8 +18,17 @@ from tests.billing.timeline import JANUARY, at, begin_story
 PRICE: dict[str, Any] = {
     "position": "1", "label": "CPU", "meter": "cpu.time", "unit": "CPU-hour",
     "kind": "per_unit", "unit_price": "1", "allowance": "0", "tiers": "[]",
-    "accepted_qualities": ["exact", "sampled"],
+    "accepted_qualities": ["exact", "sampled"], "code": "", "aggregation": "",
+    "interval_minutes": "5", "percentile": "95", "over": "application", "distinct": "",
+    "rollover_periods": "0", "minimum": "", "maximum": "", "definition": "{}", "currency": "",
+    "product_class": "hosting",
 }  # fmt: skip
+VERSION = {
+    "takes_effect": "period", "primary_factor": "1", "replica_factor": "0.5",
+    "standby_factor": "0", "transactions_on": "primary", "primaries": "every",
+    "gaps": "not_billed",
+}  # fmt: skip
+UNMETERED = {"meter": "", "unit": ""}
 TIERS = '[{"up_to": null, "unit_price": "1"}]'
 
 
@@ -34,7 +44,8 @@ def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **chan
         "plan": str(plan.pk), "effective_from_0": start, "effective_from_1": "00:00",
         "prices-TOTAL_FORMS": "1", "prices-INITIAL_FORMS": "0",
     }  # fmt: skip
-    return client.post(reverse("admin:billing_planversion_add"), form | price).content.decode()
+    page = reverse("admin:billing_planversion_add")
+    return client.post(page, form | VERSION | price).content.decode()
 
 
 class TestAPrice:
@@ -45,14 +56,54 @@ class TestAPrice:
 
     def test_by_tiers_has_no_price_of_its_own(self, owner: Client, plan: Plan) -> None:
         page = add_version(owner, plan, kind="graduated", tiers=TIERS)
-        assert "A graduated price has its prices in the tiers; leave this empty." in page
+        assert "A price of this kind has its prices in the tiers; leave this empty." in page
         assert "price_has_its_kind" not in page
         assert add_version(owner, plan, kind="graduated", tiers=TIERS, unit_price="") == ""
 
     def test_per_unit_has_no_tiers(self, owner: Client, plan: Plan) -> None:
-        assert "A price per unit has no tiers; leave this empty." in add_version(
+        assert "A price of this kind has no tiers; leave this empty." in add_version(
             owner, plan, tiers=TIERS
         )
+
+    @pytest.mark.parametrize("changes", [
+        {"kind": "flat", **UNMETERED, "definition": '{"timing": "advance"}'},
+        {"kind": "package", "definition": '{"size": "100"}'},
+        {"kind": "volume", "unit_price": "", "tiers": TIERS},
+        {
+            "kind": "matrix", "unit_price": "",
+            "definition": '{"by": ["role"], "rows": [{"values": ["primary"], "unit_price": "1"}],'
+            ' "default": "2"}',
+        },
+        {"meter": "network.sent", "unit": "Mbit/s", "aggregation": "percentile"},
+        {"meter": "users.concurrent.max", "unit": "user", "aggregation": "peak"},
+    ], ids=["flat", "package", "volume", "matrix", "percentile", "peak"])  # fmt: skip
+    def test_of_every_kind_is_taken(
+        self, owner: Client, plan: Plan, changes: dict[str, Any]
+    ) -> None:
+        assert add_version(owner, plan, **changes) == ""
+
+    @pytest.mark.parametrize(("changes", "words"), [
+        ({"kind": "flat"}, "counts no meter"),
+        ({"meter": ""}, "says what it counts"),
+        ({"kind": "package"}, "has the fields size"),
+        ({"unit": "Mbit/s"}, "is not measured in Mbit/s"),
+        ({"aggregation": "peak", "unit": "CPU", "interval_minutes": "7"}, "7 minutes"),
+    ], ids=["flat with a meter", "no meter", "no size", "wrong unit", "odd interval"])  # fmt: skip
+    def test_that_cannot_be_rated_says_why(
+        self, owner: Client, plan: Plan, changes: dict[str, Any], words: str
+    ) -> None:
+        assert words in add_version(owner, plan, **changes)
+
+    def test_keeps_how_its_version_counts_roles(
+        self, tenant: Tenant, owner: Client, plan: Plan
+    ) -> None:
+        assert add_version(owner, plan) == ""
+        with tenant_scope(tenant.pk):
+            version = PlanVersion.objects.get(plan=plan)
+            assert version.replica_factor == Decimal("0.5")
+            assert version.standby_factor == 0
+            price = version.prices.get()
+            assert (version.number, price.aggregation, price.code) == (1, "sum", "cpu")
 
     def test_that_is_no_number_is_called_so(self, owner: Client, plan: Plan) -> None:
         page = add_version(owner, plan, unit_price="abc")
@@ -135,7 +186,7 @@ class TestAVersion:
             version = PlanVersion.objects.get(plan=plan)
             assert version.effective_from == JANUARY
         prices = self.prices(tenant, version)
-        form = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00"} | prices
+        form = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00"} | VERSION | prices
         page = reverse("admin:billing_planversion_change", args=[version.pk])
         one, both = {"prices-0-DELETE": "on"}, {"prices-0-DELETE": "on", "prices-1-DELETE": "on"}
         assert (
@@ -153,7 +204,8 @@ class TestAVersion:
             "prices-INITIAL_FORMS": str(len(stored)),
         }
         for number, price in enumerate(stored):
-            row = {
+            row = PRICE | {
+                "code": price.code, "aggregation": price.aggregation,
                 "id": str(price.pk), "plan_version": str(version.pk), "label": price.label,
                 "position": str(price.position), "meter": price.meter, "unit": price.unit,
                 "kind": price.kind, "allowance": "0",
