@@ -203,12 +203,13 @@ def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference
 def _windows(invoice: Invoice, application_id: UUID | None) -> dict[str, Any]:
     """The hours of the application that changed, when that became known, and the batches that
     were received for them since; a correction changes them without a batch."""
-    marks = pending_late_usage(invoice).filter(hour__isnull=False)
+    marks = pending_late_usage(invoice)
     if application_id is not None:
         marks = marks.filter(application=application_id)
     noted: defaultdict[datetime, list[datetime]] = defaultdict(list)
     for hour, noted_at in marks.values_list("hour", "noted_at"):
-        noted[hour].append(noted_at)
+        if hour is not None:
+            noted[hour].append(noted_at)
     stretches = _stretches(noted)
     shown = stretches[:WINDOWS_SHOWN_MAX]
     return {

@@ -113,7 +113,9 @@ class TestOnePage:
         theirs = Client()
         person = make_person("v@second.example", world.tenant, "viewer", world.other_customer)
         theirs.force_login(person)
-        assert theirs.get(ONES[route][0](world)).status_code == 200
+        answer = theirs.get(ONES[route][0](world))
+        answer.close()
+        assert answer.status_code == 200
 
     @pytest.mark.parametrize("route", ONES)
     def test_asks_a_stranger_to_sign_in(self, client: Client, world: World, route: str) -> None:

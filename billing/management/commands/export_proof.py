@@ -8,18 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO, cast
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.core.periods import Period
+from billing.management.arguments import tenant_id
 from billing.models import Invoice
 from billing.proof.bundle import BundleTooLarge, NotIssued, export_proof
 from billing.proof.verifier import build_verifier
-from tenants.models import Tenant
-from tenants.scope import installation_scope, tenant_scope
+from tenants.scope import tenant_scope
 
 
 class Command(BaseCommand):
@@ -46,7 +45,7 @@ class Command(BaseCommand):
         written = options["with_samples"]
         samples = None if written is None else _interval(written)
         try:
-            with tenant_scope(_tenant_id(options["tenant"])):
+            with tenant_scope(tenant_id(options["tenant"])):
                 invoice = _invoice(options["reference"])
                 with _replaced(Path(options["output"])) as out:
                     export_proof(invoice, out, as_of=now, samples=samples)
@@ -61,14 +60,6 @@ class Command(BaseCommand):
             reason = str(failure).strip().splitlines()[0]
             raise CommandError(f"the database cannot be used: {reason}") from failure
         self.stdout.write(options["output"])
-
-
-def _tenant_id(slug: str) -> UUID:
-    with installation_scope():
-        ids = dict(Tenant.objects.values_list("slug", "pk"))
-    if slug not in ids:
-        raise CommandError(f"no tenant {slug!r}; there are: {', '.join(sorted(ids)) or 'none'}")
-    return ids[slug]
 
 
 def _invoice(reference: str) -> Invoice:
