@@ -2,7 +2,9 @@
 
 from billing import (  # noqa: F401 they register their pages
     admin_contracts,
+    admin_credit,
     admin_invoices,
+    admin_ledger,
     admin_parties,
     admin_plans,
     admin_runs,

@@ -80,6 +80,21 @@ def mark_overdue_invoices() -> int:
     return found
 
 
+@shared_task(name="billing.tasks.keep_credit")
+def keep_credit() -> int:
+    """Let expired credit lapse and ask for the top-ups that are due; how many of both, over all
+    tenants. A tenant in which it fails is logged, and the next run tries again."""
+    as_of = timezone.now()
+    done = 0
+    for tenant_id in _tenant_ids():
+        try:
+            with tenant_scope(tenant_id):
+                done += expire_credit(as_of=as_of) + request_due_top_ups(as_of=as_of)
+        except Exception:
+            logger.exception("tenant %s: credit was not looked at", tenant_id)
+    return done
+
+
 def _tenant_ids() -> list[UUID]:
     with installation_scope():
         return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
@@ -120,21 +135,3 @@ def _log(tenant_id: UUID, failure: Failure) -> None:
         logger.info("tenant %s: waits: %s", tenant_id, failure)
     else:
         logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
-
-
-@shared_task(name="billing.tasks.keep_credit")
-def keep_credit() -> int:
-    """Let expired credit lapse and ask for the top-ups that are due; how many of both, over all
-    tenants. A tenant in which it fails is logged, and the next run tries again."""
-    with installation_scope():
-        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
-    return sum(_keep_credit(tenant_id, timezone.now()) for tenant_id in tenant_ids)
-
-
-def _keep_credit(tenant_id: UUID, as_of: datetime) -> int:
-    try:
-        with tenant_scope(tenant_id):
-            return expire_credit(as_of=as_of) + request_due_top_ups(as_of=as_of)
-    except Exception:
-        logger.exception("tenant %s: credit was not looked at", tenant_id)
-        return 0

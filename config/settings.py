@@ -330,6 +330,24 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
+                        "title": "Credit",
+                        "icon": "redeem",
+                        "link": reverse_lazy("admin:billing_creditgrant_changelist"),
+                        "permission": _may_view("billing.view_creditgrant"),
+                    },
+                    {
+                        "title": "Wallets",
+                        "icon": "account_balance_wallet",
+                        "link": reverse_lazy("admin:billing_wallet_changelist"),
+                        "permission": _may_view("billing.view_wallet"),
+                    },
+                    {
+                        "title": "Ledger",
+                        "icon": "account_balance",
+                        "link": reverse_lazy("admin:billing_journalentry_changelist"),
+                        "permission": _may_view("billing.view_journalentry"),
+                    },
+                    {
                         "title": "Late usage",
                         "icon": "update",
                         "link": reverse_lazy("admin:billing_lateusage_changelist"),

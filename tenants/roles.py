@@ -29,6 +29,8 @@ _BILLS = frozenset(
         "billing.billingdetails",
         "billing.billingsettings",
         "billing.taxrate",
+        "billing.creditgrant",
+        "billing.wallet",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -48,6 +50,10 @@ _SEEN = frozenset(
         "billing.invoicetax",
         "billing.lateusage",
         "billing.payment",
+        "billing.journalentry",
+        "billing.posting",
+        "billing.creditmovement",
+        "billing.topup",
     }
 )
 _VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN

@@ -7,8 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import F
 
 from billing.core.credit import Application, Charge, Grant, apply_grants, give_back, gross_of
 from billing.core.currencies import Currency, currency_of
@@ -19,7 +18,7 @@ from billing.core.money import round_amount, sum_amounts
 from billing.models import CreditGrant, CreditMovement, Invoice
 from billing.operations.journal import event, lock_customer, post
 from billing.operations.wallets import pay_from_wallet, return_to_wallet
-from billing.queries.credit import credit_applied_to, grants_left, wallet_still_applied_to
+from billing.queries.credit import credit_applied_to, grants_left, wallet_still_applied_to, with_use
 from tenants.models import Customer
 
 _ENTRIES: Final = {
@@ -117,18 +116,8 @@ def void_grant(grant: CreditGrant, reason: str, *, as_of: datetime) -> CreditGra
 
 def expire_credit(*, as_of: datetime) -> int:
     """Let lapse what is left of the tenant's grants that have expired; how many lapsed."""
-    used = (
-        CreditMovement.objects.filter(grant=OuterRef("pk"))
-        .order_by()
-        .values("grant_id")
-        .annotate(amount=Sum("amount"))
-        .values("amount")
-    )
-    expired = (
-        CreditGrant.objects.filter(Q(expires_at__lte=as_of), voided_at__isnull=True)
-        .annotate(used=Coalesce(Subquery(used), ZERO))
-        .filter(amount__gt=F("used"))
-    )
+    ended = CreditGrant.objects.filter(expires_at__lte=as_of, voided_at__isnull=True)
+    expired = with_use(ended).filter(amount__gt=F("used"))
     return sum(_lapse(grant, as_of) for grant in expired.order_by("expires_at", "pk"))
 
 

@@ -6,13 +6,26 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Q, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from billing.core.exact import EXACT, ZERO
 from billing.core.ledger import Account, EntryKind
 from billing.core.money import sum_amounts
 from billing.models import CreditGrant, CreditMovement, Invoice, JournalEntry, Posting, Wallet
 from tenants.models import Customer
+
+
+def with_use(grants: "QuerySet[CreditGrant]") -> "QuerySet[CreditGrant]":
+    """The grants, each with `used`: what its movements sum to."""
+    used = (
+        CreditMovement.objects.filter(grant=OuterRef("pk"))
+        .order_by()
+        .values("grant_id")
+        .annotate(amount=Sum("amount"))
+        .values("amount")
+    )
+    return grants.annotate(used=Coalesce(Subquery(used), ZERO))
 
 
 def grants_left(grants: Iterable[CreditGrant]) -> list[tuple[CreditGrant, Decimal]]:

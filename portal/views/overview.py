@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from billing.core.money import sum_amounts
 from billing.queries import MonthToDate, month_to_date
+from billing.queries.credit import credit_left
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
 from portal.queries import applications_named, applications_of, charges_by_meter, charges_chart
@@ -33,6 +34,7 @@ def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
         "table_open": request.GET.get("table") == "open",
         "freshness": freshness_of(own, as_of=reader.as_of),
         "has_applications": bool(own),
+        "credit": credit_left(reader.customer, as_of=reader.as_of),
     }
     if month is not None:
         context |= _charges(month, reader)

@@ -29,6 +29,7 @@ from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
+from tests.billing.money import grant, wallet_of
 from tests.billing.timeline import NOVEMBER, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
@@ -61,6 +62,8 @@ def fill(tenant: Tenant, word: str) -> None:
         TaxRate.objects.create(
             name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date()
         )
+        grant(story.customer, "20", note=f"{word} welcome")
+        wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)

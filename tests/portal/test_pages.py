@@ -18,6 +18,7 @@ from portal.access import CONTENT_SECURITY_POLICY
 from portal.formatting import amount
 from tenants.models import Customer, Member
 from tenants.scope import tenant_scope
+from tests.billing.money import grant, wallet_of
 from tests.portal.world import World, make_person
 
 PAGES = ("overview", "applications", "invoices", "upcoming-invoice")
@@ -54,6 +55,16 @@ class TestOverview:
         assert total_of(world, world.customer) in page
         assert "Europe/Berlin" in page
         assert "CPU-seconds" in page
+
+    def test_says_what_credit_is_left_to_the_customer(self, reader: Client, world: World) -> None:
+        assert "Credit left" not in words(reader, "/")
+        with tenant_scope(world.tenant.pk):
+            grant(world.customer, "20")
+            wallet_of(world.customer, "7")
+            grant(world.other_customer, "99")
+        page = words(reader, "/")
+        assert "Credit left: €27.00, €7.00 of it in the wallet; it pays" in page
+        assert "99.00" not in page
 
     def test_marks_what_was_generated(self, reader: Client, world: World) -> None:
         page = words(reader, "/")
