@@ -6,34 +6,27 @@ accepts how it was measured. What could not be attributed to a program is never 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from billing.core.cells import Cell, CellUsage
 from billing.core.charges import readings_of
+from billing.core.explanation import Json
+from billing.core.intervals import Raw
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
-from billing.core.rating import PriceSpec, UsageQuantity
+from billing.core.rating import NO_PROVENANCE, PriceSpec, UsageQuantity
 from billing.core.readings import Reading
-from metering.core.aggregation import combined_quantities
-from metering.core.quality import refused_qualities
-from metering.measurements import Wanted, measured_by, profiles, refused_profiles
-from metering.models import UNATTRIBUTED, Application, Assignment
-from metering.usage import (
-    UsagePeriod,
-    profiles_behind,
-    usage_by_application,
-    usage_by_day,
-    usage_with,
-)
+from billing.usage_basis import Basis, basis_of, facts_of, overlap_facts
+from billing.usage_buckets import BucketReading, Buckets
+from billing.usage_totals import GROWING, is_total, refused_totals, totals, totals_by_day
+from metering.models import UNATTRIBUTED, Assignment
+from metering.usage import UsagePeriod
 from tenants.models import Customer
 
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]
-# What one application used, as far as it was measured as is wanted.
-_Key = tuple[UUID, Wanted]
 
 
 def assigned_periods(customer: Customer, period: Period) -> list[UsagePeriod]:
@@ -65,116 +58,100 @@ def billable_usage(
     customer: Customer, prices: Sequence[PriceSpec], period: Period
 ) -> list[UsageQuantity]:
     """The period's usage."""
-    basis = _basis(customer, prices, period)
-    billed: dict[_Key, int] = {}
-    for refused, wanted in basis.by_refused.items():
-        used = usage_by_application(basis.periods, _meters_of(wanted), without=refused)
-        billed |= _by_key(used, wanted)
-    return basis.quantities(billed)
+    return usage_of(billable_periods(customer, period), readings_of(prices), period)
+
+
+def usage_of(
+    periods: Sequence[UsagePeriod], readings: Sequence[Reading], period: Period
+) -> list[UsageQuantity]:
+    """What applications used in their periods, all within `period`, by each reading. They may be
+    many, in as many queries as for one; a reading over the customer takes them for one customer's.
+    """
+    basis = basis_of(periods, readings, period)
+    total, by_bucket = _told_apart(basis, readings)
+    return [*_of_totals(basis, total), *_of_buckets(basis, Buckets(basis, by_bucket), by_bucket)]
 
 
 def billable_usage_by_day(
     customer: Customer, prices: Sequence[PriceSpec], period: Period
 ) -> tuple[UsageByDay, list[UsageQuantity]]:
-    """The usage of each day in the customer's time zone, and of the whole period."""
-    basis = _basis(customer, prices, period)
-    days: defaultdict[date, dict[_Key, int]] = defaultdict(dict)
-    for refused, wanted in basis.by_refused.items():
-        meters, zone = _meters_of(wanted), customer.time_zone
-        used = usage_by_day(basis.periods, meters, zone, without=refused)
-        for day, by_application in used.items():
-            days[day] |= _by_key(by_application, wanted)
-    whole: dict[_Key, int] = {}
-    for used_that_day in days.values():
-        for key, quantity in used_that_day.items():
-            whole[key] = combined_quantities(key[1].meter, [whole.get(key, 0), quantity])
-    by_day = {day: basis.quantities(used_then, bare=True) for day, used_then in days.items()}
-    return by_day, basis.quantities(whole)
+    """The usage of each day in the customer's time zone, and of the whole period. What looks at
+    the period's intervals, and what counts different values, is of no day."""
+    periods, readings = billable_periods(customer, period), readings_of(prices)
+    basis = basis_of(periods, readings, period)
+    total, by_bucket = _told_apart(basis, readings)
+    buckets = Buckets(basis, by_bucket)
+    days: defaultdict[date, list[UsageQuantity]] = defaultdict(list)
+    for day, by_reading in totals_by_day(basis, total, customer.time_zone).items():
+        for reading, cells in by_reading.items():
+            days[day] += _bare(basis, reading, cells)
+    for reading in by_bucket:
+        if reading.aggregation in GROWING:
+            for day, cells in buckets.read_by_day(reading, customer.time_zone).items():
+                days[day] += _bare(basis, reading, cells)
+    whole = [*_of_totals(basis, total), *_of_buckets(basis, buckets, by_bucket)]
+    return days, whole
 
 
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """What the usage of a period is read with. `by_refused` gathers what is wanted by the profiles
-    that it leaves out; mostly there are none."""
-
-    periods: list[UsagePeriod]
-    readings: Mapping[Wanted, Sequence[Reading]]
-    names: Mapping[UUID, str]
-    by_refused: Mapping[frozenset[UUID], Sequence[Wanted]]
-    refused: Mapping[_Key, int]
-    provenances: Mapping[_Key, Provenance]
-
-    def quantities(self, billed: Mapping[_Key, int], *, bare: bool = False) -> list[UsageQuantity]:
-        """Rated usage. Those of a day are `bare`: what was refused is told of the period alone."""
-        # A meter that stood still all period makes no line: 0 of it costs nothing.
-        keys = {key for key, quantity in billed.items() if quantity}
-        if not bare:
-            keys |= {key for key, quantity in self.refused.items() if quantity}
-        return [
-            UsageQuantity(
-                str(application_id),
-                self.names[application_id],
-                reading,
-                billed.get((application_id, wanted), 0),
-                provenance=Provenance() if bare else self.provenances[application_id, wanted],
-            )
-            for application_id, wanted in keys
-            for reading in self.readings[wanted]
-        ]
+def _told_apart(basis: Basis, readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
+    """Those that hours tell, and those that need buckets."""
+    total = [each for each in readings if is_total(each, basis)]
+    known = set(total)
+    return total, [each for each in readings if each not in known]
 
 
-def _basis(customer: Customer, prices: Sequence[PriceSpec], period: Period) -> _Basis:
-    periods = billable_periods(customer, period)
-    readings: defaultdict[Wanted, list[Reading]] = defaultdict(list)
-    for reading in readings_of(prices):
-        readings[Wanted(reading.meter, reading.accepts)].append(reading)
-    every = set(readings)
-    without = refused_profiles(every)
-    by_refused: defaultdict[frozenset[UUID], list[Wanted]] = defaultdict(list)
-    for wanted in sorted(every, key=lambda each: (each.meter, sorted(each.accepts))):
-        by_refused[without.get(wanted, frozenset())].append(wanted)
-    refused: dict[_Key, int] = {}
-    for ids, wanted_so in by_refused.items():
-        refused |= _by_key(usage_with(periods, _meters_of(wanted_so), ids), wanted_so)
-    return _Basis(
-        periods=periods,
-        readings=readings,
-        names=_names_of({each.application_id for each in periods}),
-        by_refused=by_refused,
-        refused=refused,
-        provenances=_provenances(periods, every, refused),
+def _bare(
+    basis: Basis, reading: Reading, cells: Mapping[Cell, CellUsage]
+) -> Iterator[UsageQuantity]:
+    """Of a day: what was refused, and all facts, are told of the period alone."""
+    for cell, used in cells.items():
+        if used.quantity:
+            yield _quantity(basis, reading, cell, used.quantity, NO_PROVENANCE, {})
+
+
+def _of_totals(basis: Basis, readings: Sequence[Reading]) -> Iterator[UsageQuantity]:
+    refused = refused_totals(basis, readings)
+    for reading, cells in totals(basis, readings).items():
+        yield from _quantities(basis, reading, BucketReading(cells, refused[reading], {}))
+
+
+def _of_buckets(
+    basis: Basis, buckets: Buckets, readings: Sequence[Reading]
+) -> Iterator[UsageQuantity]:
+    for reading in readings:
+        yield from _quantities(basis, reading, buckets.read(reading))
+
+
+def _quantities(basis: Basis, reading: Reading, read: BucketReading) -> Iterator[UsageQuantity]:
+    # A meter that stood still all period makes no line: 0 of it costs nothing.
+    cells = {cell for cell, used in read.cells.items() if used.quantity or used.chosen}
+    cells |= {cell for cell, quantity in read.refused.items() if quantity}
+    overlaps = overlap_facts(reading, basis)
+    for cell in cells:
+        used = read.cells.get(cell, CellUsage(0))
+        facts = facts_of(reading, used, overlaps.get(cell[0]), read.gaps.get(cell))
+        coverage = basis.coverage(cell)
+        if coverage is not None:
+            facts["coverage"] = coverage
+        provenance = basis.provenance(reading, cell, read.refused.get(cell, 0))
+        yield _quantity(basis, reading, cell, used.quantity, provenance, facts)
+
+
+def _quantity(
+    basis: Basis,
+    reading: Reading,
+    cell: Cell,
+    quantity: Raw,
+    provenance: Provenance,
+    facts: Mapping[str, Json],
+) -> UsageQuantity:
+    application_id, attributes = cell
+    return UsageQuantity(
+        None if application_id is None else str(application_id),
+        basis.name_of(cell),
+        reading,
+        quantity,
+        attributes,
+        provenance,
+        facts,
     )
-
-
-def _provenances(
-    periods: Sequence[UsagePeriod], wanted: Collection[Wanted], refused: Mapping[_Key, int]
-) -> dict[_Key, Provenance]:
-    behind = profiles_behind(periods)
-    known = profiles(frozenset[UUID | None]().union(*behind.values()))
-    provenances = {}
-    for application_id, ids in behind.items():
-        for each in wanted:
-            measured, key = measured_by(ids, known, each.meter), (application_id, each)
-            unbilled = refused.get(key, 0)
-            reasons = refused_qualities(each.accepts) if unbilled else frozenset[str]()
-            found = dict.fromkeys(how.quality for how in measured if how.quality in reasons)
-            provenances[key] = Provenance(unbilled, tuple(found), measured)
-    return provenances
-
-
-def _by_key(used: Mapping[UUID, Mapping[str, int]], wanted: Sequence[Wanted]) -> dict[_Key, int]:
-    return {
-        (application_id, each): by_meter[each.meter]
-        for application_id, by_meter in used.items()
-        for each in wanted
-        if each.meter in by_meter
-    }
-
-
-def _meters_of(wanted: Iterable[Wanted]) -> list[str]:
-    return sorted({each.meter for each in wanted})
-
-
-def _names_of(application_ids: Collection[UUID]) -> dict[UUID, str]:
-    known = Application.objects.filter(pk__in=list(application_ids))
-    return dict(known.values_list("pk", "name"))

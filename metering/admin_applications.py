@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from metering.assignments import PeriodAlreadyInvoiced
 from metering.core.quality import written
+from metering.measured_time import profiles_behind
 from metering.measurements import measured_by, profiles
 from metering.models import UNATTRIBUTED, Application, Assignment, Instance
 from metering.operations import (
@@ -25,7 +26,7 @@ from metering.operations import (
     assign_application,
     unassign_application,
 )
-from metering.usage import UsagePeriod, profiles_behind
+from metering.usage import UsagePeriod
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,

@@ -14,8 +14,9 @@ from django.db import transaction
 
 from metering.core.buckets import bucket_of
 from metering.core.cloudevents import USAGE_TYPE, Parsed, RefusedEvent, UsageEvent
-from metering.models import DirtyBucket, Event
+from metering.models import DirtyBucket
 from metering.registration import application_ids, instance_ids
+from metering.stated_models import Event
 from tenants.models import Environment
 from tenants.scope import current_tenant_id
 

@@ -12,8 +12,9 @@ from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
 from metering.corrections import apply_corrections
-from metering.models import Application, Event, Rollup
+from metering.models import Application, Rollup
 from metering.sql import statement
+from metering.stated_models import Event
 from tenants.scope import tenant_scope
 
 # What one transaction takes on: short enough to hold applications' locks for a moment only.

@@ -43,6 +43,8 @@ from metering.models import HourRollup, Rollup
 from metering.sql import statement
 
 _Rows = TypeVar("_Rows", HourRollup, Rollup)
+# An application's id and the role of some of its instances.
+RoleKey = tuple[UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class _LocalTrunc(Func):
     output_field = DateTimeField()
 
 
-def _quantity(meter: str) -> Expression | F:
+def quantity_of(meter: str) -> Expression | F:
     known = METERS_BY_NAME.get(meter)
     if known is not None:
         return F(known.column)
@@ -78,7 +80,7 @@ def _quantity(meter: str) -> Expression | F:
 
 
 def _combined(meter: str) -> Aggregate:
-    quantity = _quantity(meter)
+    quantity = quantity_of(meter)
     return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
 
 
@@ -89,7 +91,8 @@ def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
     return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
 
 
-def _within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
+def within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
+    """Those whose buckets, or hours, start in one of their application's periods."""
     start = min(period.start for period in periods)
     end = max(period.end for period in periods)
     chosen = rows.filter(
@@ -113,20 +116,20 @@ def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "Qu
     rows = Rollup.objects.order_by().filter(
         Q(_in_hours_with(profiles)), measurements__overlap=list(profiles)
     )
-    return _within(rows, periods)
+    return within(rows, periods)
 
 
 def _in_part(
     periods: Sequence[UsagePeriod], split: Collection[datetime], profiles: Collection[UUID]
 ) -> "QuerySet[Rollup]":
     """The rollups of hours that are cut, or that have one of the profiles and others as well."""
-    within, ids = _within(HourRollup.objects.order_by(), periods), list(profiles)
-    mixed = within.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
+    chosen, ids = within(HourRollup.objects.order_by(), periods), list(profiles)
+    mixed = chosen.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
     # Read first: few hours found by their time spare the database every rollup of the period.
     hours = sorted(set(mixed.values_list("bucket_start", flat=True).distinct()))
     condition = statement("in_hour_partly_with")
     in_mixed = RawSQL(condition, [hours, ids, ids], BooleanField())  # noqa: S611  bound
-    return _within(
+    return within(
         Rollup.objects.filter(
             Q(bucket_start__in=buckets_in(split)) | Q(in_mixed),
             bucket_start__in=buckets_in(sorted({*split, *hours})),
@@ -150,11 +153,11 @@ def _rows_with(
     elsewhere. Neither argument may be empty."""
     split, ids = _hours_cut(periods, days_of), list(profiles)
     hours = HourRollup.objects.exclude(bucket_start__in=split)
-    yield _within(hours.filter(measurements__contained_by=ids), periods)
+    yield within(hours.filter(measurements__contained_by=ids), periods)
     yield _in_part(periods, split, profiles).filter(measurements__overlap=ids)
 
 
-def _rows_of(
+def rows_of(
     periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, without: Collection[UUID]
 ) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
     """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour, or where
@@ -165,12 +168,12 @@ def _rows_of(
     hours = HourRollup.objects.exclude(bucket_start__in=split)
     if without:
         refused = list(without)
-        yield _within(hours.exclude(measurements__overlap=refused), periods)
+        yield within(hours.exclude(measurements__overlap=refused), periods)
         yield _in_part(periods, split, without).exclude(measurements__overlap=refused)
         return
-    yield _within(hours, periods)
+    yield within(hours, periods)
     if split:
-        yield _within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
+        yield within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
 
 
 def _grouped(
@@ -186,7 +189,7 @@ def _grouped(
     expressions = (
         {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
     )
-    for rows in _rows_of(periods, days_of, without):
+    for rows in rows_of(periods, days_of, without):
         grouped = rows.order_by().annotate(**expressions).values(*keys)
         yield from grouped.annotate(**aggregates)
 
@@ -211,17 +214,57 @@ def usage_by_application(
     return totals
 
 
+def usage_by_role(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], *, without: Collection[UUID] = ()
+) -> dict[RoleKey, dict[str, int]]:
+    """As usage_by_application, apart for each role."""
+    totals: dict[RoleKey, dict[str, int]] = {}
+    for row in _grouped(periods, meters, "application_id", "role", without=without):
+        key = row["application_id"], row["role"]
+        _add_to(totals.setdefault(key, {}), row, meters)
+    return totals
+
+
+def usage_by_role_and_day(
+    periods: Sequence[UsagePeriod],
+    meters: Sequence[str],
+    time_zone: str,
+    *,
+    without: Collection[UUID] = (),
+) -> dict[date, dict[RoleKey, dict[str, int]]]:
+    """As usage_by_role, apart for each day of `time_zone` in which a bucket starts."""
+    days: dict[date, dict[RoleKey, dict[str, int]]] = {}
+    keys = ("application_id", "role", "local_day")
+    for row in _grouped(periods, meters, *keys, days_of=ZoneInfo(time_zone), without=without):
+        totals = days.setdefault(row["local_day"], {})
+        _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
+    return days
+
+
+def usage_with_by_role(
+    periods: Sequence[UsagePeriod], meters: Sequence[str], profiles: Collection[UUID]
+) -> dict[RoleKey, dict[str, int]]:
+    """As usage_by_role, of nothing but the rollups that have one of the profiles."""
+    if not periods or not profiles:
+        return {}
+    totals: dict[RoleKey, dict[str, int]] = {}
+    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    for rows in _rows_with(periods, None, profiles):
+        for row in rows.order_by().values("application_id", "role").annotate(**aggregates):
+            _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
+    return totals
+
+
 def usage_with(
     periods: Sequence[UsagePeriod], meters: Sequence[str], profiles: Collection[UUID]
 ) -> dict[UUID, dict[str, int]]:
     """As usage_by_application, of nothing but the rollups that have one of the profiles."""
-    if not periods or not profiles:
-        return {}
     totals: dict[UUID, dict[str, int]] = {}
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
-    for rows in _rows_with(periods, None, profiles):
-        for row in rows.order_by().values("application_id").annotate(**aggregates):
-            _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    for (application_id, _), used in usage_with_by_role(periods, meters, profiles).items():
+        own = totals.setdefault(application_id, {})
+        for meter, quantity in used.items():
+            before = [own[meter]] if meter in own else []
+            own[meter] = combined_quantities(meter, [*before, quantity])
     return totals
 
 
@@ -287,15 +330,3 @@ def usage_series(
         for row in rows
         if row["quantity"] is not None
     ]
-
-
-def profiles_behind(periods: Sequence[UsagePeriod]) -> dict[UUID, frozenset[UUID | None]]:
-    """The profiles of each application's rollups in its periods; None among them stands for usage
-    without one."""
-    behind: dict[UUID, frozenset[UUID | None]] = {}
-    for rows in _rows_of(periods, None, ()):
-        named = rows.order_by().annotate(profile=Func(F("measurements"), function="unnest"))
-        for application_id, profile in named.values_list("application_id", "profile").distinct():
-            before = behind.get(application_id, frozenset())
-            behind[application_id] = before | {profile}
-    return behind

@@ -198,13 +198,11 @@ def _meter(data: Mapping[str, Any]) -> str:
 
 def _quantity(data: Mapping[str, Any]) -> int:
     quantity = data.get("quantity")
-    if not _is_integer(quantity) or not 0 <= quantity <= VALUE_MAX:
+    if not isinstance(quantity, int) or isinstance(quantity, bool):
         raise EventNotUsable("data.quantity is an integer from 0 to below 2^63")
-    return int(quantity)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    if not 0 <= quantity <= VALUE_MAX:
+        raise EventNotUsable("data.quantity is an integer from 0 to below 2^63")
+    return quantity
 
 
 def _properties(data: Mapping[str, Any]) -> dict[str, Property]:

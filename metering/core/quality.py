@@ -69,6 +69,12 @@ def in_order(measured: Iterable[Measured]) -> tuple[Measured, ...]:
     return tuple(sorted(set(measured), key=lambda each: (ranks.index(each.quality), each.method)))
 
 
+def worst_of(measured: Collection[Measured]) -> str:
+    """The worst quality that is stated; "not_stated" where none is."""
+    stated_so = [each.quality for each in measured if each != NOT_STATED]
+    return max(stated_so, key=QUALITIES.index, default=NOT_STATED.quality)
+
+
 def in_words(quality: str) -> str:
     """lower_bound → lower bound."""
     return quality.replace("_", " ")

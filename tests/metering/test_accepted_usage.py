@@ -17,11 +17,11 @@ from metering.core.gaps import Gap
 from metering.core.hours import hour_of
 from metering.core.quality import NOT_STATED, Measured, profile_of, refused_qualities
 from metering.gaps import gaps_in
+from metering.measured_time import profiles_behind
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application, Host, Instance, Measurement, Rollup
 from metering.usage import (
     UsagePeriod,
-    profiles_behind,
     quantity_with_by_day,
     usage_by_application,
     usage_by_day,

@@ -19,8 +19,9 @@ from metering.corrections import (
     delete_usage,
     replace_usage,
 )
-from metering.models import Application, Correction, DirtyBucket, Instance, Rollup
+from metering.models import Application, DirtyBucket, Instance, Rollup
 from metering.rollups import roll_up
+from metering.stated_models import Correction
 from metering.usage import UsagePeriod, usage_by_application
 from tenants.models import Tenant
 from tenants.scope import tenant_scope

@@ -10,9 +10,10 @@ from django.db import IntegrityError, transaction
 from metering.core.aggregation import Aggregate, MeasuredWindow, aggregates
 from metering.core.cloudevents import parse_event
 from metering.events import EventResult, store_events
-from metering.models import Application, DirtyBucket, Event, HourRollup, Instance, Rollup
+from metering.models import Application, DirtyBucket, HourRollup, Instance, Rollup
 from metering.queries import NO_HOST, rollups_of
 from metering.rollups import roll_up
+from metering.stated_models import Event
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once
@@ -88,7 +89,7 @@ class TestRollupsOfEvents:
         assert stored(tenant) == expected
         with tenant_scope(tenant.pk):
             hour = HourRollup.objects.get()
-            assert (hour.instances, hour.window_us, hour.more) == (
+            assert (hour.instances, int(hour.window_us), dict(hour.more or {})) == (
                 0, 0, {"mails.sent": 2**64 - 1, "queue.max": 7},
             )  # fmt: skip
 

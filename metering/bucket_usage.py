@@ -1,0 +1,49 @@
+"""Usage bucket by bucket, for what cannot be told from totals. Every query runs inside a tenant's
+scope."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from metering.core.hours import buckets_in
+from metering.models import Rollup
+from metering.usage import UsagePeriod, quantity_of, within
+
+
+@dataclass(frozen=True, slots=True)
+class RollupUsage:
+    """One instance's rollup, of some meters: `usage` has those that were measured."""
+
+    application_id: UUID
+    instance_id: UUID
+    role: str
+    bucket_start: datetime
+    window_us: int
+    covered_us: int
+    measurements: frozenset[UUID | None]
+    usage: Mapping[str, int]
+
+
+def rollups_in(
+    periods: Sequence[UsagePeriod],
+    meters: Sequence[str],
+    hours: Collection[datetime] | None = None,
+) -> Iterator[RollupUsage]:
+    """Every rollup of the periods, or of those in some hours (UTC), in order of time."""
+    if not periods:
+        return
+    rows = Rollup.objects.order_by("bucket_start", "application_id", "instance_id", "role")
+    if hours is not None:
+        rows = rows.filter(bucket_start__in=buckets_in(hours))
+    named = {f"meter_{index}": quantity_of(meter) for index, meter in enumerate(meters)}
+    columns = ("application_id", "instance_id", "role", "bucket_start", "window_us", "covered_us")
+    every = within(rows, periods).annotate(**named)
+    found = every.values_list(*columns, "measurements", *named)
+    for app, instance, role, start, window, covered, ids, *values in found.iterator(10_000):
+        usage = {
+            meter: int(value)
+            for meter, value in zip(meters, values, strict=True)
+            if value is not None
+        }
+        yield RollupUsage(app, instance, role, start, window, covered, frozenset(ids), usage)
