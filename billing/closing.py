@@ -1,27 +1,36 @@
-"""Closing and finalizing for a whole tenant: each invoice is a transaction of its own, so that one
-that fails, or a run that is killed, holds back nothing else."""
+"""Closing, finalizing and restating for a whole tenant, in many small transactions: what fails, or
+a run that is killed, holds back nothing else."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 from uuid import UUID
 
-from billing.models import Invoice, Subscription
-from billing.operations import close_billing_period, finalize_invoice
-from billing.queries import is_usage_complete, periods_due
+from celery import current_app
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from billing.core.lifecycle import DRAFTS
+from billing.models import BillingRun, Invoice
+from billing.operations import begin_review, finalize_invoice, restate_invoice
+from billing.operations.runs import Closed, Failure, close_next_shard, start_run
+from billing.queries import is_usage_complete
+from billing.queries.parties import has_billing_settings
+from billing.queries.restatement import changed_invoices
 from metering.rollups import roll_up
 from tenants.scope import tenant_scope
 
+# A host that catches up delivers for a while: one note for all of it is better than many.
+LATE_USAGE_SETTLES: Final = timedelta(hours=1)
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What was left as it was, and why; `customer` is the reference of whom it bills."""
-
-    customer: str
-    error: Exception
-
-    def __str__(self) -> str:
-        reason = str(self.error).strip() or type(self.error).__name__
-        return f"{self.customer}: {reason.splitlines()[0]}"
+# As many as a worker has processes on a small machine; each takes the next shard until none is
+# left, so more of them than there are processes only wait.
+WORKERS_ASKED: Final = 2
+# The task that they run, which stands above this module.
+WORK_ON_RUN: Final = "billing.tasks.work_on_run"
 
 
 @dataclass(slots=True)
@@ -33,39 +42,87 @@ class Outcome:
     incomplete: list[Invoice] = field(default_factory=list)
 
 
+def begin_closing(tenant_id: UUID, *, as_of: datetime) -> BillingRun | None:
+    """The run that closes what has ended by `as_of`, with the newest usage rolled up; None where
+    nothing is due."""
+    roll_up(tenant_id)
+    with tenant_scope(tenant_id):
+        return start_run(as_of=as_of, at=timezone.now())
+
+
+def begin_run(tenant_id: UUID, *, as_of: datetime) -> bool:
+    """Have the workers close what is due in the tenant; whether anything is."""
+    run = begin_closing(tenant_id, as_of=as_of)
+    if run is not None:
+        transaction.on_commit(partial(ask_workers, tenant_id, run.pk, WORKERS_ASKED))
+    return run is not None
+
+
+def ask_workers(tenant_id: UUID, run_id: UUID, workers: int) -> None:
+    """Have so many tasks work on the run."""
+    for _ in range(workers):
+        current_app.send_task(WORK_ON_RUN, [str(tenant_id), str(run_id)])
+
+
+def close_shards(tenant_id: UUID, run_id: UUID) -> Iterator[Closed]:
+    """Close shards of the run, one after the other, until none is left to begin; what came of
+    each. Any number of workers may do so at once."""
+    with tenant_scope(tenant_id):
+        run = BillingRun.objects.get(pk=run_id)
+    while True:
+        with tenant_scope(tenant_id):
+            closed = close_next_shard(run, at=timezone.now())
+        if closed is None:
+            return
+        yield closed
+
+
 def close_tenant(tenant_id: UUID, *, as_of: datetime) -> Outcome:
     """Draft the invoice of every due period of the tenant, each subscription's oldest first. After
     a failure the later periods of the same subscription wait as well."""
-    roll_up(tenant_id)
-    with tenant_scope(tenant_id):
-        subscriptions = list(Subscription.objects.select_related("customer", "plan"))
     outcome = Outcome()
-    for subscription in subscriptions:
-        try:
-            _close(tenant_id, subscription, as_of, outcome)
-        except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
-            outcome.failures.append(Failure(subscription.customer.reference, error))
+    run = begin_closing(tenant_id, as_of=as_of)
+    for closed in () if run is None else close_shards(tenant_id, run.pk):
+        outcome.invoices += closed.invoices
+        outcome.failures += closed.failures
     return outcome
 
 
-def _close(tenant_id: UUID, subscription: Subscription, as_of: datetime, outcome: Outcome) -> None:
+def advance_drafts(tenant_id: UUID, *, as_of: datetime) -> Outcome:
+    """Put the tenant's drafts into review, and finalize those whose time there is over and whose
+    usage is known, oldest first. Nothing happens by itself until the tenant has billing settings.
+    """
     with tenant_scope(tenant_id):
-        due = list(periods_due(subscription, as_of=as_of))
-    for period in due:
+        if not has_billing_settings():
+            return Outcome()
+        drafts = list(_drafts().filter(status=Invoice.Status.DRAFT))
+    for draft in drafts:
         with tenant_scope(tenant_id):
-            invoice = close_billing_period(subscription, period, as_of=as_of)
-        outcome.invoices.append(invoice)
+            begin_review(draft, as_of=as_of)
+    with tenant_scope(tenant_id):
+        over = list(_drafts().filter(status=Invoice.Status.IN_REVIEW, review_until__lte=as_of))
+    return _finalize(tenant_id, over, as_of=as_of, also_incomplete=False)
 
 
 def finalize_drafts(tenant_id: UUID, *, as_of: datetime, also_incomplete: bool) -> Outcome:
-    """Give the tenant's drafts their numbers, oldest first; those whose usage is not known to the
-    period's end are left alone unless `also_incomplete`."""
+    """Give the tenant's drafts their numbers, oldest first, those in review too; those whose usage
+    is not known to the period's end are left alone unless `also_incomplete`."""
     with tenant_scope(tenant_id):
-        drafts = list(
-            Invoice.objects.filter(status=Invoice.Status.DRAFT)
-            .select_related("customer")
-            .order_by("period_start", "customer__name")
-        )
+        drafts = list(_drafts())
+    return _finalize(tenant_id, drafts, as_of=as_of, also_incomplete=also_incomplete)
+
+
+def _drafts() -> "QuerySet[Invoice]":
+    return (
+        Invoice.objects.filter(kind=Invoice.Kind.INVOICE, status__in=DRAFTS)
+        .select_related("customer")
+        .order_by("period_start", "customer__name")
+    )
+
+
+def _finalize(
+    tenant_id: UUID, drafts: list[Invoice], *, as_of: datetime, also_incomplete: bool
+) -> Outcome:
     outcome = Outcome()
     for draft in drafts:
         try:
@@ -76,4 +133,24 @@ def finalize_drafts(tenant_id: UUID, *, as_of: datetime, also_incomplete: bool) 
                     outcome.incomplete.append(draft)
         except Exception as error:  # noqa: BLE001 whatever it is, the others are finalized
             outcome.failures.append(Failure(draft.customer_reference, error))
+    return outcome
+
+
+def restate_tenant(
+    tenant_id: UUID, *, as_of: datetime, settles: timedelta = LATE_USAGE_SETTLES
+) -> Outcome:
+    """Issue the notes that late usage of the tenant's issued invoices comes to, once nothing more
+    has come for as long as `settles`."""
+    roll_up(tenant_id)
+    with tenant_scope(tenant_id):
+        changed = changed_invoices(noted_before=as_of - settles)
+    outcome = Outcome()
+    for invoice in changed:
+        try:
+            with tenant_scope(tenant_id):
+                note = restate_invoice(invoice, as_of=as_of)
+        except Exception as error:  # noqa: BLE001 whatever it is, the others are restated
+            outcome.failures.append(Failure(invoice.customer_reference, error))
+        else:
+            outcome.invoices += [] if note is None else [note]
     return outcome

@@ -1,43 +1,140 @@
 """Billing's share of the background work."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 
-from billing.closing import close_tenant
-from billing.operations import UsageNotRolledUp
+from billing.closing import (
+    WORK_ON_RUN,
+    WORKERS_ASKED,
+    Outcome,
+    advance_drafts,
+    ask_workers,
+    begin_closing,
+    close_shards,
+    restate_tenant,
+)
+from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.operations import (
+    UsageNotRolledUp,
+    expire_credit,
+    mark_overdue,
+    request_due_top_ups,
+)
+from billing.operations.runs import Failure
 from tenants.models import Tenant
-from tenants.scope import installation_scope
+from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
+
+# Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
+_WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
 
 
 @shared_task(name="billing.tasks.close_due_periods")
 def close_due_periods() -> int:
-    """Draft the invoices of all periods that have ended; how many, over all tenants.
+    """Draft the invoices of all periods that have ended, and finalize drafts whose time in review
+    is over; how many this task drafted itself, over all tenants. Where there is more than a
+    shard's work, others are asked to share it.
 
-    Each is a transaction of its own, so a task that is killed or runs twice loses and doubles
-    nothing: the next run does what is left. What fails is logged, and the next run tries again.
+    Each shard, and each finalizing, is a transaction of its own, so a task that is killed or runs
+    twice loses and doubles nothing: the next one does what is left. What fails is logged, and the
+    next run tries again.
     """
+    return sum(_close(tenant_id) for tenant_id in _tenant_ids())
+
+
+@shared_task(name=WORK_ON_RUN)
+def work_on_run(tenant_id: str, run_id: str) -> int:
+    """Close shards of the run until none is left to begin; how many invoices that made."""
+    drafted = 0
+    for closed in close_shards(UUID(tenant_id), UUID(run_id)):
+        drafted += len(closed.invoices)
+        for failure in closed.failures:
+            _log(UUID(tenant_id), failure)
+    return drafted
+
+
+@shared_task(name="billing.tasks.restate_changed")
+def restate_changed() -> int:
+    """Bill what became known of issued periods; how many notes were issued, over all tenants."""
     as_of = timezone.now()
+    return sum(
+        len(_done(tenant_id, lambda each: restate_tenant(each, as_of=as_of)).invoices)
+        for tenant_id in _tenant_ids()
+    )
+
+
+@shared_task(name="billing.tasks.mark_overdue_invoices")
+def mark_overdue_invoices() -> int:
+    """Find what is due and not paid; how many invoices, over all tenants."""
+    as_of = timezone.now()
+    found = 0
+    for tenant_id in _tenant_ids():
+        with tenant_scope(tenant_id):
+            found += len(mark_overdue(as_of=as_of))
+    return found
+
+
+def _tenant_ids() -> list[UUID]:
     with installation_scope():
-        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
-    return sum(_close(tenant_id, as_of) for tenant_id in tenant_ids)
+        return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
 
 
-def _close(tenant_id: UUID, as_of: datetime) -> int:
+def _close(tenant_id: UUID) -> int:
     try:
-        outcome = close_tenant(tenant_id, as_of=as_of)
+        drafted = _work(tenant_id)
     except Exception:
         logger.exception("tenant %s: nothing was closed", tenant_id)
         return 0
+    _done(tenant_id, lambda each: advance_drafts(each, as_of=timezone.now()))
+    return drafted
+
+
+def _work(tenant_id: UUID) -> int:
+    run = begin_closing(tenant_id, as_of=timezone.now())
+    if run is None:
+        return 0
+    if run.open_shards > 1:
+        ask_workers(tenant_id, run.pk, WORKERS_ASKED - 1)
+    return work_on_run(str(tenant_id), str(run.pk))
+
+
+def _done(tenant_id: UUID, work: Callable[[UUID], Outcome]) -> Outcome:
+    try:
+        outcome = work(tenant_id)
+    except Exception:
+        logger.exception("tenant %s: nothing was done", tenant_id)
+        return Outcome()
     for failure in outcome.failures:
-        if isinstance(failure.error, UsageNotRolledUp):
-            # Usage came in since the roll-up; the next run closes this one.
-            logger.info("tenant %s: not closed yet: %s", tenant_id, failure)
-        else:
-            logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
-    return len(outcome.invoices)
+        _log(tenant_id, failure)
+    return outcome
+
+
+def _log(tenant_id: UUID, failure: Failure) -> None:
+    if isinstance(failure.error, _WAITING):
+        logger.info("tenant %s: waits: %s", tenant_id, failure)
+    else:
+        logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
+
+
+@shared_task(name="billing.tasks.keep_credit")
+def keep_credit() -> int:
+    """Let expired credit lapse and ask for the top-ups that are due; how many of both, over all
+    tenants. A tenant in which it fails is logged, and the next run tries again."""
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    return sum(_keep_credit(tenant_id, timezone.now()) for tenant_id in tenant_ids)
+
+
+def _keep_credit(tenant_id: UUID, as_of: datetime) -> int:
+    try:
+        with tenant_scope(tenant_id):
+            return expire_credit(as_of=as_of) + request_due_top_ups(as_of=as_of)
+    except Exception:
+        logger.exception("tenant %s: credit was not looked at", tenant_id)
+        return 0

@@ -120,8 +120,8 @@ class Buckets:
             )
         result: list[_Placed] = []
         gaps: dict[Cell, Facts] = {}
-        for key, measured in series.items():
-            own = [*measured, *self._silent(key, measured[-1])]
+        for key, heard in series.items():
+            own = [*heard, *self._silent(key, heard[-1])]
             buckets = filled([bucket for bucket, _ in own], reading.meter, reading.gaps)
             for bucket, (_, attributes) in zip(buckets, own, strict=True):
                 result.append((bucket, attributes))

@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 
-from metering.problems import Problem
 from portal.views import errors as pages
+from tenants.problems import Problem
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -9,7 +9,10 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from config import env
+from config import (
+    celery,  # noqa: F401 wherever a task is handed on from, it goes to our broker
+    env,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")
@@ -148,11 +151,27 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "prune-idempotency-records": {
+        "task": "tenants.tasks.prune_idempotency_records",
+        "schedule": crontab(minute="37"),
+    },
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
+    "restate-changed": {
+        "task": "billing.tasks.restate_changed",
+        "schedule": crontab(minute="11,41"),
+    },
+    "mark-overdue": {
+        "task": "billing.tasks.mark_overdue_invoices",
+        "schedule": crontab(hour="3", minute="23"),
+    },
 }
+
+# Fonts for scripts that documents cannot show without them; see docs/documents.md.
+DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
 
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
@@ -160,6 +179,12 @@ INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
 )
 INGEST_BATCHES_PER_MINUTE_TENANT = env.whole_number(
     "INGEST_BATCHES_PER_MINUTE_TENANT", 600_000, least=1, most=100_000_000
+)
+API_REQUESTS_PER_MINUTE_KEY = env.whole_number(
+    "API_REQUESTS_PER_MINUTE_KEY", 600, least=1, most=1_000_000
+)
+API_REQUESTS_PER_MINUTE_TENANT = env.whole_number(
+    "API_REQUESTS_PER_MINUTE_TENANT", 6_000, least=1, most=10_000_000
 )
 SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 
@@ -169,6 +194,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # It tells of every file that it makes.
+    "loggers": {"factur-x": {"level": "WARNING"}},
 }
 
 
@@ -273,10 +300,58 @@ UNFOLD = {
                         "permission": _may_view("billing.view_subscription"),
                     },
                     {
+                        "title": "Customers' own prices",
+                        "icon": "handshake",
+                        "link": reverse_lazy("admin:billing_priceoverride_changelist"),
+                        "permission": _may_view("billing.view_priceoverride"),
+                    },
+                    {
+                        "title": "Discounts",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_discount_changelist"),
+                        "permission": _may_view("billing.view_discount"),
+                    },
+                    {
+                        "title": "Minimums",
+                        "icon": "vertical_align_bottom",
+                        "link": reverse_lazy("admin:billing_planterms_changelist"),
+                        "permission": _may_view("billing.view_planterms"),
+                    },
+                    {
                         "title": "Invoices",
                         "icon": "receipt_long",
                         "link": reverse_lazy("admin:billing_invoice_changelist"),
                         "permission": _may_view("billing.view_invoice"),
+                    },
+                    {
+                        "title": "Billing runs",
+                        "icon": "play_circle",
+                        "link": reverse_lazy("admin:billing_billingrun_changelist"),
+                        "permission": _may_view("billing.view_billingrun"),
+                    },
+                    {
+                        "title": "Late usage",
+                        "icon": "update",
+                        "link": reverse_lazy("admin:billing_lateusage_changelist"),
+                        "permission": _may_view("billing.view_lateusage"),
+                    },
+                    {
+                        "title": "Customers' details",
+                        "icon": "contact_page",
+                        "link": reverse_lazy("admin:billing_billingdetails_changelist"),
+                        "permission": _may_view("billing.view_billingdetails"),
+                    },
+                    {
+                        "title": "Tax rates",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_taxrate_changelist"),
+                        "permission": _may_view("billing.view_taxrate"),
+                    },
+                    {
+                        "title": "Billing settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:billing_billingsettings_changelist"),
+                        "permission": _may_view("billing.view_billingsettings"),
                     },
                 ],
             },

@@ -21,6 +21,7 @@ urlpatterns = [
     # One way in, with its limit on guessing.
     path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include(("config.api", "api"))),
     path("api/v1/", include("metering.urls")),
     re_path(r"^api(?:/|$)", unknown_endpoint, name="unknown-api"),
     path("", include("portal.urls")),

@@ -1,20 +1,17 @@
-"""A request's body: read in bounded pieces and inflated under a cap, whatever is sent."""
+"""A request's body: inflated under a cap, whatever is sent."""
 
 import zlib
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 from backports import zstd
-from hostmeter_agent.wire import INFLATED_BYTES_MAX, TRANSFERRED_BYTES_MAX
+from hostmeter_agent.wire import INFLATED_BYTES_MAX
 
-from metering.problems import Problem
+from tenants.bodies import too_large
+from tenants.problems import Problem
 
-_READ_BYTES: Final = 256 * 1024
 _INFLATE_BYTES: Final = 1024 * 1024
-# What a client may still have in flight when the answer is known already. It is read and dropped,
-# so that the client gets the answer and not a reset connection.
-_DRAINED_BYTES_MAX: Final = 64 * 1024 * 1024
 # 8 MiB: the most that the content coding zstd may ask of a decoder (RFC 9659).
 _ZSTD_WINDOW_LOG_MAX: Final = 23
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -22,41 +19,6 @@ _FEED_BYTES: Final = 64 * 1024
 _MEMBERS_MAX: Final = 10_000
 
 CODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
-
-
-class Stream(Protocol):
-    """Where a body comes from."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-def too_large(what: str, bytes_max: int) -> Problem:
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {bytes_max} bytes {what}."
-    )
-
-
-def read_body(stream: Stream, declared_bytes: int | None) -> bytes:
-    """The body as transferred. Raises Problem 413 over 8 MiB, without keeping more than that."""
-    if declared_bytes is not None and declared_bytes > TRANSFERRED_BYTES_MAX:
-        raise too_large("as transferred", TRANSFERRED_BYTES_MAX)
-    pieces: list[bytes] = []
-    size = 0
-    while piece := stream.read(min(_READ_BYTES, TRANSFERRED_BYTES_MAX + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > TRANSFERRED_BYTES_MAX:
-            raise too_large("as transferred", TRANSFERRED_BYTES_MAX)
-    if declared_bytes is not None and size < declared_bytes:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body ends before its Content-Length.")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def drain(stream: Stream) -> None:
-    """Read and drop what is left of a body that nobody needs."""
-    left = _DRAINED_BYTES_MAX
-    while left > 0 and (piece := stream.read(min(_READ_BYTES, left))):
-        left -= len(piece)
 
 
 def inflate(body: bytes, coding: str) -> bytes:

@@ -39,11 +39,13 @@ def rollups_in(
     named = {f"meter_{index}": quantity_of(meter) for index, meter in enumerate(meters)}
     columns = ("application_id", "instance_id", "role", "bucket_start", "window_us", "covered_us")
     every = within(rows, periods).annotate(**named)
-    found = every.values_list(*columns, "measurements", *named)
-    for app, instance, role, start, window, covered, ids, *values in found.iterator(10_000):
+    for row in every.values_list(*columns, "measurements", *named).iterator(chunk_size=10_000):
         usage = {
             meter: int(value)
-            for meter, value in zip(meters, values, strict=True)
+            for meter, value in zip(meters, row[7:], strict=True)
             if value is not None
         }
-        yield RollupUsage(app, instance, role, start, window, covered, frozenset(ids), usage)
+        application, instance, role, start, window_us, covered_us, measured = row[:7]
+        yield RollupUsage(
+            application, instance, role, start, window_us, covered_us, frozenset(measured), usage
+        )

@@ -184,7 +184,13 @@ def apply_corrections(pairs: Sequence[Pair]) -> None:
         )
     ]
     if touched:
-        _write(touched, [_as_core(each, _stand_ins(corrections)) for each in corrections])
+        _write(touched, core_corrections(corrections))
+
+
+def core_corrections(rows: Collection[Correction]) -> list[core.Correction]:
+    """Stored corrections as the core takes them, in the order given."""
+    stand_ins = _stand_ins(rows)
+    return [_as_core(each, stand_ins) for each in rows]
 
 
 def _stand_ins(corrections: Collection[Correction]) -> dict[UUID, UUID]:

@@ -1,9 +1,7 @@
 """What the agents' interface has in common: methods, bodies, errors, and who signed a request."""
 
 import json
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from functools import wraps
 from http import HTTPStatus
@@ -15,18 +13,18 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from hostmeter_agent.wire import TRANSFERRED_BYTES_MAX
 
 from metering import signatures
-from metering.bodies import CODINGS, Stream, drain, read_body, too_large
+from metering.bodies import CODINGS
 from metering.host_keys import confirm_key
 from metering.known_hosts import KnownHost, known_hosts
-from metering.problems import Problem, unauthorized
-from metering.rates import rates
+from metering.rates import count_batch
 from metering.signatures import Proof, SignatureRejected, SignedRequest
+from tenants.bodies import body_of, problem_response, too_large
+from tenants.problems import Problem, unauthorized
 
 _RETRY_SECONDS: Final = 5
-_DRAIN_SECONDS_MAX: Final = 2
 
 _View = Callable[[HttpRequest], HttpResponse]
 
@@ -52,22 +50,6 @@ def endpoint(method: str) -> Callable[[_View], _View]:
         return answer
 
     return decorate
-
-
-def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    _hurry(request)
-    # A client that has gone reads no answer either.
-    with suppress(OSError):
-        drain(_stream(request))
-    return problem.response()
-
-
-def _hurry(request: HttpRequest) -> None:
-    """The answer is known: whoever still sends gets a moment to end, not the time of a request."""
-    connection = request.META.get("gunicorn.socket")
-    deadline = getattr(connection, "deadline", None)
-    if connection is not None and deadline is not None:
-        connection.deadline = min(deadline, time.monotonic() + _DRAIN_SECONDS_MAX)
 
 
 def _unavailable() -> Problem:
@@ -96,14 +78,14 @@ def signed_host(request: HttpRequest, *, as_of: datetime) -> tuple[KnownHost, Pr
         host = _still_known(proof, as_of)
     except SignatureRejected as error:
         raise unauthorized("Signature") from error
-    rates.check(host, as_of=as_of)
+    count_batch(host, as_of=as_of)
     return host, proof
 
 
 def signed_body(request: HttpRequest, proof: Proof, *, as_of: datetime) -> tuple[KnownHost, bytes]:
     """The body that was signed, and its host, judged again: the body may have taken its time. A
     key that is used for the first time is confirmed by it. Raises Problem."""
-    body = body_of(request)
+    body = body_of(request, TRANSFERRED_BYTES_MAX)
     try:
         proof.check_body(body)
         host = _still_known(proof, max(as_of, timezone.now()))
@@ -154,37 +136,6 @@ def _require_json(request: HttpRequest) -> None:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Use the content type application/json, in UTF-8."
         )
-
-
-def body_of(request: HttpRequest) -> bytes:
-    declared = request.META.get("CONTENT_LENGTH") or ""
-    try:
-        return read_body(_stream(request), int(declared) if declared.isdecimal() else None)
-    except OSError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body could not be read to its end.") from error
-
-
-def _stream(request: HttpRequest) -> Stream:
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower() and request.META.get(
-        "wsgi.input_terminated"
-    ):
-        # Django reads nothing where no length is declared; the server knows where the body ends.
-        return _ChunkedStream(request.META["wsgi.input"])
-    return request
-
-
-class _ChunkedStream:
-    """A body in chunks, from gunicorn, whose errors in the framing are of its own kind."""
-
-    def __init__(self, inner: Stream) -> None:
-        self._inner = inner
-
-    def read(self, size: int, /) -> bytes:
-        """Raises OSError where the chunks are broken, as a broken connection does."""
-        try:
-            return self._inner.read(size)
-        except ParseException as error:
-            raise OSError("the chunks are broken") from error
 
 
 def _signed_request(request: HttpRequest) -> SignedRequest:

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
 from metering.models import Host, HostKey
-from metering.problems import Problem, unauthorized
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Name, base64_bytes
 from tenants.models import EnrolmentToken
+from tenants.problems import Problem, unauthorized
 from tenants.scope import tenant_scope
 from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of
 

@@ -16,9 +16,9 @@ from hostmeter_agent.wire_control import KEY_OVERLAP_SECONDS, proof_message
 from metering.enrolment import decoded_key, register_key
 from metering.known_hosts import KnownHost
 from metering.models import Host, HostKey
-from metering.problems import Problem, unauthorized
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import base64_bytes
+from tenants.problems import Problem, unauthorized
 from tenants.scope import tenant_scope
 
 BODY_BYTES_MAX = 4 * 1024

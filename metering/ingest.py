@@ -20,13 +20,13 @@ from metering.conflicts import delivered_before
 from metering.copy_rows import InstanceIds, copy_stream
 from metering.known_hosts import KnownHost
 from metering.models import Host, HostEpoch, Measurement, SampleBatch
-from metering.problems import Problem
 from metering.registration import application_ids, instance_ids
 from metering.signatures import Proof
 from metering.sql import statement
 from metering.wire_body import Batch, InstanceName
 from metering.wire_errors import UNKNOWN_ENVIRONMENT, FieldError, OutOfContract
 from metering.wire_measurements import SentProfile
+from tenants.problems import Problem
 from tenants.scope import tenant_scope
 
 # Where samples may be copied into; they are read through metering_sample.
@@ -121,6 +121,7 @@ def _claim_sequence(delivery: _Delivery) -> bool:
             "signature_input": proof.signature_input,
             "signature": proof.signature,
             "content_digest": proof.content_digest,
+            "signature_base": proof.signature_base,
             "sent_at": batch.sent_at,
             "received_at": delivery.received_at,
         },

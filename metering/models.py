@@ -248,6 +248,11 @@ class SampleBatch(TenantOwned):
     signature_input = models.TextField()
     signature = models.TextField()
     content_digest = models.TextField()
+    signature_base = models.TextField(
+        default="",
+        db_default="",
+        help_text="What was signed (RFC 9421, 2.5): headers beyond these are kept here.",
+    )
     sent_at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now)
 

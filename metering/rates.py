@@ -1,90 +1,27 @@
-"""How often a host, and a tenant, may deliver.
+"""How often a host, and a tenant, may deliver (tenants.rates counts)."""
 
-Counted per minute in the shared cache. Each process counts by itself and settles with the cache
-every few batches, so each may pass a limit by a tenth, and 20 batches at most; the cache's absence
-passes everything, for a limit is no reason to lose usage.
-"""
-
-import logging
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
 
 from django.conf import settings
-from django.core.cache import cache
-from redis.exceptions import RedisError
 
 from metering.known_hosts import KnownHost
-from metering.problems import Problem
-
-_MINUTE_SECONDS: Final = 60
-_SETTLE_EVERY: Final = 20
-_COUNTS_MAX: Final = 20_000
-_CACHE_RESTS_SECONDS: Final = 10
-
-_log = logging.getLogger(__name__)
+from tenants.problems import Problem
+from tenants.rates import rates, seconds_left
 
 
-@dataclass(slots=True)
-class _Count:
-    minute: int
-    unsettled: int = 0
-    # What all processes together have let through, as of the last settling.
-    total: int = 0
-
-
-class Rates:
-    """This process's share of the counting."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, _Count] = {}
-        self._cache_rests_until = 0.0
-
-    def check(self, host: KnownHost, *, as_of: datetime) -> None:
-        """Count a batch; raises Problem 429 over a limit."""
-        now = as_of.timestamp()
-        limits = {
-            f"host:{host.host_id}": settings.INGEST_BATCHES_PER_MINUTE_HOST,
-            f"tenant:{host.tenant_id}": settings.INGEST_BATCHES_PER_MINUTE_TENANT,
-        }
-        for key, limit in limits.items():
-            if self._counted(key, limit, now) > limit:
-                wait = _MINUTE_SECONDS - int(now) % _MINUTE_SECONDS
-                raise Problem(
-                    HTTPStatus.TOO_MANY_REQUESTS,
-                    f"Over {limit} batches a minute; go on in {wait} s.",
-                    headers={"Retry-After": str(wait)},
-                )
-
-    def _counted(self, key: str, limit: int, now: float) -> int:
-        minute = int(now) // _MINUTE_SECONDS
-        count = self._counts.get(key)
-        if count is None or count.minute != minute:
-            if len(self._counts) >= _COUNTS_MAX:
-                self._counts.clear()
-            count = self._counts[key] = _Count(minute)
-        count.unsettled += 1
-        if count.unsettled >= min(_SETTLE_EVERY, max(limit // 10, 1)):
-            self._settle(key, count, now)
-        return count.total + count.unsettled
-
-    def _settle(self, key: str, count: _Count, now: float) -> None:
-        if now < self._cache_rests_until:
-            return
-        name = f"rate:{key}:{count.minute}"
-        try:
-            cache.add(name, 0, timeout=2 * _MINUTE_SECONDS)
-            count.total = cache.incr(name, count.unsettled)
-        except (RedisError, ValueError, OSError) as error:
-            self._cache_rests_until = now + _CACHE_RESTS_SECONDS
-            _log.warning("batches are not counted across processes: %s", error)
-            return
-        count.unsettled = 0
-
-    def forget(self) -> None:
-        self._counts.clear()
-        self._cache_rests_until = 0.0
-
-
-rates = Rates()
+def count_batch(host: KnownHost, *, as_of: datetime) -> None:
+    """Raises Problem 429 over a limit."""
+    now = as_of.timestamp()
+    limits = {
+        f"host:{host.host_id}": settings.INGEST_BATCHES_PER_MINUTE_HOST,
+        f"tenant:{host.tenant_id}": settings.INGEST_BATCHES_PER_MINUTE_TENANT,
+    }
+    for key, limit in limits.items():
+        if rates.counted(key, limit, now) > limit:
+            wait = seconds_left(now)
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"Over {limit} batches a minute; go on in {wait} s.",
+                headers={"Retry-After": str(wait)},
+            )

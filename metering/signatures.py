@@ -71,6 +71,7 @@ class Proof:
     signature_input: str
     signature: str
     content_digest: str
+    signature_base: str
     sha256: bytes
     host_clock_ms: int
     """What the host's clock showed when it signed, milliseconds since the epoch."""
@@ -110,14 +111,15 @@ def verify(
         bases = list(_signature_bases(request, components, parameters))
     except (HTTPMessageSignaturesException, ValueError, TypeError, KeyError) as error:
         raise SignatureRejected("a covered component cannot be resolved") from error
-    valid = [_is_valid(key or _NOBODYS_KEY, signature, base) for base in bases]
-    if key is None or not any(valid):
+    valid = [base for base in bases if _is_valid(key or _NOBODYS_KEY, signature, base)]
+    if key is None or not valid:
         raise SignatureRejected("wrong signature or unknown key")
     return Proof(
         key_id=key_id,
         signature_input=request.headers["signature-input"],
         signature=request.headers["signature"],
         content_digest=request.headers["content-digest"],
+        signature_base=valid[0].decode("ascii"),
         sha256=digest,
         host_clock_ms=_host_clock_ms(request, components, parameters["created"]),
     )

@@ -65,7 +65,7 @@ class UsagePoint:
     quantity: int
 
 
-class _LocalTrunc(Func):
+class LocalTrunc(Func):
     """date_trunc over local time: hours that a clock change repeats stay apart."""
 
     function = "date_trunc"
@@ -79,7 +79,8 @@ def quantity_of(meter: str) -> Expression | F:
     return Cast(KeyTextTransform(meter, "more"), DecimalField(max_digits=40, decimal_places=0))
 
 
-def _combined(meter: str) -> Aggregate:
+def combined(meter: str) -> Aggregate:
+    """The meter over many rollups: their sum, or the maximum of a `.max` meter."""
     quantity = quantity_of(meter)
     return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
 
@@ -185,7 +186,7 @@ def _grouped(
 ) -> Iterator[dict[str, Any]]:
     """Quantities as meter_0, meter_1, ... by the keys, among them `local_day` if `days_of` is
     given. A combination of keys can come more than once."""
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
     expressions = (
         {} if days_of is None else {"local_day": TruncDate("bucket_start", tzinfo=days_of)}
     )
@@ -248,7 +249,7 @@ def usage_with_by_role(
     if not periods or not profiles:
         return {}
     totals: dict[RoleKey, dict[str, int]] = {}
-    aggregates = {f"meter_{index}": _combined(meter) for index, meter in enumerate(meters)}
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
     for rows in _rows_with(periods, None, profiles):
         for row in rows.order_by().values("application_id", "role").annotate(**aggregates):
             _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
@@ -277,7 +278,7 @@ def quantity_with_by_day(
     zone, days = ZoneInfo(time_zone), dict[date, int]()
     for rows in _rows_with(periods, zone, profiles):
         by_day = rows.order_by().annotate(local_day=TruncDate("bucket_start", tzinfo=zone))
-        for day, quantity in by_day.values_list("local_day").annotate(quantity=_combined(meter)):
+        for day, quantity in by_day.values_list("local_day").annotate(quantity=combined(meter)):
             if quantity is not None:
                 before = [days[day]] if day in days else []
                 days[day] = combined_quantities(meter, [*before, int(quantity)])
@@ -320,9 +321,9 @@ def usage_series(
         chosen = chosen.exclude(measurements__overlap=list(without))
     rows = (
         chosen.order_by()
-        .annotate(step=_LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
+        .annotate(step=LocalTrunc(Value(step), F("bucket_start"), Value(time_zone)))
         .values("step", "application_id")
-        .annotate(quantity=_combined(meter))
+        .annotate(quantity=combined(meter))
         .order_by("step", "application_id")
     )
     return [

@@ -13,20 +13,18 @@ from django.views.decorators.csrf import csrf_exempt
 from metering import enrolment
 from metering.bodies import inflate
 from metering.endpoints import (
-    body_of,
-    bounded,
     content_coding,
     endpoint,
     json_answer,
-    problem_response,
     require_plain_json,
     signed_body,
     signed_host,
 )
 from metering.ingest import store_batch, unknown_environments
 from metering.known_hosts import KnownHost, known_hosts
-from metering.problems import Problem
 from metering.wire_body import decode_batch
+from tenants.bodies import body_of, problem_response
+from tenants.problems import Problem
 
 
 @csrf_exempt
@@ -38,7 +36,7 @@ def unknown_endpoint(request: HttpRequest) -> HttpResponse:
 def enrol(request: HttpRequest) -> HttpResponse:
     """POST /api/v1/hosts/enrol"""
     require_plain_json(request)
-    body = bounded(body_of(request), enrolment.BODY_BYTES_MAX)
+    body = body_of(request, enrolment.BODY_BYTES_MAX)
     now = timezone.now()
     host = enrolment.enrol_host(enrolment.decode_application(body), as_of=now)
     return json_answer(

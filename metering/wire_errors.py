@@ -21,7 +21,6 @@ from hostmeter_agent.wire import (
     VALUE_MAX,
 )
 
-from metering.problems import Problem
 from metering.wire_measurements import Cause, How, Measurement
 from metering.wire_values import (
     Coverage,
@@ -36,6 +35,7 @@ from metering.wire_values import (
     utc_of,
     window_of,
 )
+from tenants.problems import Problem
 
 ERRORS_MAX: Final = 100
 UNKNOWN_ENVIRONMENT: Final = "is unknown, or not this host's to use"

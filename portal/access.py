@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -54,20 +54,22 @@ def close(response: Response) -> Response:
 
 
 def customer_page(
-    view: Callable[Concatenate[HttpRequest, Reader, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[HttpRequest, Reader, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page about one customer, in that customer's time zone, for a signed-in member."""
 
     @wraps(view)
-    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return close(redirect_to_login(request.get_full_path()))
         response = close(_page(request, *args, **kwargs))
-        # Neither a proxy nor the back button of the next person at this screen shows it again.
-        add_never_cache_headers(response)
+        # Neither a proxy nor the back button of the next person at this screen shows it again; a
+        # view that says something else of its file is left to it.
+        if not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
         return response
 
-    def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         member = membership_of(request)
         if member is None and request.user.is_superuser:
             # The installation's owner has no customer to read; the list of tenants is in the admin.

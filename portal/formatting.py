@@ -15,7 +15,7 @@ from hostmeter_agent.wire import kind_of
 from billing.core.currencies import currency_of
 from billing.core.exact import DIGITS, decimals_of, quotient
 from billing.core.provenance import Provenance
-from billing.core.quantity import UNITS, raw_unit_of
+from billing.core.quantity import UNITS, plus, raw_unit_of
 from metering.core.quality import in_words
 
 NBSP: Final = "\u00a0"
@@ -83,7 +83,7 @@ _SIZES: Final = tuple(
 )
 
 
-def usage_unit(meter: str, raw: int) -> UsageUnit:
+def usage_unit(meter: str, raw: int | Decimal) -> UsageUnit:
     """The unit in which a quantity of about `raw` reads best."""
     raw_unit = raw_unit_of(meter)
     if raw_unit == "byte":
@@ -106,7 +106,7 @@ def _gauge_hour(meter: str) -> str:
     return "count-hour"
 
 
-def usage(meter: str, raw: int) -> str:
+def usage(meter: str, raw: int | Decimal) -> str:
     """A meter's raw quantity in a unit of fitting size: 20 CPU-seconds, 1.5 GB-hours, 12 MB."""
     unit = usage_unit(meter, raw)
     value = quotient(Decimal(raw), unit.raw_per_unit)
@@ -133,14 +133,14 @@ def share(part: Decimal, whole: Decimal) -> str:
     return f"{_fixed(_ROUNDING.quantize(part * 100 / whole, Decimal('0.1')), 1)}%"
 
 
-def unbilled(meter: str, billed: int, provenance: Provenance) -> str:
+def unbilled(meter: str, billed: int | Decimal, provenance: Provenance) -> str:
     """What a line leaves unbilled, and why: "3.2% not billed: estimated". The largest values of a
     meter make no whole, so of these it is the value itself."""
     refused = provenance.refused
     if kind_of(meter) == "maximum":
         part = usage(meter, refused)
     else:
-        part = share(Decimal(refused), Decimal(billed + refused))
+        part = share(Decimal(refused), Decimal(plus(billed, refused)))
         part = "<0.1%" if part == "0.0%" else part
     return f"{part} not billed: {' or '.join(map(in_words, provenance.refused_for))}"
 

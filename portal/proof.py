@@ -96,7 +96,7 @@ class LineFigures:
 
     label: str
     unit: str
-    raw_quantity: int
+    raw_quantity: int | Decimal
     quantity: Decimal
     amount: Decimal
     unrounded: Decimal
@@ -181,8 +181,8 @@ def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceL
 def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     period = Period(line.invoice.period_start, line.invoice.period_end)
     application, price = line.application, line.price
-    if application is None or price is None:
-        raise LineNotFound
+    if application is None or price is None or line.kind != InvoiceLine.Kind.USAGE:
+        raise LineNotFound("it was not counted from usage of its own")
     own = own_periods(customer, application.pk, period)
     # Shown by the names that the invoice has, whatever they are called today.
     application.name = line.application_name
@@ -195,7 +195,7 @@ def stored_figures(line: InvoiceLine) -> LineFigures:
     return LineFigures(
         label=line.label,
         unit=line.unit,
-        raw_quantity=int(line.raw_quantity),
+        raw_quantity=line.raw_quantity,
         quantity=line.quantity,
         amount=line.amount,
         unrounded=line.unrounded,

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 
 from billing.billable import assigned_periods
-from billing.core.exact import EXACT, ZERO
+from billing.core.exact import EXACT, ZERO, plain
 from billing.core.money import sum_amounts
 from billing.core.periods import BillingCycle, Period, billing_period_containing
 from billing.core.provenance import Provenance, together
+from billing.core.quantity import plus
 from billing.core.rating import RatedLine
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, Payment
 from billing.queries import (
     DailyCharge,
     UpcomingInvoice,
@@ -37,6 +38,8 @@ from tenants.models import Customer, Member, User
 from tenants.scope import user_scope
 
 HOSTS_SHOWN_MAX: Final = 20
+# What stands on no application: fees, minimums, discounts.
+OTHER_CHARGES: Final = "Other charges"
 
 
 def memberships_of(user: User) -> list[Member]:
@@ -82,8 +85,12 @@ def applications_of(customer: Customer) -> "QuerySet[Application]":
     )
 
 
-def applications_named(application_ids: Collection[UUID]) -> dict[UUID, Application]:
-    found = Application.objects.filter(pk__in=application_ids).select_related("environment")
+def applications_named(
+    application_ids: Collection[UUID | None],
+) -> dict[UUID | None, Application]:
+    """Those that there are; charges of no application have none."""
+    known = [each for each in application_ids if each is not None]
+    found = Application.objects.filter(pk__in=known).select_related("environment")
     return {application.pk: application for application in found}
 
 
@@ -101,7 +108,7 @@ class MeterCharge:
     label: str
     meter: str
     unit: str
-    raw_quantity: int
+    raw_quantity: int | Decimal
     quantity: Decimal
     amount: Decimal
     provenance: Provenance
@@ -109,15 +116,15 @@ class MeterCharge:
 
 def charges_by_meter(upcoming: UpcomingInvoice) -> list[MeterCharge]:
     """The invoice's lines gathered by price, in the plan's order."""
-    gathered: defaultdict[str, list[RatedLine]] = defaultdict(list)
+    gathered: defaultdict[tuple[str | None, str], list[RatedLine]] = defaultdict(list)
     for line in upcoming.lines:
-        gathered[line.price_id].append(line)
+        gathered[line.price_id, line.label].append(line)
     return [
         MeterCharge(
             label=lines[0].label,
             meter=lines[0].meter,
             unit=lines[0].unit,
-            raw_quantity=sum(line.raw_quantity for line in lines),
+            raw_quantity=plus(*(line.raw_quantity for line in lines)),
             quantity=reduce(EXACT.add, (line.quantity for line in lines)),
             amount=sum_amounts([line.amount for line in lines]),
             provenance=together([line.provenance for line in lines]),
@@ -151,12 +158,18 @@ def charges_chart(
     """The period's charges, a bar for each day and a layer for each application; those that are
     `generated` are marked in the legend."""
     days = local_days(upcoming.period, zone)
-    by_application: defaultdict[tuple[str, UUID], dict[date, Decimal]] = defaultdict(dict)
+    by_application: defaultdict[tuple[str, UUID | None], dict[date, Decimal]] = defaultdict(dict)
     for charge in charges:
         by_application[charge.name, charge.application_id][charge.day] = charge.amount
     series = [
-        Series(name, tuple(amounts.get(day, ZERO) for day in days), application_id in generated)
-        for (name, application_id), amounts in sorted(by_application.items())
+        Series(
+            name or OTHER_CHARGES,
+            tuple(amounts.get(day, ZERO) for day in days),
+            application_id in generated,
+        )
+        for (name, application_id), amounts in sorted(
+            by_application.items(), key=lambda each: (each[0][0], str(each[0][1]))
+        )
     ]
     slots = day_slots(upcoming.period, zone, as_of=upcoming.as_of)
 
@@ -272,8 +285,24 @@ def invoices_of(customer: Customer) -> "QuerySet[Invoice]":
     """Newest first."""
     return (
         Invoice.objects.filter(customer=customer)
-        .select_related("plan_version__plan")
+        .select_related("plan_version__plan", "refers_to")
         .order_by("-period_start", "-created_at")
+    )
+
+
+def issued_invoices_of(customer: Customer) -> "QuerySet[Invoice]":
+    """Those that have their number, and files; newest first."""
+    return invoices_of(customer).filter(number__isnull=False)
+
+
+def issued_in_month(customer: Customer, month: date) -> "QuerySet[Invoice]":
+    """Invoices and notes of periods that begin in the local month of the day `month`."""
+    zone = ZoneInfo(customer.time_zone)
+    first = datetime(month.year, month.month, 1, tzinfo=zone)
+    following = (first + timedelta(days=31)).replace(day=1)
+    issued = issued_invoices_of(customer)
+    return issued.filter(period_start__gte=first, period_start__lt=following).order_by(
+        "finalized_at", "id"
     )
 
 
@@ -281,3 +310,33 @@ def lines_of(invoice: Invoice) -> list[InvoiceLine]:
     """In the invoice's order, with what a page says of each."""
     lines = InvoiceLine.objects.filter(invoice=invoice)
     return list(lines.select_related("application__environment", "price").order_by("position"))
+
+
+def notes_on(invoice: Invoice) -> list[Invoice]:
+    """The issued credit and debit notes that change it, oldest first."""
+    return list(invoice.notes.filter(finalized_at__isnull=False).order_by("finalized_at", "number"))
+
+
+def payments_of(invoice: Invoice) -> list[Payment]:
+    """In the order in which they came in."""
+    return list(invoice.payments.order_by("received_on", "recorded_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRow:
+    """A tax group as a page shows it."""
+
+    category: str
+    percent_text: str
+    taxable: Decimal
+    tax: Decimal
+    reason: str
+
+
+def taxes_of(invoice: Invoice) -> list[TaxRow]:
+    """Its tax groups; that of a tenant who charges no tax says nothing, and is left out."""
+    rows = [
+        TaxRow(tax.category, plain(tax.percent), tax.taxable, tax.tax, tax.reason)
+        for tax in invoice.taxes.order_by("category", "-percent")
+    ]
+    return [] if {row.category for row in rows} == {"O"} else rows

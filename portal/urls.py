@@ -5,7 +5,17 @@ from datetime import UTC, date, datetime
 from django.urls import path, register_converter
 from hostmeter_agent.wire import BUCKET_SECONDS
 
-from portal.views import applications, invoices, lines, overview, people, session
+from billing.documents.files import FORMS
+from portal.views import (
+    applications,
+    documents,
+    invoices,
+    lines,
+    overview,
+    people,
+    proofs,
+    session,
+)
 
 
 class DayConverter:
@@ -35,7 +45,33 @@ class BucketConverter:
         return f"{value.astimezone(UTC):%Y%m%dT%H%MZ}"
 
 
+class MonthConverter:
+    """A local month as 2026-11, as its first day."""
+
+    regex = r"\d{4}-\d{2}"
+
+    def to_python(self, value: str) -> date:
+        return date.fromisoformat(f"{value}-01")
+
+    def to_url(self, value: date) -> str:
+        return f"{value:%Y-%m}"
+
+
+class FormConverter:
+    """How an invoice is written: pdf, cii, csv …"""
+
+    regex = "|".join(FORMS)
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
 register_converter(DayConverter, "day")
+register_converter(MonthConverter, "month")
+register_converter(FormConverter, "form")
 register_converter(BucketConverter, "bucket")
 
 _UPCOMING_LINE = "invoices/upcoming/lines/<uuid:price_id>/<uuid:application_id>/"
@@ -61,6 +97,19 @@ urlpatterns = [
         name="upcoming-line-bucket",
     ),
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
+    path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
+    path(
+        "invoices/<uuid:invoice_id>/proof/bundle.zip",
+        proofs.proof_bundle,
+        name="invoice-proof-bundle",
+    ),
+    path("proof/hostmeter.pyz", proofs.verifier, name="verifier"),
+    path(
+        "invoices/<uuid:invoice_id>/documents/<form:form>/",
+        documents.document,
+        name="invoice-document",
+    ),
+    path("invoices/focus/<month:month>/", documents.focus_month, name="focus-month"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(

@@ -1,6 +1,7 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
 import zoneinfo
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import django.contrib.auth.admin  # noqa: F401
@@ -14,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
@@ -44,6 +46,7 @@ from tenants.models import (
     User,
 )
 from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 
 # Rights come from the role in a tenant, never from a group that all tenants share. The import
 # registers it; this module is loaded before.
@@ -269,23 +272,80 @@ class EnrolmentTokenAdmin(_Credentials):
 
 
 class IssueKeyForm(forms.Form):
-    """What the program that gets the key is called."""
+    """What uses the key, what it may do, for whom and until when."""
 
     name = forms.CharField(max_length=120, widget=UnfoldAdminTextInputWidget)
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items()],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+    customer = forms.ModelChoiceField(
+        queryset=Customer.objects.none(),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="The key then sees this customer alone, and changes nothing.",
+    )
+    days = forms.IntegerField(
+        label="Expires after days",
+        min_value=1,
+        max_value=3_650,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Left empty, it holds until it is revoked.",
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Not in the declaration: there the query would run outside of any tenant.
+        self.fields["customer"].queryset = Customer.objects.all()  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        beyond = [scope for scope in data.get("scopes", []) if scope not in CUSTOMER_SCOPES]
+        if data.get("customer") and beyond:
+            self.add_error("scopes", f"A customer's own key cannot have {', '.join(beyond)}.")
+        return data
+
+    def issued(self) -> str:
+        """The fresh key."""
+        now, days = timezone.now(), self.cleaned_data["days"]
+        return issue_api_key(
+            self.cleaned_data["name"],
+            self.cleaned_data["scopes"],
+            customer=self.cleaned_data["customer"],
+            expires_at=None if days is None else now + timedelta(days=days),
+            as_of=now,
+        )
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(_Credentials):
-    empty_hint = "Issue one above, ahead of the events API: nothing accepts keys yet."
-    list_display = ("name", "status", "created_at", "last_used")
-    search_fields = ("name",)
-    fields = ("name", "status", "created_at", "last_used_at", "revoked_at")
+    empty_hint = "Issue one above; with it a program calls the API."
+    list_display = ("name", "prefix", "status", "customer", "created_at", "last_used")
+    list_select_related = ("customer",)
+    search_fields = ("name", "prefix")
+    fields = (
+        "name",
+        "prefix",
+        "status",
+        "scopes",
+        "customer",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
     readonly_fields = fields
     actions_list = ("issue",)
 
-    @display(description="Status", label={"valid": "success", "revoked": "danger"})
+    @display(
+        description="Status",
+        label={"valid": "success", "expired": "warning", "revoked": "danger"},
+    )
     def status(self, key: ApiKey) -> str:
-        return "revoked" if key.revoked_at else "valid"
+        if key.revoked_at:
+            return "revoked"
+        return "valid" if key.is_usable(timezone.now()) else "expired"
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
@@ -300,8 +360,7 @@ class ApiKeyAdmin(_Credentials):
                 request,
                 form,
                 title="Issue an API key",
-                text="It is for the events API to come: nothing accepts keys yet. It is shown "
-                "only once.",
+                text="A program calls the API with it. It is shown only once.",
                 submit="Issue key",
             )
         return secret_page(
@@ -309,5 +368,5 @@ class ApiKeyAdmin(_Credentials):
             request,
             title="API key",
             text="Copy it now: only its hash is stored, and it cannot be shown again.",
-            secret=issue_api_key(form.cleaned_data["name"], as_of=timezone.now()),
+            secret=form.issued(),
         )

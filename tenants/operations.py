@@ -1,12 +1,23 @@
 """What issues a tenant's credentials; people come by tenants.invitations."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from tenants.models import ApiKey, EnrolmentToken, Environment
+from tenants.models import ApiKey, Customer, EnrolmentToken, Environment, IdempotencyRecord
 from tenants.scope import current_tenant_id
-from tenants.secrets import API_KEY, ENROLMENT_TOKEN, digest_of, make_secret
+from tenants.scopes import CUSTOMER_SCOPES, SCOPES
+from tenants.secrets import API_KEY, ENROLMENT_TOKEN, digest_of, make_secret, shown_part
 
 ENROLMENT_TOKEN_LIFETIME = timedelta(hours=1)
+IDEMPOTENCY_KEPT_FOR = timedelta(hours=48)
+
+
+class UnknownScope(Exception):
+    """A key was asked for with a scope that does not exist, or with none."""
+
+
+class ScopeNotForCustomer(Exception):
+    """A customer's own key was to do more than read."""
 
 
 def issue_enrolment_token(environment: Environment, *, as_of: datetime) -> str:
@@ -28,8 +39,44 @@ def issued_enrolment_token(
     return token, secret
 
 
-def issue_api_key(name: str, *, as_of: datetime) -> str:
-    """A fresh key for a program; it is shown once and stored hashed."""
+def issue_api_key(
+    name: str,
+    scopes: Collection[str],
+    *,
+    customer: Customer | None = None,
+    expires_at: datetime | None = None,
+    as_of: datetime,
+) -> str:
+    """A fresh key for a program; it is shown once and stored hashed.
+
+    Raises UnknownScope, and ScopeNotForCustomer for what a customer's own key may not do.
+    """
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise UnknownScope(
+            f"no scope {', '.join(unknown) or 'at all'}; there are: {', '.join(SCOPES)}"
+        )
+    beyond = [scope for scope in wanted if scope not in CUSTOMER_SCOPES]
+    if customer is not None and beyond:
+        raise ScopeNotForCustomer(
+            f"a customer's own key cannot have {', '.join(beyond)}; it may have: "
+            f"{', '.join(CUSTOMER_SCOPES)}"
+        )
     secret = make_secret(API_KEY, current_tenant_id())
-    ApiKey.objects.create(name=name, digest=digest_of(secret), created_at=as_of)
+    ApiKey.objects.create(
+        name=name,
+        digest=digest_of(secret),
+        prefix=shown_part(secret),
+        scopes=wanted,
+        customer=customer,
+        created_at=as_of,
+        expires_at=expires_at,
+    )
     return secret
+
+
+def prune_idempotency_records(*, as_of: datetime) -> int:
+    """Forget answers that are older than anybody repeats a request for; how many."""
+    old = IdempotencyRecord.objects.filter(created_at__lt=as_of - IDEMPOTENCY_KEPT_FOR)
+    return old.delete()[0]

@@ -18,10 +18,17 @@ _BILLS = frozenset(
         "metering.assignment",
         "billing.plan",
         "billing.planversion",
+        "billing.planterms",
+        "billing.priceoverride",
+        "billing.discount",
         "billing.price",
         "billing.subscription",
         "billing.invoice",
         "billing.invoiceline",
+        "billing.billingrun",
+        "billing.billingdetails",
+        "billing.billingsettings",
+        "billing.taxrate",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -32,8 +39,17 @@ _CHANGES: dict[str, frozenset[str]] = {
     "billing": _BILLS,
     "viewer": frozenset(),
 }
-# Agents name instances and make their keys; nobody writes them.
-_SEEN = frozenset({"metering.instance", "metering.hostkey", "tenants.tenant"})
+# Agents name instances and make their keys, and invoices make these; nobody writes them.
+_SEEN = frozenset(
+    {
+        "metering.instance",
+        "metering.hostkey",
+        "tenants.tenant",
+        "billing.invoicetax",
+        "billing.lateusage",
+        "billing.payment",
+    }
+)
 _VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN
 
 

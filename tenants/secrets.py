@@ -27,6 +27,11 @@ def tenant_of(secret: str, kind: str) -> UUID | None:
     return UUID(match[2]) if match and match[1] == kind else None
 
 
+def shown_part(secret: str) -> str:
+    """The first six of its random characters: enough to know it by, and not to use it."""
+    return secret.split("_", 2)[2][:6]
+
+
 def digest_of(secret: str) -> bytes:
     # The secret is 256 random bits: a fast hash is enough, there is nothing to guess.
     return sha256(secret.encode()).digest()

@@ -40,7 +40,88 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:upcoming-line-day": _ONE,
     "portal:upcoming-line-bucket": _ONE,
     "portal:invoice": _ONE,
+    "portal:invoice-proof": _ONE,
+    "portal:invoice-proof-bundle": _ONE,
+    # The same file for everybody.
+    "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
+    "::test_is_the_same_file_for_every_customer",
+    "portal:invoice-document": _ONE,
+    "portal:focus-month": "tests/portal/test_documents.py"
+    "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
+}
+
+_API = "tests/api/test_isolation.py"
+_API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
+_API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
+_API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
+
+_API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
+
+# Every operation of the API by its operationId.
+API_OPERATIONS: dict[str, str] = {
+    "list_environments": _API_LIST,
+    "list_applications": _API_LIST,
+    "deliver_events": "tests/api/test_resources.py::TestEvents"
+    "::test_of_another_tenants_environment_are_refused",
+    "get_usage": _API_USAGE,
+    "list_corrections": _API_LIST,
+    "create_correction": _API_POST,
+    "list_customers": _API_LIST,
+    "create_customer": _API_POST,
+    "get_customer": _API_ONE,
+    "update_customer": _API_ONE,
+    "list_plans": _API_LIST,
+    "create_plan": _API_POST,
+    "get_plan": _API_ONE,
+    "publish_version": _API_ONE,
+    "list_subscriptions": _API_LIST,
+    "create_subscription": _API_POST,
+    "get_subscription": _API_ONE,
+    "end_a_subscription": _API_ONE,
+    "get_upcoming_invoice": _API_ONE,
+    "list_invoices": _API_LIST,
+    "get_invoice": _API_ONE,
+    "finalize_an_invoice": _API_ONE,
+    "list_credit_grants": _API_LIST,
+    "create_credit_grant": _API_POST,
+    "get_credit_grant": _API_ONE,
+    "void_credit_grant": _API_ONE,
+}
+
+# A route may answer to several operations; tests/api/test_isolation.py goes through them all.
+ISOLATION_TESTS |= {
+    "api:openapi": "tests/api/test_answers.py::test_the_document_is_for_everyone",
+    **dict.fromkeys(
+        (
+            "api:environments",
+            "api:applications",
+            "api:corrections",
+            "api:customers",
+            "api:plans",
+            "api:subscriptions",
+            "api:invoices",
+            "api:credit-grants",
+        ),
+        _API_LIST,
+    ),
+    **dict.fromkeys(
+        (
+            "api:customers-customer-id",
+            "api:customers-customer-id-upcoming-invoice",
+            "api:plans-plan-id",
+            "api:plans-plan-id-versions",
+            "api:subscriptions-subscription-id",
+            "api:subscriptions-subscription-id-end",
+            "api:invoices-invoice-id",
+            "api:invoices-invoice-id-finalize",
+            "api:credit-grants-grant-id",
+            "api:credit-grants-grant-id-void",
+        ),
+        _API_ONE,
+    ),
+    "api:usage": _API_USAGE,
+    "api:events": API_OPERATIONS["deliver_events"],
 }

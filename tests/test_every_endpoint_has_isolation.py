@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from tenants.models import Tenant
 from tests.admin.test_admin_isolation import MODELS
-from tests.isolation_entries import ISOLATION_TESTS
+from tests.isolation_entries import API_OPERATIONS, ISOLATION_TESTS
 
 _ROOT = Path(__file__).resolve().parent.parent
 # The admin's pages are tested model by model, below.
@@ -45,7 +45,7 @@ def test_every_route_names_its_isolation_test() -> None:
     assert ISOLATION_TESTS.keys() - routes == set(), "these routes are gone"
 
 
-@pytest.mark.parametrize("test", sorted(set(ISOLATION_TESTS.values())))
+@pytest.mark.parametrize("test", sorted({*ISOLATION_TESTS.values(), *API_OPERATIONS.values()}))
 def test_every_named_test_exists(test: str) -> None:
     path, _, name = test.partition("::")
     assert name in set(named_tests(_ROOT / path))

@@ -49,6 +49,11 @@ StepKind = Literal[
     "capped",
     "unrounded",
     "rounded",
+    "segment",
+    "override",
+    "trial",
+    "discount",
+    "commitment",
 ]
 
 
@@ -286,7 +291,7 @@ def _packages(part: PackageSlice, unit: Unit, currency: str) -> Step:
         f": {part.packages} at {plain(part.unit_price)} {currency} "
         f"= {shortened(part.amount)} {currency}"
     )
-    numbers = {
+    numbers: dict[str, Decimal | int] = {
         "raw_from": part.raw_from,
         "raw_to": part.raw_to,
         "raw_per_unit": unit.raw_per_unit,

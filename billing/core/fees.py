@@ -41,7 +41,7 @@ def _prorated(amount: Decimal, share: Proration, result: Decimal, currency: str)
         f"{share.unit}: {plain(amount)} {currency} × {share.numerator} ÷ {share.denominator} "
         f"= {shortened(result)} {currency}"
     )
-    numbers = {
+    numbers: dict[str, Decimal | int] = {
         "whole": amount,
         "numerator": share.numerator,
         "denominator": share.denominator,

@@ -1,20 +1,81 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
-from billing.models.invoices import Invoice, InvoiceLine, InvoiceNumbering, InvoiceTax
-from billing.models.parties import BillingDetails, BillingSettings
-from billing.models.plans import Plan, PlanVersion, Price, accepted_by_default
-from billing.models.subscriptions import Subscription
+from billing.models.contracts import (
+    Discount,
+    PlanTerms,
+    PriceOverride,
+)
+from billing.models.credit import (
+    CreditGrant,
+    CreditMovement,
+    TopUp,
+    Wallet,
+)
+from billing.models.invoices import (
+    Invoice,
+    InvoiceLine,
+    InvoiceNumbering,
+    InvoiceTax,
+)
+from billing.models.late_usage import (
+    LateUsage,
+)
+from billing.models.ledger import (
+    JournalEntry,
+    Posting,
+)
+from billing.models.parties import (
+    BillingDetails,
+    BillingSettings,
+)
+from billing.models.payments import (
+    Payment,
+)
+from billing.models.plans import (
+    Plan,
+    PlanVersion,
+    Price,
+    accepted_by_default,
+)
+from billing.models.proof import (
+    ProofKey,
+)
+from billing.models.runs import (
+    BillingRun,
+    BillingShard,
+)
+from billing.models.subscriptions import (
+    Subscription,
+)
+from billing.models.taxes import (
+    TaxRate,
+)
 
 __all__ = [
     "BillingDetails",
+    "BillingRun",
     "BillingSettings",
+    "BillingShard",
+    "CreditGrant",
+    "CreditMovement",
+    "Discount",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
     "InvoiceTax",
+    "JournalEntry",
+    "LateUsage",
+    "Payment",
     "Plan",
+    "PlanTerms",
     "PlanVersion",
+    "Posting",
     "Price",
+    "PriceOverride",
+    "ProofKey",
     "Subscription",
+    "TaxRate",
+    "TopUp",
+    "Wallet",
     "accepted_by_default",
 ]

@@ -20,7 +20,11 @@ class Invoice(TenantOwned):
     """What one customer owes for one billing period, [period_start, period_end).
 
     It says whom it was made for, by whom and on which plan in the words of its day: they are
-    called something else one day, and the invoice is not.
+    called something else one day, and the invoice is not. core/lifecycle.py says which status
+    follows which; triggers hold it, and keep all else of an issued invoice as it is.
+
+    A debit note's amounts are owed beside those of the invoice that it refers to. A credit note's
+    are positive as well, and are taken off: a negative line of it takes off less.
     """
 
     class Status(models.TextChoices):
@@ -79,6 +83,13 @@ class Invoice(TenantOwned):
     amount_paid = models.DecimalField(
         max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS, default=0
     )
+    amount_credited = models.DecimalField(
+        max_digits=AMOUNT_DIGITS,
+        decimal_places=AMOUNT_DECIMALS,
+        default=0,
+        help_text="What credit notes took off what was open; of a credit note, how much of it did. "
+        "The rest of a credit note is the customer's credit.",
+    )
     seller_details = models.JSONField(default=dict, help_text="The seller as a document shows it.")
     buyer_details = models.JSONField(default=dict, help_text="The buyer as a document shows it.")
     review_until = models.DateTimeField(null=True)
@@ -102,15 +113,41 @@ class Invoice(TenantOwned):
             ),
             models.UniqueConstraint(fields=["tenant", "series", "number"], name="invoice_number"),
             models.CheckConstraint(
-                condition=Q(status="draft", number__isnull=True, finalized_at__isnull=True)
-                | Q(status="finalized", number__isnull=False, finalized_at__isnull=False),
+                condition=Q(
+                    status__in=["draft", "in_review"],
+                    number__isnull=True,
+                    finalized_at__isnull=True,
+                )
+                | (
+                    ~Q(status__in=["draft", "in_review"])
+                    & Q(number__isnull=False, finalized_at__isnull=False)
+                ),
                 name="invoice_numbered_when_finalized",
             ),
+            models.CheckConstraint(
+                condition=Q(kind="invoice", refers_to__isnull=True)
+                | (~Q(kind="invoice") & Q(refers_to__isnull=False)),
+                name="invoice_note_refers",
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_paid__gte=0, credit_applied__gte=0, amount_credited__gte=0),
+                name="invoice_settled_by_positive_amounts",
+            ),
+        ]
+        indexes: ClassVar = [
+            # Every roll-up asks whether it changes a period that has an invoice.
+            models.Index(fields=["tenant", "period_end"], name="invoice_period_end"),
+            models.Index(fields=["tenant", "refers_to"], name="invoice_refers_to"),
         ]
 
     def __str__(self) -> str:
         kind = self.get_kind_display()
         return f"{kind.capitalize()} {self.reference}" if self.number else f"Draft {kind}"
+
+    @property
+    def is_issued(self) -> bool:
+        """Whether it has its number, and is never rewritten."""
+        return self.finalized_at is not None
 
     @property
     def reference(self) -> str:
@@ -126,6 +163,13 @@ class Invoice(TenantOwned):
     def payable(self) -> Decimal:
         """What is left to pay after the customer's credit, before any payment."""
         return self.gross - self.credit_applied
+
+    @property
+    def open_amount(self) -> Decimal:
+        """What is still to be paid; of a credit note nothing is."""
+        if self.kind == self.Kind.CREDIT_NOTE or self.status == self.Status.VOID:
+            return Decimal(0)
+        return max(self.payable - self.amount_paid - self.amount_credited, Decimal(0))
 
 
 class InvoiceLine(TenantOwned):
@@ -167,7 +211,9 @@ class InvoiceLine(TenantOwned):
     )
     tax_percent = models.DecimalField(max_digits=7, decimal_places=4, null=True)
     raw_quantity = models.DecimalField(
-        max_digits=40, decimal_places=0, help_text="In the meter's small unit, exact."
+        max_digits=44,
+        decimal_places=4,
+        help_text="In the meter's small unit, exact; not whole where a role counts by a factor.",
     )
     quantity = models.DecimalField(
         max_digits=80, decimal_places=30, help_text="In the price's unit, for reading."
@@ -176,8 +222,8 @@ class InvoiceLine(TenantOwned):
     amount = models.DecimalField(max_digits=AMOUNT_DIGITS, decimal_places=AMOUNT_DECIMALS)
     steps = models.JSONField()
     refused_quantity = models.DecimalField(
-        max_digits=40,
-        decimal_places=0,
+        max_digits=44,
+        decimal_places=4,
         default=0,
         help_text="Not billed: measured in a quality that the price does not accept. In the "
         "meter's small unit, exact.",
@@ -202,7 +248,7 @@ class InvoiceLine(TenantOwned):
     def provenance(self) -> Provenance:
         """How its usage was measured, and what of it is not billed."""
         return Provenance(
-            int(self.refused_quantity),
+            self.refused_quantity,
             tuple(self.refused_for),
             tuple(Measured(quality, method) for quality, method in self.measured),
         )

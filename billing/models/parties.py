@@ -40,6 +40,9 @@ class BillingSettings(Party):
         NOTE = "note", "a credit or debit note"
         NEXT_INVOICE = "next_invoice", "a line on the next invoice"
 
+    class TaxCalculator(models.TextChoices):
+        TABLE = "table", "the table of tax rates"
+
     tax_number = models.CharField(max_length=40, blank=True)
     registration = models.CharField(
         max_length=120, blank=True, help_text="Commercial register and number."
@@ -57,8 +60,8 @@ class BillingSettings(Party):
     review_days = models.PositiveSmallIntegerField(
         default=0,
         validators=[MaxValueValidator(60)],
-        help_text="Days between a period's end and its invoice's finalizing, for late usage and "
-        "for looking it over.",
+        help_text="Days that a draft is in review before it is finalized, for late usage and for "
+        "looking it over.",
     )
     payment_term_days = models.PositiveSmallIntegerField(
         default=14, validators=[MaxValueValidator(180)]
@@ -71,6 +74,12 @@ class BillingSettings(Party):
         "not billed.",
     )
     prices_include_tax = models.BooleanField(default=False)
+    tax_calculator = models.CharField(
+        max_length=20,
+        choices=TaxCalculator.choices,
+        default=TaxCalculator.TABLE,
+        help_text="Who decides which tax a line bears.",
+    )
 
     class Meta:
         verbose_name_plural = "billing settings"

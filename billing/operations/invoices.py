@@ -1,17 +1,18 @@
-"""Drafting, rating and finalizing invoices."""
+"""Drafting and rating invoices."""
 
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 from django.db import connection, transaction
 
 from billing.billable import billable_periods
 from billing.core.periods import Period
-from billing.core.rating import RatedInvoice, RatedLine
-from billing.models import Invoice, InvoiceLine, InvoiceNumbering, PlanVersion, Subscription
-from billing.queries import current_period, due_periods, plan_version_for, rated_period
-from metering.models import Application, DirtyBucket
+from billing.core.rating import RatedInvoice
+from billing.models import Invoice, InvoiceLine, PlanVersion, Subscription
+from billing.operations.taxing import write_lines
+from billing.queries import current_period, due_periods, plan_version_for
+from billing.queries.charges import charged_lines
+from billing.queries.restatement import late_lines
+from metering.models import DirtyBucket
 from tenants.models import Customer, Tenant
 from tenants.scope import current_tenant_id
 
@@ -48,7 +49,9 @@ def close_billing_period(subscription: Subscription, period: Period, *, as_of: d
         locked = _locked_subscription(subscription)
         if current_period(locked, as_of=period.start) != period:
             raise NotABillingPeriod(f"{period.start} to {period.end}")
-        invoice = Invoice.objects.filter(subscription=locked, period_start=period.start).first()
+        invoice = Invoice.objects.filter(
+            kind=Invoice.Kind.INVOICE, subscription=locked, period_start=period.start
+        ).first()
         return invoice or _draft_invoice(locked, period, as_of)
 
 
@@ -58,29 +61,19 @@ def recompute_draft(invoice: Invoice) -> Invoice:
     Raises InvoiceAlreadyFinalized, UsageNotRolledUp and InvoiceCurrencyDiffers.
     """
     with transaction.atomic():
-        locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
-        if locked.status == Invoice.Status.FINALIZED:
-            raise InvoiceAlreadyFinalized(f"number {locked.number}")
-        return _rate_again(locked)
+        locked = locked_invoice(invoice)
+        if locked.is_issued:
+            raise InvoiceAlreadyFinalized(f"number {locked.reference}")
+        return rate_again(locked, strict=False)
 
 
-def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
-    """Rate the draft one last time and give it the tenant's next number, without gaps.
+def locked_invoice(invoice: Invoice) -> Invoice:
+    """The invoice as it is now, which nobody else changes until this transaction ends.
 
-    A finalized invoice is returned as it is. Raises UsageNotRolledUp and InvoiceCurrencyDiffers.
+    An invoice is locked before its customer. Its key stays free: a roll-up that finalizing waits
+    for may refer to it with a mark of late usage.
     """
-    with transaction.atomic():
-        locked = Invoice.objects.select_for_update().get(pk=invoice.pk)
-        if locked.status == Invoice.Status.FINALIZED:
-            return locked
-        # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
-        Customer.objects.select_for_update(no_key=True).get(pk=locked.customer_id)
-        _rate_again(locked)
-        locked.number = _next_number()
-        locked.status = Invoice.Status.FINALIZED
-        locked.finalized_at = as_of
-        locked.save(update_fields=["number", "status", "finalized_at"])
-        return locked
+    return Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
 
 
 def close_due(*, as_of: datetime) -> list[Invoice]:
@@ -102,7 +95,7 @@ def _locked_subscription(subscription: Subscription) -> Subscription:
 
 def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) -> Invoice:
     version = plan_version_for(subscription.plan, period.start)
-    rated = _rated(subscription.customer, version, period)
+    rated, lines = _charged(subscription, period, as_of)
     invoice = Invoice.objects.create(
         customer=subscription.customer,
         subscription=subscription,
@@ -114,21 +107,26 @@ def _draft_invoice(subscription: Subscription, period: Period, as_of: datetime) 
         created_at=as_of,
         **_names_of_today(subscription.customer, version),
     )
-    _write_lines(invoice, rated)
+    write_lines(invoice, [*lines, *late_lines(invoice)], strict=False)
     return invoice
 
 
-def _rate_again(invoice: Invoice) -> Invoice:
+def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
+    """Rate a draft that is locked. If `strict`, each line's tax must be known.
+
+    Raises UsageNotRolledUp, InvoiceCurrencyDiffers and, if `strict`, TaxRateUnknown and
+    TaxCountryUnknown.
+    """
     period = Period(invoice.period_start, invoice.period_end)
-    rated = _rated(invoice.customer, invoice.plan_version, period)
+    rated, lines = _charged(invoice.subscription, period, period.end)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
-    invoice.lines.all().delete()
-    changed = {"total": rated.total, **_names_of_today(invoice.customer, invoice.plan_version)}
+    version = plan_version_for(invoice.subscription.plan, period.start)
+    changed = {"plan_version": version, **_names_of_today(invoice.customer, version)}
     for name, value in changed.items():
         setattr(invoice, name, value)
     invoice.save(update_fields=list(changed))
-    _write_lines(invoice, rated)
+    write_lines(invoice, [*lines, *late_lines(invoice)], strict=strict)
     return invoice
 
 
@@ -142,22 +140,27 @@ def _names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:
     }
 
 
-def _rated(customer: Customer, version: PlanVersion, period: Period) -> RatedInvoice:
-    _keep_prices(version)
-    _require_rolled_up(customer, period)
-    return rated_period(customer, version, period)
+def _charged(
+    subscription: Subscription, period: Period, as_of: datetime
+) -> tuple[RatedInvoice, list[InvoiceLine]]:
+    _keep_prices(subscription)
+    require_rolled_up(subscription.customer, period)
+    return charged_lines(subscription, period, as_of=as_of)
 
 
-def _keep_prices(version: PlanVersion) -> None:
-    """Hold off changes of the version's prices and of the plan's currency until this transaction
-    ends; one that is under way is waited for, and read."""
+def _keep_prices(subscription: Subscription) -> None:
+    """Hold off changes of the prices of all the plan's versions, and of its currency, until this
+    transaction ends; one that is under way is waited for, and read."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM billing_planversion WHERE id = %s FOR SHARE", [version.pk])
-        cursor.execute("SELECT FROM billing_plan WHERE id = %s FOR SHARE", [version.plan_id])
-    version.plan.refresh_from_db()
+        for statement in (
+            "SELECT FROM billing_planversion WHERE plan_id = %s ORDER BY id FOR SHARE",
+            "SELECT FROM billing_plan WHERE id = %s FOR SHARE",
+        ):
+            cursor.execute(statement, [subscription.plan_id])
+    subscription.plan.refresh_from_db()
 
 
-def _require_rolled_up(customer: Customer, period: Period) -> None:
+def require_rolled_up(customer: Customer, period: Period) -> None:
     """Everything acknowledged is in the rollups: a bucket that a worker is computing right now is
     waited for, one that nobody has taken on yet stops the operation."""
     applications = {usage.application_id for usage in billable_periods(customer, period)}
@@ -169,49 +172,3 @@ def _require_rolled_up(customer: Customer, period: Period) -> None:
     left = len(pending.select_for_update().values_list("pk"))
     if left:
         raise UsageNotRolledUp(f"{left} buckets wait for the worker; try again in a few seconds")
-
-
-def _write_lines(invoice: Invoice, rated: RatedInvoice) -> None:
-    applications = {line.application_id for line in rated.lines if line.application_id}
-    environments = dict(
-        Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
-    )
-    InvoiceLine.objects.bulk_create(
-        InvoiceLine(
-            invoice=invoice,
-            position=position,
-            environment_name=environments[UUID(line.application_id)] if line.application_id else "",
-            **_stored_figures(line),
-        )
-        for position, line in enumerate(rated.lines, start=1)
-    )
-
-
-def _stored_figures(line: RatedLine) -> dict[str, Any]:
-    return {
-        "kind": line.kind,
-        "price_id": line.price_id,
-        "application_id": line.application_id,
-        "application_name": line.application_name,
-        "label": line.label,
-        "meter": line.meter,
-        "unit": line.unit,
-        "attributes": dict(line.attributes),
-        "facts": dict(line.facts),
-        "raw_quantity": line.raw_quantity,
-        "quantity": line.quantity,
-        "unrounded": line.unrounded,
-        "amount": line.amount,
-        "steps": [step.to_json() for step in line.steps],
-        "refused_quantity": line.provenance.refused,
-        "refused_for": list(line.provenance.refused_for),
-        "measured": line.provenance.to_json(),
-    }
-
-
-def _next_number() -> int:
-    InvoiceNumbering.objects.get_or_create()
-    numbering = InvoiceNumbering.objects.select_for_update().get()
-    numbering.last_number += 1
-    numbering.save(update_fields=["last_number"])
-    return numbering.last_number

@@ -5,6 +5,7 @@ Usage counts for a customer inside its assignments and the billing period alone.
 Decimals in the plan's currency.
 """
 
+from billing.queries.contracts import NotQuotedInCurrency, contract_of
 from billing.queries.issued import (
     ChangesSinceFinalized,
     changes_since_finalized,
@@ -20,6 +21,7 @@ from billing.queries.periods import (
     is_used,
     periods_due,
     plan_version_for,
+    published_versions,
     subscription_of,
 )
 from billing.queries.upcoming import (
@@ -38,10 +40,12 @@ __all__ = [
     "ChangesSinceFinalized",
     "DailyCharge",
     "MonthToDate",
+    "NotQuotedInCurrency",
     "PlanHasNoVersion",
     "UpcomingInvoice",
     "application_charges",
     "changes_since_finalized",
+    "contract_of",
     "current_period",
     "cycle_of",
     "due_periods",
@@ -52,6 +56,7 @@ __all__ = [
     "month_to_date",
     "periods_due",
     "plan_version_for",
+    "published_versions",
     "rated_period",
     "subscription_of",
     "upcoming_invoice",

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID
 
 from billing.billable import billable_periods
+from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.models import Invoice
-from billing.queries.upcoming import rated_period
+from billing.queries.restatement import difference_lines
 from metering.queries import completeness
 
 
@@ -28,38 +28,17 @@ def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChangesSinceFinalized:
-    """Usage that came, or came to be priced, after its invoice was issued. `lines` counts the
-    pairs of price and application concerned; `amount` is what they would add to the total."""
+    """Usage that came, or came to be priced, after its invoice was issued, and stands on no note
+    or later invoice either. `lines` counts the charges concerned; `amount` is what they add."""
 
     lines: int
     amount: Decimal
 
 
 def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
-    """What the period's usage comes to now beyond the issued invoice; None where they agree, and
-    for a draft, which is rated once more anyway."""
-    if invoice.status != Invoice.Status.FINALIZED:
+    """What the period's usage comes to now beyond what was billed for it; None where they agree,
+    and for a draft, which is rated once more anyway."""
+    lines = difference_lines(invoice) if invoice.kind == Invoice.Kind.INVOICE else []
+    if not lines:
         return None
-    period = Period(invoice.period_start, invoice.period_end)
-    rated = rated_period(invoice.customer, invoice.plan_version, period)
-    # Lines of nothing but usage that is not billed cost nothing, then and now.
-    now = {
-        (_id(line.price_id), _id(line.application_id), line.attributes, Decimal(line.raw_quantity))
-        for line in rated.lines
-        if line.raw_quantity
-    }
-    stored = invoice.lines.exclude(raw_quantity=0).values_list(
-        "price_id", "application_id", "attributes", "raw_quantity"
-    )
-    billed = {
-        (price, application, tuple(attributes.items()), quantity)
-        for price, application, attributes, quantity in stored
-    }
-    changed = {line[:3] for line in now ^ billed}
-    if not changed:
-        return None
-    return ChangesSinceFinalized(len(changed), rated.total - invoice.total)
-
-
-def _id(written: str | None) -> UUID | None:
-    return UUID(written) if written else None
+    return ChangesSinceFinalized(len(lines), sum_amounts([line.amount for line in lines]))

@@ -4,9 +4,15 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from billing.core.periods import Anchoring, BillingCycle, Period, billing_period_containing
+from billing.core.periods import (
+    Anchoring,
+    BillingCycle,
+    Interval,
+    Period,
+    billing_period_containing,
+)
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from tenants.models import Customer
 
@@ -32,6 +38,7 @@ def cycle_of(subscription: Subscription) -> BillingCycle:
         start=subscription.starts_at,
         time_zone=subscription.customer.time_zone,
         anchoring=cast(Anchoring, subscription.cycle),
+        interval=cast(Interval, subscription.interval),
     )
 
 
@@ -55,7 +62,9 @@ def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
 
 
 def _invoiced_bounds(subscription: Subscription) -> list[tuple[datetime, datetime]]:
-    invoices = Invoice.objects.filter(subscription=subscription).order_by("period_start")
+    invoices = Invoice.objects.filter(
+        subscription=subscription, kind=Invoice.Kind.INVOICE
+    ).order_by("period_start")
     return list(invoices.values_list("period_start", "period_end"))
 
 
@@ -97,20 +106,33 @@ def due_periods(*, as_of: datetime) -> list[tuple[Subscription, Period]]:
 
 def has_prices(plan: Plan, period_start: datetime) -> bool:
     """Whether a version of the plan was in effect when the period began."""
-    return PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start).exists()
+    return published_versions(plan).filter(effective_from__lte=period_start).exists()
 
 
 def is_used(plan_version: PlanVersion) -> bool:
-    """Whether an invoice was rated with the version, which then cannot change any more."""
-    return Invoice.objects.filter(plan_version=plan_version).exists()
+    """Whether an invoice was rated with the version, which then cannot change any more.
+
+    One that takes effect at once also rates what is left of a period that began with another.
+    """
+    used = Q(plan_version=plan_version)
+    if plan_version.takes_effect == PlanVersion.TakesEffect.AT_ONCE and plan_version.published_at:
+        used |= Q(
+            plan_version__plan=plan_version.plan_id, period_end__gt=plan_version.effective_from
+        )
+    return Invoice.objects.filter(used).exists()
+
+
+def published_versions(plan: Plan) -> "QuerySet[PlanVersion]":
+    """The plan's versions but for its drafts."""
+    return PlanVersion.objects.filter(plan=plan, published_at__isnull=False)
 
 
 def plan_version_for(plan: Plan, period_start: datetime) -> PlanVersion:
-    """The version that rates a period: the newest in effect when it began.
+    """The version that a period begins with: the newest in effect when it began.
 
     Raises PlanHasNoVersion.
     """
-    effective = PlanVersion.objects.filter(plan=plan, effective_from__lte=period_start)
+    effective = published_versions(plan).filter(effective_from__lte=period_start)
     version = effective.order_by("effective_from", "number").last()
     if version is None:
         raise PlanHasNoVersion(f"{plan} has no prices for {period_start:%Y-%m-%d}")

@@ -8,14 +8,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing.billable import billable_periods, billable_usage, billable_usage_by_day
-from billing.core.charges import rate_usage
+from billing.core.contract import Contract, priced_spans, rated_contract
+from billing.core.contract_days import contract_days
 from billing.core.currencies import Currency
-from billing.core.daily import charge_days
 from billing.core.money import sum_amounts
 from billing.core.periods import Period, zone_named
-from billing.core.rating import RatedInvoice, RatedLine
+from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantity
 from billing.models import PlanVersion, Subscription
-from billing.prices import price_specs
+from billing.queries.contracts import NotQuotedInCurrency, contract_of
 from billing.queries.periods import (
     PlanHasNoVersion,
     current_period,
@@ -88,17 +88,30 @@ class MonthToDate:
     days: tuple[DailyCharge, ...]
 
 
-def rated_period(customer: Customer, plan_version: PlanVersion, period: Period) -> RatedInvoice:
-    """The customer's usage of the period under the version's prices."""
-    prices = price_specs(plan_version)
-    usage = billable_usage(customer, prices, period)
-    return rate_usage(prices, usage, plan_version.plan.currency)
+def rated_period(
+    subscription: Subscription,
+    period: Period,
+    *,
+    as_of: datetime,
+    version: PlanVersion | None = None,
+) -> RatedInvoice:
+    """What a period comes to, with the usage that is known at `as_of`.
+
+    This is the one way in which a period is rated, whoever asks: preview, closing, the look for
+    changes, and a backtest, which gives the `version` (a draft, too) that all of the period is
+    rated with in place of the plan's own. Raises what contract_of raises.
+    """
+    contract = contract_of(subscription, period, version=version)
+    return rated_contract(contract, _usage(subscription.customer, contract))
 
 
 def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice | None:
     """The invoice of the current period so far; None without a subscription or prices."""
     basis = _basis(customer, as_of)
-    return None if basis is None else _upcoming(basis, rated_period(*basis.rated_by), as_of)
+    if basis is None:
+        return None
+    rated = rated_contract(basis.contract, _usage(basis.subscription.customer, basis.contract))
+    return _upcoming(basis, rated, as_of)
 
 
 def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
@@ -106,21 +119,41 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
     basis = _basis(customer, as_of)
     if basis is None:
         return None
-    prices = price_specs(basis.plan_version)
-    currency = basis.plan_version.plan.currency
-    by_day, whole = billable_usage_by_day(customer, prices, basis.period)
-    upcoming = _upcoming(basis, rate_usage(prices, whole, currency), as_of)
+    read = {
+        span: billable_usage_by_day(basis.subscription.customer, prices, span)
+        for span, prices in _prices_by_span(basis.contract).items()
+    }
+    usage = {span: whole for span, (_, whole) in read.items()}
+    upcoming = _upcoming(basis, rated_contract(basis.contract, usage), as_of)
     names = {line.application_id: line.application_name for line in upcoming.lines}
+    by_day = {span: days for span, (days, _) in read.items()}
+    charges = contract_days(basis.contract, by_day, usage, upcoming.rated, _last_day(basis, as_of))
     days = tuple(
         DailyCharge(
             charge.day,
             UUID(charge.application_id) if charge.application_id else None,
-            names[charge.application_id],
+            names.get(charge.application_id, ""),
             charge.amount,
         )
-        for charge in charge_days(prices, by_day, upcoming.rated, _last_day(basis, as_of))
+        for charge in charges
     )
     return MonthToDate(upcoming, days)
+
+
+def _usage(customer: Customer, contract: Contract) -> dict[Period, list[UsageQuantity]]:
+    return {
+        span: billable_usage(customer, prices, span)
+        for span, prices in _prices_by_span(contract).items()
+    }
+
+
+def _prices_by_span(contract: Contract) -> dict[Period, list[PriceSpec]]:
+    """Which usage has to be read: mostly that of the whole period."""
+    wanted: dict[Period, list[PriceSpec]] = {}
+    for each in priced_spans(contract):
+        if each.full.reading is not None:
+            wanted.setdefault(each.span, []).append(each.full)
+    return wanted
 
 
 def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:
@@ -151,10 +184,7 @@ class _Basis:
     subscription: Subscription
     plan_version: PlanVersion
     period: Period
-
-    @property
-    def rated_by(self) -> tuple[Customer, PlanVersion, Period]:
-        return self.subscription.customer, self.plan_version, self.period
+    contract: Contract
 
 
 def _basis(customer: Customer, as_of: datetime) -> _Basis | None:
@@ -164,13 +194,15 @@ def _basis(customer: Customer, as_of: datetime) -> _Basis | None:
     period = current_period(subscription, as_of=as_of)
     try:
         version = plan_version_for(subscription.plan, period.start)
-    except PlanHasNoVersion:
+        contract = contract_of(subscription, period)
+    except (PlanHasNoVersion, NotQuotedInCurrency):
         return None
-    return _Basis(subscription, version, period)
+    return _Basis(subscription, version, period, contract)
 
 
 def _upcoming(basis: _Basis, rated: RatedInvoice, as_of: datetime) -> UpcomingInvoice:
-    own = [usage.application_id for usage in billable_periods(basis.rated_by[0], basis.period)]
+    customer = basis.subscription.customer
+    own = [usage.application_id for usage in billable_periods(customer, basis.period)]
     return UpcomingInvoice(
         subscription=basis.subscription,
         plan_version=basis.plan_version,

@@ -89,7 +89,9 @@ def _tenant_with_samples(batches: int, progress: Callable[[str], None]) -> UUID:
     )
     for body in make_work(seed=1).bodies(str(uuid4()), batches):
         now = datetime.now(UTC)
-        proof = Proof("bench", "", "", "", bytes(32), host_clock_ms=round(now.timestamp() * 1_000))
+        proof = Proof(
+            "bench", "", "", "", "", bytes(32), host_clock_ms=round(now.timestamp() * 1_000)
+        )
         batch = decode_batch(body, as_of=now)
         store_batch(known, proof, batch, digest=bytes(32), as_of=now)
     return tenant.pk

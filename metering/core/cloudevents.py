@@ -205,6 +205,10 @@ def _quantity(data: Mapping[str, Any]) -> int:
     return quantity
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _properties(data: Mapping[str, Any]) -> dict[str, Property]:
     properties = {name: data[name] for name in sorted(data) if name not in ("meter", "quantity")}
     if len(properties) > PROPERTIES_MAX:

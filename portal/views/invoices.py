@@ -19,7 +19,16 @@ from billing.queries import changes_since_finalized, upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
 from portal.freshness import Freshness, freshness_of
-from portal.queries import applications_named, applications_of, invoices_of, lines_of
+from portal.queries import (
+    OTHER_CHARGES,
+    applications_named,
+    applications_of,
+    invoices_of,
+    lines_of,
+    notes_on,
+    payments_of,
+    taxes_of,
+)
 
 _PER_PAGE: Final = 36
 
@@ -55,7 +64,7 @@ def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
         context |= {
             "currency": upcoming.currency.code,
             "groups": [
-                _group(named[each.application_id], each.amount, each.lines) for each in charges
+                _group(named.get(each.application_id), each.amount, each.lines) for each in charges
             ],
             "line_count": len(upcoming.lines),
         }
@@ -75,6 +84,9 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "groups": _by_application(lines),
         "line_count": len(lines),
         "changes": changes_since_finalized(invoice),
+        "notes": notes_on(invoice),
+        "taxes": taxes_of(invoice),
+        "payments": payments_of(invoice),
     }
     return render(request, "portal/invoice.html", context)
 
@@ -103,7 +115,7 @@ def _group(
     today = "" if application is None else application.environment.name
     return LineGroup(
         application,
-        lines[0].application_name or "Other charges",
+        lines[0].application_name or OTHER_CHARGES,
         getattr(lines[0], "environment_name", "") or today,
         amount,
         lines=[line for line in lines if line.amount],

@@ -51,10 +51,11 @@ def _upcoming(reader: Reader, price_id: UUID, application_id: UUID) -> _Found:
 def _stored(reader: Reader, invoice_id: UUID, line_id: UUID) -> tuple[_Found, LineFigures]:
     try:
         line = proof.stored_line(reader.customer, invoice_id, line_id)
+        source = proof.stored_source(reader.customer, line)
     except LineNotFound as absent:
         raise Http404 from absent
     url = reverse("portal:invoice-line", args=[invoice_id, line_id])
-    return _Found(proof.stored_source(reader.customer, line), url), proof.stored_figures(line)
+    return _Found(source, url), proof.stored_figures(line)
 
 
 @customer_page

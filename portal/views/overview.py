@@ -51,7 +51,7 @@ def _charges(month: MonthToDate, reader: Reader) -> dict[str, object]:
     upcoming = month.upcoming
     by_application = upcoming.by_application()
     named = applications_named([each.application_id for each in by_application])
-    rows = [(named[each.application_id], each) for each in by_application]
+    rows = [(named.get(each.application_id), each) for each in by_application]
     generated = {application.pk for application in named.values() if application.generated}
     left = by_application[APPLICATIONS_SHOWN_MAX:]
     return {

@@ -41,7 +41,9 @@ class TestSecrets:
         assert token[0] not in listed.content.decode()
 
     def test_a_key_is_shown_once_and_can_be_revoked(self, tenant: Tenant, owner: Client) -> None:
-        page = owner.post(reverse("admin:tenants_apikey_issue"), {"name": "exporter"})
+        page = owner.post(
+            reverse("admin:tenants_apikey_issue"), {"name": "exporter", "scopes": ["usage:read"]}
+        )
         assert re.search(r"hmk_[0-9a-f]{32}_[\w-]{43}", page.content.decode())
         with tenant_scope(tenant.pk):
             key = ApiKey.objects.get(name="exporter")
@@ -62,8 +64,6 @@ class TestSecrets:
         assert f'href="{add}">Add an environment</a>' in page
 
     def test_promise_no_use_that_does_not_exist(self, tenant: Tenant, owner: Client) -> None:
-        page = owner.get(reverse("admin:tenants_apikey_issue")).content.decode()
-        assert "nothing accepts keys yet" in page
         policy = owner.get(reverse("admin:tenants_policy_add")).content.decode()
         assert "reads its host at the agent's own interval" in policy
 
@@ -313,6 +313,7 @@ class TestSubscriptions:
             story = begin_story()
         form = {
             "customer": str(story.customer.pk), "plan": str(story.plan.pk), "cycle": "calendar",
+            "interval": "monthly", "proration": "elapsed", "commitment_interval": "yearly",
             "starts_at_0": "2026-12-01", "starts_at_1": "00:03", "ends_at_0": "", "ends_at_1": "",
         }  # fmt: skip
         page = reverse("admin:billing_subscription_add")

@@ -13,10 +13,10 @@ from django.utils import timezone
 from metering.known_hosts import known_hosts
 from metering.models import Host, HostKey, SampleBatch
 from metering.queries import completeness
-from metering.rates import rates
 from metering.retiring import bring_back_hosts, retire_hosts
 from tenants.models import Customer, EnrolmentToken, Environment, Tenant
 from tenants.operations import issued_enrolment_token
+from tenants.rates import rates
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
 from tests.metering.delivering import Agent, batch

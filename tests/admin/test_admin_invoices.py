@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.admin import shown_period
+from billing.admin_invoice_actions import shown_period
 from billing.models import Invoice
 from billing.operations import close_due
 from metering.models import Host

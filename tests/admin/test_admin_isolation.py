@@ -12,7 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from billing.models import Invoice
+from billing.models import (
+    BillingDetails,
+    BillingRun,
+    BillingSettings,
+    Discount,
+    Invoice,
+    PlanTerms,
+    PriceOverride,
+    TaxRate,
+)
 from billing.operations import close_due
 from metering.control_models import AgentSettings
 from metering.models import Host, Instance
@@ -20,7 +29,7 @@ from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
-from tests.billing.timeline import NOVEMBER, begin_story
+from tests.billing.timeline import NOVEMBER, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -32,14 +41,32 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 def fill(tenant: Tenant, word: str) -> None:
     """One of everything, with `word` in every name."""
     with tenant_scope(tenant.pk):
-        begin_story(word, f"{word} plan")
+        story = begin_story(word, f"{word} plan")
+        Discount.objects.create(
+            name=f"{word}-rebate", customer=story.customer, percent=10, starts_at=NOVEMBER
+        )
+        PriceOverride.objects.create(
+            customer=story.customer, code=f"{word}-code", currency="EUR",
+            definition={"unit_price": "1"}, starts_at=NOVEMBER, reason=f"{word}-offer",
+        )  # fmt: skip
+        version = story.plan.versions.get()
+        PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
+        BillingRun.objects.create(as_of=NOVEMBER)
+        use(story.shop, at(10, 3), cpu_us=1)
+        BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
+        BillingDetails.objects.create(
+            customer=story.customer, legal_name=f"{word} limited", country="DE"
+        )
+        TaxRate.objects.create(
+            name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date()
+        )
         environment = Environment.objects.create(name=f"{word}-env")
         Policy.objects.create(name=f"{word}-policy")
         host = Host.objects.create(name=f"{word}-host", environment=environment)
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
-        issue_api_key(f"{word}-key", as_of=timezone.now())
+        issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 

@@ -15,8 +15,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from metering.known_hosts import known_hosts
 from metering.models import Host
-from metering.rates import rates
 from tenants.models import Tenant
+from tenants.rates import rates
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
 from tests.browser.screens import DESKTOP, PHONE, Screen

@@ -5,8 +5,8 @@ from django.core.cache import cache
 from pytest_django.fixtures import Settings
 
 from metering.known_hosts import known_hosts
-from metering.rates import rates
 from tenants.models import Tenant
+from tenants.rates import rates
 from tests.metering.delivering import Agent
 
 

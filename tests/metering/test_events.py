@@ -1,6 +1,7 @@
 """Events are stored once, roll up beside samples and mark what is to be computed anew."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -89,8 +90,8 @@ class TestRollupsOfEvents:
         assert stored(tenant) == expected
         with tenant_scope(tenant.pk):
             hour = HourRollup.objects.get()
-            assert (hour.instances, int(hour.window_us), dict(hour.more or {})) == (
-                0, 0, {"mails.sent": 2**64 - 1, "queue.max": 7},
+            assert (hour.instances, hour.window_us, hour.more) == (
+                0, Decimal(0), {"mails.sent": 2**64 - 1, "queue.max": 7},
             )  # fmt: skip
 
     def test_follow_late_events(self, tenant: Tenant) -> None:

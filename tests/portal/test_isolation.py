@@ -67,6 +67,18 @@ ONES: dict[str, tuple[Address, Address]] = {
         lambda world: reverse("portal:invoice", args=[world.other_invoice.pk]),
         lambda world: reverse("portal:invoice", args=[uuid4()]),
     ),
+    "portal:invoice-proof": (
+        lambda world: reverse("portal:invoice-proof", args=[world.other_invoice.pk]),
+        lambda world: reverse("portal:invoice-proof", args=[uuid4()]),
+    ),
+    "portal:invoice-proof-bundle": (
+        lambda world: reverse("portal:invoice-proof-bundle", args=[world.other_invoice.pk]),
+        lambda world: reverse("portal:invoice-proof-bundle", args=[uuid4()]),
+    ),
+    "portal:invoice-document": (
+        lambda world: reverse("portal:invoice-document", args=[world.other_invoice.pk, "csv"]),
+        lambda world: reverse("portal:invoice-document", args=[uuid4(), "csv"]),
+    ),
     "portal:upcoming-line": _upcoming(_line),
     "portal:upcoming-line-day": _upcoming(_day),
     "portal:upcoming-line-bucket": _upcoming(_bucket),
@@ -101,7 +113,9 @@ class TestOnePage:
         theirs = Client()
         person = make_person("v@second.example", world.tenant, "viewer", world.other_customer)
         theirs.force_login(person)
-        assert theirs.get(ONES[route][0](world)).status_code == 200
+        answer = theirs.get(ONES[route][0](world))
+        answer.close()
+        assert answer.status_code == 200
 
     @pytest.mark.parametrize("route", ONES)
     def test_asks_a_stranger_to_sign_in(self, client: Client, world: World, route: str) -> None:

@@ -85,7 +85,9 @@ def wait_for_usage_until(tenant: Tenant, moment: datetime) -> None:
         time.sleep(0.1)
 
 
-def amount_of_cpu(upcoming: UpcomingInvoice, application: Application) -> tuple[int, Decimal]:
+def amount_of_cpu(
+    upcoming: UpcomingInvoice, application: Application
+) -> tuple[int | Decimal, Decimal]:
     """The µs that the next invoice bills the application for, and their price."""
     (line,) = [line for line in upcoming.lines if line.application_id == str(application.pk)]
     return line.raw_quantity, line.amount

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
+from billing.core.periods import Interval, require_interval
 from billing.core.prices.bounds import require_price
 from billing.core.prices.proration import WHOLE, Proration
 
@@ -19,17 +20,20 @@ class TimingUnknown(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """`fee` a period; a period that is in use for a share of its time costs that share, unless
-    `prorated` says otherwise."""
+    """`fee` every interval (None: the subscription's own); a period that is in use for a share of
+    its time costs that share, unless `prorated` says otherwise."""
 
     fee: Decimal
     timing: Timing = "arrears"
     prorated: bool = True
+    interval: Interval | None = None
 
     def __post_init__(self) -> None:
         require_price(self.fee, "a fee")
         if self.timing not in TIMINGS:
             raise TimingUnknown(f"a fee is charged in advance or arrears, not {self.timing!r}")
+        if self.interval is not None:
+            require_interval(self.interval)
 
     def share(self, in_use: Proration) -> Proration:
         """What share of the fee is charged."""

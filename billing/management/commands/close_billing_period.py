@@ -1,9 +1,7 @@
 """Draft the invoices of billing periods that have ended."""
 
 from argparse import ArgumentParser
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseFailure
@@ -11,9 +9,8 @@ from django.utils import timezone
 
 from billing.amounts import written_amount
 from billing.closing import Outcome, close_tenant, finalize_drafts
+from billing.management.arguments import past_instant, tenant_id
 from billing.models import Invoice
-from tenants.models import Tenant
-from tenants.scope import installation_scope
 
 
 class Command(BaseCommand):
@@ -43,15 +40,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         written = options["as_of"]
-        ended_by = now if written is None else _past_instant(written, now)
+        ended_by = now if written is None else past_instant("--as-of", written, now)
         try:
-            tenant_id = _tenant_id(options["tenant"])
-            outcome = close_tenant(tenant_id, as_of=ended_by)
+            tenant = tenant_id(options["tenant"])
+            outcome = close_tenant(tenant, as_of=ended_by)
             if options["finalize"]:
                 failed = outcome.failures
-                outcome = finalize_drafts(
-                    tenant_id, as_of=now, also_incomplete=options["incomplete"]
-                )
+                outcome = finalize_drafts(tenant, as_of=now, also_incomplete=options["incomplete"])
                 outcome.failures[:0] = failed
         except DatabaseFailure as failure:
             reason = str(failure).strip().splitlines()[0]
@@ -72,26 +67,6 @@ class Command(BaseCommand):
             raise CommandError(f"{len(outcome.failures)} failed; what else was due is done")
         if not outcome.invoices and not outcome.incomplete:
             self.stderr.write("nothing is due: no period has ended that is not closed already")
-
-
-def _past_instant(text: str, now: datetime) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CommandError(f"--as-of is not an ISO 8601 instant: {text!r}") from error
-    if instant.tzinfo is None:
-        raise CommandError("--as-of has no offset; 2026-01-01T00:00Z is UTC")
-    if instant > now:
-        raise CommandError(f"--as-of lies in the future; now is {now:%Y-%m-%dT%H:%M:%SZ}")
-    return instant
-
-
-def _tenant_id(slug: str) -> UUID:
-    with installation_scope():
-        ids = dict(Tenant.objects.values_list("slug", "pk"))
-    if slug not in ids:
-        raise CommandError(f"no tenant {slug!r}; there are: {', '.join(sorted(ids)) or 'none'}")
-    return ids[slug]
 
 
 def _line(invoice: Invoice) -> str:

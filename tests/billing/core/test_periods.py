@@ -13,14 +13,18 @@ from billing.core.periods import (
     BeforeBilling,
     BillingCycle,
     InstantOutOfRange,
+    Interval,
     NaiveInstant,
     Period,
     PeriodEmpty,
+    UnknownInterval,
     UnknownTimeZone,
     billing_period_containing,
     billing_periods,
     boundaries,
     bucket_start,
+    span_in_words,
+    whole_period_containing,
 )
 
 ZONES = [
@@ -37,6 +41,15 @@ ZONES = [
 
 zones = st.sampled_from(ZONES)
 anchorings = st.sampled_from(["calendar", "anniversary"])
+intervals = st.sampled_from(["weekly", "monthly", "quarterly", "half_yearly", "yearly"])
+# The shortest and longest that a period of an interval is, the first one aside.
+DAYS: dict[Interval, tuple[int, int]] = {
+    "weekly": (6, 8),
+    "monthly": (27, 32),
+    "quarterly": (88, 93),
+    "half_yearly": (179, 185),
+    "yearly": (363, 367),
+}
 instants = st.datetimes(
     min_value=datetime(2000, 1, 1),  # noqa: DTZ001 -- Hypothesis adds the zone
     max_value=datetime(2040, 1, 1),  # noqa: DTZ001
@@ -50,8 +63,10 @@ def utc(*fields: int) -> datetime:
     return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
-def local_starts(start: datetime, zone: str, anchoring: Anchoring, count: int) -> list[str]:
-    cycle = BillingCycle(start, zone, anchoring)
+def local_starts(
+    start: datetime, zone: str, anchoring: Anchoring, count: int, interval: Interval = "monthly"
+) -> list[str]:
+    cycle = BillingCycle(start, zone, anchoring, interval)
     return [
         instant.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %z")
         for instant in islice(boundaries(cycle), count)
@@ -163,23 +178,99 @@ class TestAnniversary:
         ]
 
 
-class TestBillingCycle:
-    @given(instants, zones, anchorings)
-    def test_tiles_time_without_a_gap_or_an_overlap(
-        self, start: datetime, zone: str, anchoring: Anchoring
+class TestIntervals:
+    def test_of_calendar_weeks_begin_on_mondays(self) -> None:
+        """1 January 2026 is a Thursday; the clocks in Berlin change on Sunday, 29 March."""
+        starts = local_starts(utc(2026, 3, 19, 12), "Europe/Berlin", "calendar", 4, "weekly")
+
+        assert starts == [
+            "2026-03-19 13:00 +0100",
+            "2026-03-23 00:00 +0100",
+            "2026-03-30 00:00 +0200",
+            "2026-04-06 00:00 +0200",
+        ]
+
+    def test_of_anniversary_weeks_keep_weekday_and_clock_time(self) -> None:
+        starts = local_starts(utc(2026, 3, 19, 12), "Europe/Berlin", "anniversary", 3, "weekly")
+
+        assert starts[1:] == ["2026-03-26 13:00 +0100", "2026-04-02 13:00 +0200"]
+
+    @pytest.mark.parametrize(
+        ("interval", "following"),
+        [
+            ("quarterly", ["2026-07-01", "2026-10-01"]),
+            ("half_yearly", ["2026-07-01", "2027-01-01"]),
+            ("yearly", ["2027-01-01", "2028-01-01"]),
+        ],
+    )
+    def test_of_the_calendar_begin_with_the_year(
+        self, interval: Interval, following: list[str]
     ) -> None:
-        periods = list(islice(billing_periods(BillingCycle(start, zone, anchoring)), 30))
+        starts = local_starts(utc(2026, 5, 20, 18), "Asia/Kathmandu", "calendar", 3, interval)
+
+        assert [start[:16] for start in starts[1:]] == [f"{day} 00:00" for day in following]
+
+    @pytest.mark.parametrize(
+        ("interval", "following"),
+        [
+            ("quarterly", ["2026-02-28", "2026-05-30", "2026-08-30"]),
+            ("half_yearly", ["2026-05-30", "2026-11-30", "2027-05-30"]),
+            ("yearly", ["2026-11-30", "2027-11-30", "2028-11-30"]),
+        ],
+    )
+    def test_from_the_start_clamp_the_day_without_keeping_the_clamp(
+        self, interval: Interval, following: list[str]
+    ) -> None:
+        starts = local_starts(utc(2025, 11, 30), "UTC", "anniversary", 4, interval)
+
+        assert [start[:10] for start in starts[1:]] == following
+
+    def test_from_29_february_fall_on_the_28th_until_the_next_leap_year(self) -> None:
+        starts = local_starts(utc(2024, 2, 29), "UTC", "anniversary", 5, "yearly")
+
+        assert [start[:10] for start in starts[1:]] == [
+            "2025-02-28",
+            "2026-02-28",
+            "2027-02-28",
+            "2028-02-29",
+        ]
+
+    def test_of_other_lengths_are_refused(self) -> None:
+        with pytest.raises(UnknownInterval, match="fortnightly"):
+            BillingCycle(utc(2026, 1, 1), "UTC", "calendar", "fortnightly")  # type: ignore[arg-type]
+
+
+class TestBillingCycle:
+    @given(instants, zones, anchorings, intervals)
+    def test_tiles_time_without_a_gap_or_an_overlap(
+        self, start: datetime, zone: str, anchoring: Anchoring, interval: Interval
+    ) -> None:
+        cycle = BillingCycle(start, zone, anchoring, interval)
+        periods = list(islice(billing_periods(cycle), 30))
+        shortest, longest = DAYS[interval]
 
         assert periods[0].start == start
+        assert periods[0].duration < timedelta(days=longest)
         for before, after in pairwise(periods):
             assert before.end == after.start
-            assert timedelta(days=26) < after.duration < timedelta(days=33)
+            assert timedelta(days=shortest) < after.duration < timedelta(days=longest)
 
-    @given(instants, zones, anchorings, st.timedeltas(timedelta(0), timedelta(days=9_000)))
+    @given(
+        instants,
+        zones,
+        anchorings,
+        intervals,
+        st.timedeltas(timedelta(0), timedelta(days=9_000)),
+    )
     def test_has_one_period_for_every_instant(
-        self, start: datetime, zone: str, anchoring: Anchoring, later: timedelta
+        self,
+        start: datetime,
+        zone: str,
+        anchoring: Anchoring,
+        interval: Interval,
+        later: timedelta,
     ) -> None:
-        cycle = BillingCycle(start, zone, anchoring)
+        cycle = BillingCycle(start, zone, anchoring, interval)
         instant = start + later
 
         period = billing_period_containing(instant, cycle)
@@ -187,8 +278,22 @@ class TestBillingCycle:
         assert instant in period
         assert billing_period_containing(period.start, cycle) == period
         assert billing_period_containing(period.end, cycle).start == period.end
-        if later < timedelta(days=800):
+        if later < timedelta(days=180):
             assert period in list(islice(billing_periods(cycle), 30))
+
+    @given(instants, zones, anchorings, intervals)
+    def test_has_every_period_but_the_first_as_a_whole_one(
+        self, start: datetime, zone: str, anchoring: Anchoring, interval: Interval
+    ) -> None:
+        cycle = BillingCycle(start, zone, anchoring, interval)
+        first, *later = islice(billing_periods(cycle), 5)
+
+        whole = whole_period_containing(start, cycle)
+        assert whole.end == first.end
+        assert whole.start <= start
+        for period in later:
+            assert whole_period_containing(period.start, cycle) == period
+            assert whole_period_containing(period.end - timedelta(seconds=1), cycle) == period
 
     @given(instants, zones)
     def test_cuts_calendar_months_at_local_midnight_between_buckets(
@@ -242,3 +347,11 @@ class TestBucket:
     )
     def test_starts_every_five_minutes(self, instant: datetime, start: datetime) -> None:
         assert bucket_start(instant) == start
+
+
+class TestASpanInWords:
+    def test_names_days_where_it_begins_and_ends_at_local_midnights(self) -> None:
+        span = Period(utc(2026, 2, 28, 23), utc(2026, 3, 31, 22))
+
+        assert span_in_words(span, "Europe/Berlin") == "2026-03-01 to 2026-04-01"
+        assert span_in_words(span, "UTC") == "2026-02-28 23:00 to 2026-03-31 22:00"

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,12 +11,12 @@ from billing.core.charges import rate_usage
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.money import round_amount, round_lines, sum_amounts
-from billing.core.periods import Anchoring, BillingCycle, boundaries
 from billing.core.prices.stretch import TierSlice
 from billing.core.pricing import Graduated, PerUnit, RatedAmount, Tier, rate
 from billing.core.quantity import in_unit, unit_for
 from billing.core.rating import PriceSpec, UsageQuantity
 from billing.core.readings import Reading
+from tests.billing.core import pricing_page_contracts as contracts
 
 PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
 
@@ -114,13 +112,6 @@ def rounding_row(row: Row) -> Row:
     return [*row[:3], *(str(figure) for figure in figures)]
 
 
-def period_row(row: Row) -> Row:
-    start = datetime.strptime(row[0], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-    kinds: dict[str, Anchoring] = {"calendar": "calendar", "anniversary": "anniversary"}
-    starts = islice(boundaries(BillingCycle(start, row[1], kinds[row[2]])), 1, 3)
-    return [*row[:3], *(f"{instant:%Y-%m-%d %H:%M}" for instant in starts)]
-
-
 def each(compute: Callable[[Row], Row]) -> Callable[[list[Row]], list[Row]]:
     return lambda rows: [compute(row) for row in rows]
 
@@ -132,7 +123,12 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "allowance": each(allowance_row),
     "applications": application_rows,
     "rounding": each(rounding_row),
-    "periods": each(period_row),
+    "periods": each(contracts.period_row),
+    "proration": each(contracts.proration_row),
+    "at once": contracts.at_once_rows,
+    "fees": contracts.fee_rows,
+    "order": contracts.order_rows,
+    "discounts": contracts.discount_rows,
 }
 
 

@@ -1,15 +1,18 @@
-"""Measure ingest or roll-up in a scratch database, or the agent on a workload of its own."""
+"""Measure ingest, roll-up or billing in a scratch database, documents, or the agent."""
 
 import dataclasses
 import json
 import subprocess
 from argparse import ArgumentParser
+from argparse import _ArgumentGroup as ArgumentGroup
 from importlib import import_module
 from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
+from billing.bench.closing import measure_billing
+from billing.bench.documents import measure_documents
 from metering.bench.agent import Terms, measure_agent
 from metering.bench.agent_accuracy import measure_cpu_error
 from metering.bench.agent_faults import Plan, measure_faults
@@ -27,6 +30,10 @@ _BOUNDS = (
     ("agent_kills", 0, 10_000),
     ("server_kills", 0, 10_000),
     ("answers_lost", 0, 90),
+    ("customers", 1, 100_000),
+    ("kills", 0, 100),
+    ("previews", 1, 100_000),
+    ("lines", 1, 100_000),
 )
 _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -34,12 +41,12 @@ _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 class Command(BaseCommand):
     help = (
-        "Measure ingest or roll-up in a scratch database that is dropped afterwards, or what the"
-        " agent costs beside its peers."
+        "Measure ingest, roll-up or billing in a scratch database that is dropped afterwards, or"
+        " what the agent costs beside its peers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["ingest", "rollup", "agent"])
+        parser.add_argument("what", choices=["ingest", "rollup", "billing", "documents", "agent"])
         parser.add_argument(
             "--batches",
             type=int,
@@ -47,7 +54,28 @@ class Command(BaseCommand):
             metavar="N",
             help="ingest, rollup: batches of 1,000 samples (default: 1000)",
         )
-        agent = parser.add_argument_group("agent")
+        parser.add_argument(
+            "--lines", type=int, default=3_000, metavar="N",
+            help="documents: lines of the invoice (default: 3000)",
+        )  # fmt: skip
+        self._billing_arguments(parser.add_argument_group("billing"))
+        self._agent_arguments(parser.add_argument_group("agent"))
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object as the last line"
+        )
+
+    def _billing_arguments(self, billing: ArgumentGroup) -> None:
+        for name, default, meaning in (
+            ("customers", 10_000, "customers, each with 5 applications, 30 days and 12 meters"),
+            ("kills", 0, "kill -9 all workers so many times, evenly spread over the run"),
+            ("previews", 300, "upcoming invoices to ask for"),
+        ):
+            billing.add_argument(
+                f"--{name}", type=int, default=default, metavar="N",
+                help=f"{meaning} (default: {default})",
+            )  # fmt: skip
+
+    def _agent_arguments(self, agent: ArgumentGroup) -> None:
         for name, default, meaning in (
             ("processes", 500, "processes to look at"),
             ("applications", 50, "applications that they belong to"),
@@ -83,9 +111,6 @@ class Command(BaseCommand):
                 help=f"--faults: {'kill -9 ' if default != 20 else ''}{meaning}"
                 f" (default: {default})",
             )  # fmt: skip
-        parser.add_argument(
-            "--json", action="store_true", help="print one JSON object as the last line"
-        )
 
     def handle(self, *args: Any, what: str, **options: Any) -> None:
         try:
@@ -97,6 +122,11 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(members))
 
     def _database(self, what: str, options: dict[str, Any]) -> dict[str, Any]:
+        if what == "billing":
+            return self._billing(options)
+        if what == "documents":
+            self._require_bounds(options)
+            return dataclasses.asdict(measure_documents(options["lines"], self._note))
         batches = options["batches"]
         if not 1 <= batches <= 100_000:
             raise CommandError("--batches takes 1 to 100000")
@@ -104,10 +134,19 @@ class Command(BaseCommand):
         with scratch_database():
             return dataclasses.asdict(measure(batches, self._note))
 
-    def _agent(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _billing(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._require_bounds(options)
+        customers, kills, previews = (options[name] for name in ("customers", "kills", "previews"))
+        with scratch_database():
+            return dataclasses.asdict(measure_billing(customers, kills, previews, self._note))
+
+    def _require_bounds(self, options: dict[str, Any]) -> None:
         for name, low, high in _BOUNDS:
             if not low <= options[name] <= high:
                 raise CommandError(f"--{name.replace('_', '-')} takes {low} to {high}")
+
+    def _agent(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._require_bounds(options)
         if options["faults"]:
             with scratch_database():
                 return dataclasses.asdict(measure_faults(_plan(options), self._note))

@@ -1,0 +1,340 @@
+"""What operators do with invoices: each asks in a form, makes one call and says how it went."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from billing.amounts import written_amount
+from billing.core.lifecycle import DRAFTS, PAYABLE, may_follow
+from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.models import Invoice
+from billing.operations import (
+    DocumentNotIssued,
+    InvoiceAlreadyFinalized,
+    InvoiceCurrencyDiffers,
+    InvoiceNotPayable,
+    InvoiceNotVoidable,
+    PaymentDiffers,
+    PaymentExceedsOpen,
+    PaymentNotUsable,
+    ReasonMissing,
+    TransitionNotAllowed,
+    UsageNotRolledUp,
+    begin_review,
+    finalize_invoice,
+    mark_sent,
+    recompute_draft,
+    record_payment,
+    void_invoice,
+    write_off,
+)
+from billing.waiting import known_usage
+from tenants.admin_pages import ScopedAdmin, action, chosen_again, form_page, sentence
+
+_NOT_FINALIZED = (UsageNotRolledUp, InvoiceCurrencyDiffers, TaxRateUnknown, TaxCountryUnknown)
+_REFUSED = (
+    DocumentNotIssued,
+    InvoiceNotPayable,
+    InvoiceNotVoidable,
+    PaymentDiffers,
+    PaymentExceedsOpen,
+    PaymentNotUsable,
+    ReasonMissing,
+    TransitionNotAllowed,
+)
+_LIST = "admin:billing_invoice_changelist"
+
+if TYPE_CHECKING:
+    _Admin = ScopedAdmin
+else:
+    _Admin = object
+
+
+class PaymentForm(forms.Form):
+    """Money that came in."""
+
+    amount = forms.DecimalField(
+        max_digits=50,
+        decimal_places=4,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
+    )
+    received_on = forms.DateField(widget=UnfoldAdminSingleDateWidget)
+    reference = forms.CharField(
+        max_length=120,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The bank's name for it. Recorded twice, it is counted once.",
+    )
+    excess_to_credit = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        label="What is more than is open becomes the customer's credit",
+    )
+
+
+class ReasonForm(forms.Form):
+    """Why an invoice is taken back; it stands on the credit note."""
+
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
+
+
+def shown_period(invoice: Invoice) -> str:
+    """The period in the invoice's zone: its days, both included, or its instants where one of
+    them is no midnight."""
+    zone = ZoneInfo(invoice.time_zone)
+    start, end = invoice.period_start.astimezone(zone), invoice.period_end.astimezone(zone)
+    if start.time() == end.time() == time.min:
+        return f"{start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} ({zone})"
+
+
+def _prospect(invoice: Invoice, as_of: datetime) -> str:
+    """What finalizing it would rest on."""
+    return "finalized already" if invoice.is_issued else known_usage(invoice, as_of)
+
+
+class InvoiceActions(_Admin):
+    """The actions of the list and of one invoice."""
+
+    actions = ("finalize", "recompute", "review", "mark_sent")
+    actions_detail = (
+        "finalize_one",
+        "record_payment_of_one",
+        "mark_one_sent",
+        "void_one",
+        "write_off_one",
+    )
+
+    def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_change_permission(request)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        invoice = self.get_object(request, object_id)
+        if invoice is None:
+            return []
+        wanted = _possible(invoice)
+        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [each for each in offered if each.method.__name__ in wanted]
+
+    @admin.action(description="Finalize: number them for good", permissions=["change"])
+    def finalize(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> HttpResponse | None:
+        chosen = list(invoices.order_by("period_start", "customer__name"))
+        drafts = [each for each in chosen if not each.is_issued]
+        if drafts and "confirmed" not in request.POST:
+            return self._finalize_page(request, chosen, chosen_again("finalize", chosen))
+        done = [self._finalize(request, draft) for draft in drafts].count(True)
+        messages.info(request, f"Finalized: {done}, were so already: {len(chosen) - len(drafts)}.")
+        return None
+
+    @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
+    def recompute(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        for invoice in invoices:
+            try:
+                draft = recompute_draft(invoice)
+            except InvoiceAlreadyFinalized:
+                messages.warning(request, f"{invoice} is finalized and stays as it is.")
+            except (UsageNotRolledUp, InvoiceCurrencyDiffers) as refusal:
+                messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+            else:
+                messages.success(
+                    request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"
+                )
+
+    @admin.action(description="Put drafts into review", permissions=["change"])
+    def review(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        drafts = [each for each in invoices if each.status == Invoice.Status.DRAFT]
+        for draft in drafts:
+            begun = begin_review(draft, as_of=timezone.now())
+            self.log_change(request, begun, "Put into review.")
+        messages.info(request, f"Put into review: {len(drafts)}.")
+
+    @admin.action(description="Mark as sent", permissions=["change"])
+    def mark_sent(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        issued = [each for each in invoices if each.is_issued]
+        for invoice in issued:
+            self._mark_sent(request, invoice)
+        messages.info(request, f"Sent: {len(issued)}, drafts left: {len(invoices) - len(issued)}.")
+
+    @action(description="Finalize", permissions=["finalize"], url_path="finalize")
+    def finalize_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = self.get_object(request, object_id)
+        if invoice is None:
+            return HttpResponseRedirect(reverse(_LIST))
+        if not invoice.is_issued and request.method != "POST":
+            return self._finalize_page(request, [invoice])
+        self._finalize(request, invoice)
+        return _page_of(invoice)
+
+    @action(description="Record a payment", permissions=["finalize"], url_path="payment")
+    def record_payment_of_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def record(invoice: Invoice, data: dict[str, Any]) -> str:
+            amount = Decimal(data["amount"])
+            record_payment(
+                invoice,
+                amount,
+                received_on=data["received_on"],
+                reference=data["reference"],
+                excess_to_credit=data["excess_to_credit"],
+                as_of=timezone.now(),
+            )
+            return f"Payment {data['reference']}: {written_amount(amount, invoice.currency)}."
+
+        return self._ask(
+            request,
+            object_id,
+            PaymentForm,
+            record,
+            title="Record a payment",
+            text="It is counted towards this invoice and never changes.",
+            submit="Record",
+        )
+
+    @action(description="Mark as sent", permissions=["finalize"], url_path="sent")
+    def mark_one_sent(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask(
+            request,
+            object_id,
+            forms.Form,
+            lambda invoice, _: self._mark_sent(request, invoice),
+            title="Mark as sent?",
+            text="Its customer has got it.",
+            submit="Mark as sent",
+        )
+
+    @action(description="Void", permissions=["finalize"], url_path="void")
+    def void_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def void(invoice: Invoice, data: dict[str, Any]) -> str:
+            note = void_invoice(invoice, data["reason"], as_of=timezone.now())
+            return f"Void: {note} takes it back."
+
+        return self._ask(
+            request,
+            object_id,
+            ReasonForm,
+            void,
+            title="Take this invoice back?",
+            text="A credit note over all of it is issued. What was paid becomes the customer's "
+            "credit, and the period is not billed again.",
+            submit="Void it",
+        )
+
+    @action(description="Write off", permissions=["finalize"], url_path="write-off")
+    def write_off_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def give_up(invoice: Invoice, _: dict[str, Any]) -> str:
+            write_off(invoice, as_of=timezone.now())
+            return "Written off: what is open is not expected any more."
+
+        return self._ask(
+            request,
+            object_id,
+            forms.Form,
+            give_up,
+            title="Write off what is open?",
+            text="The invoice becomes uncollectible. Money that comes in after all can still be "
+            "recorded.",
+            submit="Write off",
+        )
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_class: type[forms.Form],
+        work: Callable[[Invoice, dict[str, Any]], str],
+        **page: str,
+    ) -> HttpResponse:
+        """The form, and once it is sent `work`, whose words are logged and shown."""
+        invoice = self.get_object(request, object_id)
+        if invoice is None:
+            return HttpResponseRedirect(reverse(_LIST))
+        form = form_class(request.POST if request.method == "POST" else None)
+        if form.is_bound and form.is_valid():
+            try:
+                said = work(invoice, form.cleaned_data)
+            except _REFUSED as refusal:
+                form.add_error(None, sentence(refusal))
+            else:
+                self.log_change(request, invoice, said)
+                messages.success(request, said)
+                return _page_of(invoice)
+        open_amount = written_amount(invoice.open_amount, invoice.currency)
+        objects = [f"{invoice} of {invoice.customer}: {open_amount} open"]
+        return form_page(self, request, form, objects=objects, **page)
+
+    def _finalize_page(
+        self,
+        request: HttpRequest,
+        chosen: Sequence[Invoice],
+        hidden: Sequence[tuple[str, str]] = (),
+    ) -> HttpResponse:
+        one, as_of = len(chosen) == 1, timezone.now()
+        return form_page(
+            self,
+            request,
+            forms.Form(),
+            title="Finalize this invoice?" if one else f"Finalize {len(chosen)} invoices?",
+            text="Each draft is rated once more from the newest usage, gets the next number and "
+            "can never be changed afterwards.",
+            objects=[
+                f"{each.customer}: {shown_period(each)} ({_prospect(each, as_of)})"
+                for each in chosen
+            ],
+            hidden=hidden,
+            submit="Finalize",
+        )
+
+    def _finalize(self, request: HttpRequest, invoice: Invoice) -> bool:
+        """Whether the invoice was finalized just now; a message says how it went."""
+        as_of = timezone.now()
+        try:
+            done = finalize_invoice(invoice, as_of=as_of)
+        except _NOT_FINALIZED as refusal:
+            messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+            return False
+        if done.finalized_at != as_of:
+            messages.info(request, f"{done} is finalized already.")
+            return False
+        self.log_change(request, done, f"Finalized with number {done.reference}.")
+        messages.success(
+            request,
+            f"{done}: {done.customer}, {written_amount(done.total, done.currency)}",
+        )
+        return True
+
+    def _mark_sent(self, request: HttpRequest, invoice: Invoice) -> str:
+        mark_sent(invoice, as_of=timezone.now())
+        self.log_change(request, invoice, "Marked as sent.")
+        return "Marked as sent."
+
+
+def _possible(invoice: Invoice) -> set[str]:
+    """The actions that its status leaves."""
+    if invoice.status in DRAFTS:
+        return {"finalize_one"}
+    found = set() if invoice.sent_at else {"mark_one_sent"}
+    if invoice.kind != Invoice.Kind.CREDIT_NOTE:
+        if may_follow(invoice.status, Invoice.Status.VOID):
+            found.add("void_one")
+        if invoice.status in {*PAYABLE, Invoice.Status.UNCOLLECTIBLE}:
+            found.add("record_payment_of_one")
+        if may_follow(invoice.status, Invoice.Status.UNCOLLECTIBLE):
+            found.add("write_off_one")
+    return found
+
+
+def _page_of(invoice: Invoice) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))

@@ -1,0 +1,127 @@
+"""Who bills, who is billed, and the table of tax rates, in the admin."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from billing.models import BillingDetails, BillingSettings, TaxRate
+from billing.taxes import accepts_vat_id
+from tenants.admin_pages import ScopedAdmin, ScopedForm, display
+
+_PARTY = (
+    "legal_name",
+    "street",
+    ("postcode", "city"),
+    ("region", "country"),
+    "vat_id",
+    "email",
+    "language",
+)
+
+
+class PartyForm(ScopedForm):
+    """A party whose VAT id, if it has one, can be one of its country."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        vat_id, country = data.get("vat_id", ""), data.get("country", "")
+        if vat_id and country and not accepts_vat_id(vat_id, country):
+            words = f"This is no EU VAT id of {country}: the form or a check digit is wrong."
+            self.add_error("vat_id", words)
+        return data
+
+
+class BillingSettingsForm(PartyForm):
+    class Meta:
+        model = BillingSettings
+        exclude: ClassVar[list[str]] = []
+        widgets: ClassVar = {"logo_svg": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
+
+
+@admin.register(BillingSettings)
+class BillingSettingsAdmin(ScopedAdmin):
+    """One form a tenant."""
+
+    form = BillingSettingsForm
+    fieldsets = (
+        ("Who bills", {"fields": _PARTY}),
+        (
+            "On documents",
+            {
+                "fields": (
+                    ("tax_number", "registration"),
+                    "phone",
+                    ("iban", "bic"),
+                    "logo_svg",
+                    "colour",
+                )
+            },
+        ),
+        ("Numbers", {"fields": ("invoice_series", "credit_note_series", "debit_note_series")}),
+        (
+            "How invoices go",
+            {"fields": ("review_days", "payment_term_days", "late_usage", "late_usage_days")},
+        ),
+        ("Tax", {"fields": ("prices_include_tax", "tax_calculator")}),
+    )
+
+    list_display = ("legal_name", "country", "vat_id", "review_days", "late_usage")
+    empty_hint = (
+        "Say who bills, how numbers look, how long drafts are in review and what becomes of late "
+        "usage. Until then drafts wait for you to finalize them."
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        allowed = super().has_add_permission(request)
+        return allowed and not self.get_queryset(request).exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class BillingDetailsForm(PartyForm):
+    class Meta:
+        model = BillingDetails
+        exclude: ClassVar[list[str]] = []
+
+
+@admin.register(BillingDetails)
+class BillingDetailsAdmin(ScopedAdmin):
+    form = BillingDetailsForm
+    empty_hint = (
+        "A customer's name and address as invoices show them; without them the customer's name "
+        "is all that is known, and where you charge tax no invoice can be finalized."
+    )
+    list_display = ("customer", "legal_name", "country", "vat_id", "currency")
+    list_filter = ("country",)
+    list_select_related = ("customer",)
+    search_fields = ("customer__name", "legal_name", "vat_id")
+    fields = ("customer", *_PARTY, "currency", ("purchase_order", "buyer_reference"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else ("customer",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(TaxRate)
+class TaxRateAdmin(ScopedAdmin):
+    """Issued invoices hold the rates that they were taxed by, so a rate may be changed."""
+
+    empty_hint = "Without any rate your invoices bear no tax. Begin with your own country's."
+    list_display = ("name", "country", "region", "product_class", "category", "percent", "valid")
+    list_filter = ("country", "category")
+    fields = (
+        "name",
+        ("country", "region", "product_class"),
+        ("category", "percent"),
+        ("valid_from", "valid_to"),
+    )
+
+    @display(description="Valid", ordering="valid_from")
+    def valid(self, rate: TaxRate) -> str:
+        end = "" if rate.valid_to is None else f" to before {rate.valid_to}"
+        return f"from {rate.valid_from}{end}"

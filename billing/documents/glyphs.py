@@ -1,0 +1,69 @@
+"""Which characters a document can show. PDF/A has no room for one without a glyph."""
+
+import json
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import typst
+from django.conf import settings
+
+# Latin, Greek, Cyrillic and Hebrew; Arabic, Armenian and Georgian; Devanagari. All are typst's own.
+_EMBEDDED: Final = ("Libertinus Serif", "DejaVu Sans Mono", "New Computer Modern")
+_MISSING: Final = "\ufffd"
+# Marks that order and join letters have no glyph and need none.
+_INVISIBLE: Final = frozenset("\u200c\u200d\u200e\u200f\u2066\u2067\u2068\u2069")
+_PROBE: Final = b"#set text(font: json(bytes(sys.inputs.fonts)))\n#text(sys.inputs.shown)"
+
+
+@lru_cache(maxsize=1)
+def fonts() -> typst.Fonts:
+    """typst's own and those of DOCUMENT_FONTS, never those of the machine: a document must come
+    out alike wherever it is made."""
+    folder: Path = settings.DOCUMENT_FONTS
+    return typst.Fonts(
+        include_system_fonts=False,
+        include_embedded_fonts=True,
+        font_paths=[folder] if folder.is_dir() else [],
+    )
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[str, ...]:
+    """In the order in which a glyph is looked for: the operator's own come after the embedded."""
+    own = sorted(set(fonts().families()).difference(_EMBEDDED))
+    return (*_EMBEDDED, *(name for name in own if name != "New Computer Modern Math"))
+
+
+def shown(text: str) -> str:
+    """`text` with a replacement character for each that no font has, and without control
+    characters."""
+    plain = "".join(map(_kept, unicodedata.normalize("NFC", text)))
+    return "".join(each if has_glyph(each) else _MISSING for each in plain)
+
+
+def _kept(character: str) -> str:
+    if character in _INVISIBLE or character == "\n":
+        return character
+    category = unicodedata.category(character)
+    if category in {"Zl", "Zp"}:
+        return " "
+    return "" if category.startswith("C") else character
+
+
+def has_glyph(character: str) -> bool:
+    # Libertinus has all of Latin-1, and most texts are made of nothing else.
+    return character < "\u0100" or character in _INVISIBLE or _is_drawn(character)
+
+
+@lru_cache(maxsize=8_192)
+def _is_drawn(character: str) -> bool:
+    try:
+        typst.compile(
+            _PROBE, format="pdf", pdf_standards=["a-3b"], timestamp=0, font_paths=fonts(),
+            sys_inputs={"shown": character, "fonts": json.dumps(families())},
+        )  # fmt: skip
+    except typst.TypstError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""Adding and changing customers, with how they are billed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from billing.models import BillingDetails
+from tenants.models import Customer
+from tenants.refusals import constraint_of
+
+
+class ReferenceInUse(Exception):
+    """Another customer of the tenant has this reference."""
+
+
+def add_customer(fields: Mapping[str, Any], billing: Mapping[str, Any]) -> Customer:
+    """A new customer with these fields of Customer and of BillingDetails. Raises ReferenceInUse."""
+    with _reference_free(fields), transaction.atomic():
+        customer = Customer.objects.create(**fields)
+        if billing:
+            BillingDetails.objects.create(customer=customer, **billing)
+        return customer
+
+
+def change_customer(
+    customer: Customer, fields: Mapping[str, Any], billing: Mapping[str, Any]
+) -> Customer:
+    """Change what is named, and nothing else. Raises ReferenceInUse."""
+    with _reference_free(fields), transaction.atomic():
+        locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+        for name, value in fields.items():
+            setattr(locked, name, value)
+        if fields:
+            locked.save(update_fields=list(fields))
+        if billing:
+            BillingDetails.objects.update_or_create(customer=locked, defaults=dict(billing))
+        return locked
+
+
+@contextmanager
+def _reference_free(fields: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if constraint_of(error) == "customer_reference":
+            raise ReferenceInUse(f"another customer has {fields['reference']}") from error
+        raise

@@ -1,0 +1,112 @@
+"""Finalizing: what a draft becomes when it gets its number."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from billing.core.lifecycle import PAYABLE
+from billing.models import BillingSettings, Invoice, InvoiceNumbering, LateUsage
+from billing.operations.credit import apply_credit
+from billing.operations.invoices import locked_invoice, rate_again
+from billing.operations.journal import lock_customer
+from billing.operations.ledger import post_issued
+from billing.queries.parties import billing_settings, buyer_details, seller_details
+from billing.queries.restatement import invoices_restated_by, pending_late_usage
+
+
+def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
+    """Rate the draft one last time and give it the next number of its series, without gaps.
+
+    A finalized invoice is returned as it is. Raises UsageNotRolledUp, InvoiceCurrencyDiffers,
+    core.tax.TaxRateUnknown and TaxCountryUnknown.
+    """
+    with transaction.atomic():
+        locked = locked_invoice(invoice)
+        if locked.is_issued:
+            return locked
+        # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
+        lock_customer(locked.customer_id)
+        seen = _marks_of(locked)
+        rate_again(locked, strict=True)
+        issue(locked, as_of=as_of)
+        forget_late_usage(seen)
+        return locked
+
+
+def _marks_of(draft: Invoice) -> list[UUID]:
+    """The marks that the rating which follows makes up for. One that comes meanwhile is left."""
+    marks = LateUsage.objects.filter(
+        invoice__in=[draft, *invoices_restated_by(draft)], refused_at__isnull=True
+    )
+    return list(marks.values_list("pk", flat=True))
+
+
+def pending_marks(invoice: Invoice) -> list[UUID]:
+    """The invoice's marks as they are now."""
+    return list(pending_late_usage(invoice).values_list("pk", flat=True))
+
+
+def forget_late_usage(marks: list[UUID]) -> None:
+    """Delete marks that a rating has made up for."""
+    LateUsage.objects.filter(pk__in=marks).delete()
+
+
+def issue(invoice: Invoice, *, as_of: datetime) -> None:
+    """Give a locked draft, whose lines and taxes are written, its number for good.
+
+    Who bills and who is billed stand on it as they are called now; on a note as on the invoice
+    that it changes. A credit note is taken off what is open of that invoice, which is locked too.
+    """
+    settings = billing_settings()
+    original = invoice.refers_to
+    invoice.seller_details = (original and original.seller_details) or seller_details()
+    invoice.buyer_details = (original and original.buyer_details) or buyer_details(invoice.customer)
+    if invoice.kind == Invoice.Kind.CREDIT_NOTE:
+        _take_off(invoice)
+    else:
+        invoice.due_at = as_of + timedelta(days=settings.payment_term_days)
+        apply_credit(invoice, as_of=as_of)
+    invoice.series = _series(settings, invoice.kind)
+    invoice.number = _next_number(invoice.series)
+    invoice.status = Invoice.Status.FINALIZED
+    invoice.finalized_at = as_of
+    invoice.save()
+    post_issued(invoice)
+    mark_settled(invoice)
+
+
+def _take_off(note: Invoice) -> None:
+    original = note.refers_to
+    if original is None:
+        return
+    note.amount_credited = min(max(note.gross, Decimal(0)), original.open_amount)
+    original.amount_credited += note.amount_credited
+    original.save(update_fields=["amount_credited"])
+    mark_settled(original)
+
+
+def mark_settled(invoice: Invoice) -> None:
+    """An invoice of which nothing is open, and that nothing else has happened to, is paid."""
+    takes_off = invoice.kind == Invoice.Kind.CREDIT_NOTE
+    if takes_off or invoice.open_amount or invoice.status not in PAYABLE:
+        return
+    invoice.status = Invoice.Status.PAID
+    invoice.save(update_fields=["status"])
+
+
+def _series(settings: BillingSettings, kind: str) -> str:
+    return {
+        Invoice.Kind.INVOICE: settings.invoice_series,
+        Invoice.Kind.CREDIT_NOTE: settings.credit_note_series,
+        Invoice.Kind.DEBIT_NOTE: settings.debit_note_series,
+    }[Invoice.Kind(kind)]
+
+
+def _next_number(series: str) -> int:
+    InvoiceNumbering.objects.get_or_create(series=series)
+    numbering = InvoiceNumbering.objects.select_for_update().get(series=series)
+    numbering.last_number += 1
+    numbering.save(update_fields=["last_number"])
+    return numbering.last_number

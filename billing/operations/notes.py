@@ -1,0 +1,158 @@
+"""Credit and debit notes: what changes an issued invoice without touching it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import uuid4
+
+from django.db import transaction
+
+from billing.core.exact import EXACT
+from billing.core.lifecycle import may_follow
+from billing.core.tax import TaxGroup
+from billing.models import Invoice, InvoiceLine
+from billing.operations.invoices import locked_invoice
+from billing.operations.issuing import issue
+from billing.operations.journal import lock_customer
+from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
+
+_FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
+
+
+class InvoiceNotVoidable(Exception):
+    """Only an invoice or debit note that was issued, and was not given up, can be void."""
+
+
+class ReasonMissing(ValueError):
+    """A note says why it was made."""
+
+
+def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
+    """Take back an issued invoice or debit note in full by a credit note, which is returned.
+
+    What credit notes took off before is not taken off again; what was paid becomes the customer's
+    credit. The period is not billed anew. An invoice that is void already gives the credit note
+    that made it so. Raises InvoiceNotVoidable and ReasonMissing.
+    """
+    with transaction.atomic():
+        locked = locked_invoice(invoice)
+        if locked.status == Invoice.Status.VOID:
+            return locked.notes.filter(kind=Invoice.Kind.CREDIT_NOTE).latest("finalized_at")
+        _require_voidable(locked)
+        lock_customer(locked.customer_id)
+        earlier = list(_credit_notes(locked))
+        lines = [_mirrored(line) for line in locked.lines.order_by("position")]
+        lines += [_mirrored(line, back=True) for note in earlier for line in note.lines.all()]
+        note = _draft_note(locked, Invoice.Kind.CREDIT_NOTE, reason, as_of)
+        replace_lines_and_taxes(note, lines, _groups_left(locked, earlier))
+        issue(note, as_of=as_of)
+        locked.refresh_from_db()
+        locked.status = Invoice.Status.VOID
+        locked.save(update_fields=["status"])
+        return note
+
+
+def _require_voidable(invoice: Invoice) -> None:
+    if invoice.kind == Invoice.Kind.CREDIT_NOTE:
+        raise InvoiceNotVoidable("a credit note is not taken back; make an invoice or debit note")
+    if not invoice.is_issued:
+        raise InvoiceNotVoidable("it has no number yet; a draft can still be changed")
+    if not may_follow(invoice.status, Invoice.Status.VOID):
+        raise InvoiceNotVoidable(f"it is {invoice.get_status_display()}")
+    debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
+    standing = debits.first()
+    if standing is not None:
+        raise InvoiceNotVoidable(f"void {standing} first, which adds to it")
+
+
+def issue_difference(
+    original: Invoice, lines: Sequence[InvoiceLine], reason: str, *, as_of: datetime
+) -> Invoice:
+    """Issue the note that adds these lines to a locked invoice: a debit note if they come to more
+    than nothing, with tax, else a credit note. Raises what taxing them raises."""
+    treatments = treatments_of_note(original, lines)
+    for line, treatment in zip(lines, treatments, strict=True):
+        line.tax_category, line.tax_percent = treatment.category, treatment.percent
+    groups = groups_of(original, lines, treatments)
+    owed = EXACT.add(
+        sum((group.taxable for group in groups), Decimal(0)),
+        sum((group.tax for group in groups), Decimal(0)),
+    )
+    kind = Invoice.Kind.DEBIT_NOTE if owed > 0 else Invoice.Kind.CREDIT_NOTE
+    note = _draft_note(original, kind, reason, as_of)
+    if kind == Invoice.Kind.CREDIT_NOTE:
+        groups = tuple(_negated_group(group) for group in groups)
+        for line in lines:
+            _negate(line)
+    replace_lines_and_taxes(note, lines, groups)
+    issue(note, as_of=as_of)
+    return note
+
+
+def _draft_note(original: Invoice, kind: str, reason: str, as_of: datetime) -> Invoice:
+    if not reason.strip():
+        raise ReasonMissing("a note needs a reason, which stands on it")
+    return Invoice.objects.create(
+        kind=kind,
+        refers_to=original,
+        reason=reason.strip(),
+        customer=original.customer,
+        subscription_id=original.subscription_id,
+        plan_version_id=original.plan_version_id,
+        period_start=original.period_start,
+        period_end=original.period_end,
+        billed_to=original.billed_to,
+        customer_reference=original.customer_reference,
+        time_zone=original.time_zone,
+        seller=original.seller,
+        plan_label=original.plan_label,
+        currency=original.currency,
+        tax_inclusive=original.tax_inclusive,
+        total=0,
+        created_at=as_of,
+    )
+
+
+def _credit_notes(invoice: Invoice) -> "list[Invoice]":
+    notes = invoice.notes.filter(kind=Invoice.Kind.CREDIT_NOTE, finalized_at__isnull=False)
+    return list(notes.order_by("finalized_at", "number").prefetch_related("lines", "taxes"))
+
+
+def _mirrored(line: InvoiceLine, *, back: bool = False) -> InvoiceLine:
+    """The line on the credit note that takes it back; `back` for one of an earlier credit note,
+    which then takes off less."""
+    facts = {"takes_back": str(line.invoice_id), "of_kind": line.kind, "position": line.position}
+    line.pk, line.kind, line.facts = uuid4(), InvoiceLine.Kind.CORRECTION, facts
+    line._state.adding = True
+    if back:
+        _negate(line)
+    return line
+
+
+def _negate(line: InvoiceLine) -> None:
+    for name in _FIGURES:
+        setattr(line, name, -Decimal(getattr(line, name)))
+
+
+def _negated_group(group: TaxGroup) -> TaxGroup:
+    return TaxGroup(group.category, group.percent, -group.taxable, -group.tax, group.reason)
+
+
+def _groups_left(invoice: Invoice, notes: Sequence[Invoice]) -> list[TaxGroup]:
+    """The invoice's tax groups less those of its credit notes, to the minor unit."""
+    left = {
+        (tax.category, tax.percent): TaxGroup(
+            tax.category, tax.percent, tax.taxable, tax.tax, tax.reason
+        )
+        for tax in invoice.taxes.all()
+    }
+    for tax in (tax for note in notes for tax in note.taxes.all()):
+        key = (tax.category, tax.percent)
+        before = left.get(key, TaxGroup(*key, Decimal(0), Decimal(0), tax.reason))
+        left[key] = TaxGroup(
+            *key,
+            EXACT.subtract(before.taxable, tax.taxable),
+            EXACT.subtract(before.tax, tax.tax),
+            before.reason,
+        )
+    return list(left.values())

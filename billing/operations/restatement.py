@@ -1,0 +1,82 @@
+"""Restating issued invoices: usage that became known afterwards is billed by a note, or on the
+next invoice, as the tenant chose. The invoice itself stays as it is."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from billing.core.periods import Period
+from billing.models import BillingSettings, Invoice, LateUsage, Subscription
+from billing.operations.invoices import locked_invoice, require_rolled_up
+from billing.operations.issuing import forget_late_usage, pending_marks
+from billing.operations.journal import lock_customer
+from billing.operations.notes import issue_difference
+from billing.queries.parties import billing_settings
+from billing.queries.restatement import (
+    difference_lines,
+    issued_after,
+    late_usage_deadline,
+    pending_late_usage,
+)
+
+_USAGE_CAME = "Usage that became known after the invoice was issued"
+_GOES_ON = "An earlier period, which this one goes on from, was restated"
+
+
+def restate_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice | None:
+    """Issue the note that an issued invoice's late usage comes to; None where there is none, or
+    where it is left to the next invoice.
+
+    Usage that became known past the tenant's deadline is refused, and listed. The difference is
+    taken against all that was billed for the period, so that what is run twice, or at once, is
+    billed once. Raises UsageNotRolledUp, and what a line's taxes may raise.
+    """
+    with transaction.atomic():
+        locked = locked_invoice(invoice)
+        if not locked.is_issued or locked.kind != Invoice.Kind.INVOICE:
+            return None
+        lock_customer(locked.customer_id)
+        settings = billing_settings()
+        _refuse_what_is_too_late(locked, settings, as_of)
+        seen = pending_marks(locked)
+        if not seen or _waits_for_next_invoice(locked, settings, as_of):
+            return None
+        return _restate(locked, seen, as_of)
+
+
+def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | None:
+    require_rolled_up(invoice.customer, Period(invoice.period_start, invoice.period_end))
+    lines = difference_lines(invoice)
+    came = pending_late_usage(invoice).filter(hour__isnull=False).exists()
+    forget_late_usage(seen)
+    if not lines:
+        return None
+    LateUsage.objects.bulk_create(
+        LateUsage(invoice=later, noted_at=as_of) for later in issued_after(invoice)
+    )
+    return issue_difference(invoice, lines, _USAGE_CAME if came else _GOES_ON, as_of=as_of)
+
+
+def _refuse_what_is_too_late(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> None:
+    deadline = late_usage_deadline(invoice, settings)
+    pending_late_usage(invoice).filter(noted_at__gte=deadline).update(refused_at=as_of)
+
+
+def _waits_for_next_invoice(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> bool:
+    """Whether another invoice of the customer is to come that can carry it."""
+    if settings.late_usage != BillingSettings.LateUsage.NEXT_INVOICE:
+        return False
+    runs_on = Q(ends_at__isnull=True) | Q(ends_at__gt=as_of)
+    drafts = Invoice.objects.filter(
+        kind=Invoice.Kind.INVOICE,
+        customer=invoice.customer_id,
+        currency=invoice.currency,
+        finalized_at__isnull=True,
+        period_start__gte=invoice.period_end,
+    )
+    return (
+        drafts.exists()
+        or Subscription.objects.filter(runs_on, customer=invoice.customer_id).exists()
+    )

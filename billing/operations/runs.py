@@ -1,0 +1,144 @@
+"""Billing runs: what is due is cut into shards, and any number of workers close shards until none
+is left. A shard is one transaction, so a worker that is killed leaves it as it was."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
+
+from billing.models import BillingRun, BillingShard, Invoice, Subscription
+from billing.operations.invoices import close_billing_period
+from billing.queries import periods_due
+
+# Some fifty invoices are a second's work: short enough to hold their locks, long enough that the
+# transaction itself costs nothing.
+SUBSCRIPTIONS_PER_SHARD: Final = 50
+_LOOKED_AT_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What was left as it was, and why; `customer` is the reference of whom it bills."""
+
+    customer: str
+    error: Exception
+
+    def __str__(self) -> str:
+        reason = str(self.error).strip() or type(self.error).__name__
+        return f"{self.customer}: {reason.splitlines()[0]}"
+
+
+@dataclass(slots=True)
+class Closed:
+    """What came of a shard."""
+
+    invoices: list[Invoice] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def start_run(*, as_of: datetime, at: datetime) -> BillingRun | None:
+    """The tenant's unfinished run, whoever began it, or else a new one over every subscription
+    with a period that is due at `as_of`; None where nothing is."""
+    for unfinished in BillingRun.objects.filter(finished_at=None):
+        if not _finish(unfinished, at):
+            return unfinished
+    try:
+        with transaction.atomic():
+            run = BillingRun.objects.create(as_of=as_of)
+            run.subscriptions = _cut(run, _due_subscriptions(as_of))
+            if not run.subscriptions:
+                run.delete()
+                return None
+            run.save(update_fields=["subscriptions"])
+            return run
+    except IntegrityError:
+        # Another worker began one in the meantime.
+        return BillingRun.objects.filter(finished_at=None).first()
+
+
+def _cut(run: BillingRun, due: Iterator[UUID]) -> int:
+    """Shards of what is due, written as they fill; how many subscriptions they hold."""
+    count = position = 0
+    chunk: list[UUID] = []
+    for subscription_id in due:
+        chunk.append(subscription_id)
+        count += 1
+        if len(chunk) == SUBSCRIPTIONS_PER_SHARD:
+            position = _cut_off(run, position, chunk)
+            chunk = []
+    if chunk:
+        _cut_off(run, position, chunk)
+    return count
+
+
+def _cut_off(run: BillingRun, position: int, subscription_ids: Sequence[UUID]) -> int:
+    BillingShard.objects.create(
+        run=run, position=position + 1, subscription_ids=list(subscription_ids)
+    )
+    return position + 1
+
+
+def _due_subscriptions(as_of: datetime) -> Iterator[UUID]:
+    """By id, so that however many there are, a part of them is in memory at a time."""
+    last: UUID | None = None
+    while True:
+        chunk = Subscription.objects.select_related("customer", "plan").order_by("pk")
+        if last is not None:
+            chunk = chunk.filter(pk__gt=last)
+        subscriptions = list(chunk[:_LOOKED_AT_AT_ONCE])
+        if not subscriptions:
+            return
+        for subscription in subscriptions:
+            if any(True for _ in periods_due(subscription, as_of=as_of)):
+                yield subscription.pk
+        last = subscriptions[-1].pk
+
+
+def close_next_shard(run: BillingRun, *, at: datetime) -> Closed | None:
+    """Close one shard that nobody else is at; None where there is none left to begin, and the run
+    is finished as soon as none is being worked on either."""
+    with transaction.atomic():
+        shard = (
+            BillingShard.objects.select_for_update(skip_locked=True)
+            .filter(run=run, done_at=None)
+            .order_by("position")
+            .first()
+        )
+        if shard is None:
+            _finish(run, at)
+            return None
+        closed = _close(shard, run.as_of)
+        shard.invoices = len(closed.invoices)
+        shard.failures = [
+            (failure.customer, str(failure).removeprefix(f"{failure.customer}: ")[:500])
+            for failure in closed.failures
+        ]
+        shard.done_at = at
+        shard.save(update_fields=["invoices", "failures", "done_at"])
+        return closed
+
+
+def _finish(run: BillingRun, at: datetime) -> bool:
+    """Whether the run has no shard left that is open; it is finished then."""
+    still_open = BillingShard.objects.filter(run=OuterRef("pk"), done_at=None)
+    runs = BillingRun.objects.filter(pk=run.pk, finished_at=None)
+    return bool(runs.exclude(Exists(still_open)).update(finished_at=at))
+
+
+def _close(shard: BillingShard, as_of: datetime) -> Closed:
+    closed = Closed()
+    subscriptions = Subscription.objects.select_related("customer", "plan").filter(
+        pk__in=shard.subscription_ids
+    )
+    for subscription in subscriptions.order_by("customer__reference"):
+        try:
+            for period in list(periods_due(subscription, as_of=as_of)):
+                with transaction.atomic():
+                    closed.invoices.append(close_billing_period(subscription, period, as_of=as_of))
+        except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
+            closed.failures.append(Failure(subscription.customer.reference, error))
+    return closed

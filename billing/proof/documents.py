@@ -1,0 +1,148 @@
+"""The small members of a bundle: the invoice and the terms that it was rated by."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from billing.core.contract import Contract
+from billing.core.currencies import currency_of
+from billing.core.exact import plain
+from billing.core.proof.records import microseconds
+from billing.core.proof.terms import to_json
+from billing.models import Invoice, InvoiceLine
+from metering.corrections import core_corrections
+from metering.models import HostKey, Instance
+from metering.stated_models import Correction
+from metering.usage import UsagePeriod
+
+RULES: Final = 1
+
+
+def invoice_document(invoice: Invoice) -> dict[str, Any]:
+    """The invoice as it was issued: what changes afterwards, like payments, is not in it."""
+    own = {
+        name: _written(getattr(invoice, name))
+        for name in (
+            "kind", "series", "number", "reference", "reason", "seller", "billed_to",
+            "customer_reference", "time_zone", "plan_label", "currency", "period_start",
+            "period_end", "finalized_at", "total", "tax_inclusive", "tax_total", "credit_applied",
+            "gross", "payable", "seller_details", "buyer_details",
+        )
+    }  # fmt: skip
+    lines = invoice.lines.order_by("position")
+    taxes = invoice.taxes.order_by("category", "-percent")
+    return own | {
+        "id": str(invoice.pk),
+        "tenant": str(invoice.tenant_id),
+        "refers_to": None if invoice.refers_to is None else invoice.refers_to.reference,
+        "lines": [_line(line) for line in lines],
+        "taxes": [
+            {
+                name: _written(getattr(tax, name))
+                for name in ("category", "percent", "taxable", "tax", "reason")
+            }
+            for tax in taxes
+        ],
+    }
+
+
+def _line(line: InvoiceLine) -> dict[str, Any]:
+    own = {
+        name: _written(getattr(line, name))
+        for name in (
+            "kind", "position", "application_name", "environment_name", "label", "meter", "unit",
+            "attributes", "facts", "tax_category", "tax_percent", "raw_quantity", "quantity",
+            "unrounded", "amount", "steps", "refused_quantity", "refused_for", "measured",
+        )
+    }  # fmt: skip
+    return own | {
+        "price": None if line.price_id is None else str(line.price_id),
+        "application": None if line.application_id is None else str(line.application_id),
+    }
+
+
+def _written(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return microseconds(value)
+    return value
+
+
+def terms_document(invoice: Invoice, contract: Contract) -> dict[str, Any]:
+    """The version of the plan, and the contract that the period is rated by."""
+    version, currency = invoice.plan_version, currency_of(invoice.currency)
+    return {
+        "rules": RULES,
+        "plan": {
+            "id": str(version.plan_id),
+            "name": version.plan.name,
+            "version": version.number,
+            "effective_from": microseconds(version.effective_from),
+        },
+        "currency": {"code": currency.code, "decimals": currency.decimals},
+        "contract": to_json(contract),
+    }
+
+
+def assignments_document(
+    periods: Sequence[UsagePeriod], names: Mapping[UUID, str], environments: Mapping[UUID, str]
+) -> list[dict[str, Any]]:
+    """Whose usage it is: each application's stretches within the period."""
+    return [
+        {
+            "application": str(each.application_id),
+            "name": names[each.application_id],
+            "environment": environments[each.application_id],
+            "start": microseconds(each.start),
+            "end": microseconds(each.end),
+        }
+        for each in sorted(periods, key=lambda each: (str(each.application_id), each.start))
+    ]
+
+
+def keys_document(keys: Sequence[HostKey]) -> list[dict[str, Any]]:
+    return [
+        {
+            "key_id": key.key_id,
+            "host": str(key.host_id),
+            "public_key": bytes(key.public_key).hex(),
+            "created_at": microseconds(key.created_at),
+            "expires_at": _written(key.expires_at),
+            "revoked_at": _written(key.revoked_at),
+        }
+        for key in keys
+    ]
+
+
+def corrections_document(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
+    """In the order in which they were made; "correction" is what the core takes."""
+    return [
+        {
+            "id": str(row.pk),
+            "reason": row.reason,
+            "author": row.author,
+            "created_at": microseconds(row.created_at),
+            "correction": to_json(each),
+        }
+        for row, each in zip(corrections, core_corrections(corrections), strict=True)
+    ]
+
+
+def instances_document(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    """Which instance runs where; without a host it stands for what events and corrections state."""
+    return [
+        {
+            "id": str(each.pk),
+            "application": str(each.application_id),
+            "name": each.name,
+            "first_seen_at": microseconds(each.first_seen_at),
+            "host": None if each.host is None else str(each.host.pk),
+            "host_name": "" if each.host is None else each.host.name,
+            "region": "" if each.host is None else each.host.region,
+            "host_class": "" if each.host is None else each.host.host_class,
+        }
+        for each in instances
+    ]

@@ -1,0 +1,138 @@
+"""What a plan version would have charged for usage that was: nothing is written."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from billing.core.money import sum_amounts
+from billing.core.periods import Period
+from billing.models import PlanVersion, Subscription
+from billing.queries.contracts import NotQuotedInCurrency
+from billing.queries.periods import PlanHasNoVersion, current_period
+from billing.queries.upcoming import rated_period
+
+_SUBSCRIPTIONS_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestedPeriod:
+    """One customer's billing period under the terms of its day and under the version, from the
+    same usage; totals before tax, in `currency`. `unrated` says why the version, or the plan of
+    the day, cannot rate it; the totals are 0 then."""
+
+    customer_id: UUID
+    customer: str
+    reference: str
+    period: Period
+    currency: str
+    old: Decimal
+    new: Decimal
+    unrated: str = ""
+
+    @property
+    def difference(self) -> Decimal:
+        return self.new - self.old
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestTotal:
+    """All periods in one currency."""
+
+    currency: str
+    periods: int
+    old: Decimal
+    new: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        return self.new - self.old
+
+
+def backtested_periods(
+    version: PlanVersion, period: Period, *, as_of: datetime
+) -> Iterator[BacktestedPeriod]:
+    """Every billing period of the plan's subscriptions that begins in `period` and has ended by
+    `as_of`, one after the other: however many there are, a few are in memory at a time."""
+    for subscription in _subscriptions(version, period):
+        for billed in _ended_within(subscription, period, as_of):
+            yield _backtested(subscription, billed, version)
+
+
+def backtest_totals(periods: Iterable[BacktestedPeriod]) -> list[BacktestTotal]:
+    """The sums by currency, in the currencies' order."""
+    by_currency: dict[str, list[BacktestedPeriod]] = {}
+    for each in periods:
+        by_currency.setdefault(each.currency, []).append(each)
+    return [
+        BacktestTotal(
+            currency,
+            len(own),
+            sum_amounts([each.old for each in own]),
+            sum_amounts([each.new for each in own]),
+        )
+        for currency, own in sorted(by_currency.items())
+    ]
+
+
+def largest_movers(periods: Iterable[BacktestedPeriod], count: int) -> Sequence[BacktestedPeriod]:
+    """Whose charge changes the most, up or down; of equal changes by the customer's reference."""
+    ordered = sorted(
+        periods, key=lambda each: (-abs(each.difference), each.reference, each.period.start)
+    )
+    return ordered[:count]
+
+
+def _subscriptions(version: PlanVersion, period: Period) -> Iterator[Subscription]:
+    last: UUID | None = None
+    while True:
+        chunk = (
+            Subscription.objects.filter(plan=version.plan_id, starts_at__lt=period.end)
+            .exclude(ends_at__lte=period.start)
+            .select_related("customer", "plan")
+            .order_by("pk")
+        )
+        if last is not None:
+            chunk = chunk.filter(pk__gt=last)
+        subscriptions = list(chunk[:_SUBSCRIPTIONS_AT_ONCE])
+        yield from subscriptions
+        if len(subscriptions) < _SUBSCRIPTIONS_AT_ONCE:
+            return
+        last = subscriptions[-1].pk
+
+
+def _ended_within(subscription: Subscription, period: Period, as_of: datetime) -> Iterator[Period]:
+    instant = max(subscription.starts_at, period.start)
+    end = min(period.end, subscription.ends_at or period.end)
+    while instant < end:
+        billed = current_period(subscription, as_of=instant)
+        if as_of < billed.end:
+            return
+        if period.start <= billed.start:
+            yield billed
+        instant = billed.end
+
+
+def _backtested(
+    subscription: Subscription, period: Period, version: PlanVersion
+) -> BacktestedPeriod:
+    customer, old, new, unrated = subscription.customer, Decimal(0), Decimal(0), ""
+    try:
+        before = rated_period(subscription, period, as_of=period.end)
+        after = rated_period(subscription, period, as_of=period.end, version=version)
+    except (PlanHasNoVersion, NotQuotedInCurrency) as refusal:
+        unrated = str(refusal)
+    else:
+        old, new = before.total, after.total
+    return BacktestedPeriod(
+        customer_id=customer.pk,
+        customer=customer.name,
+        reference=customer.reference,
+        period=period,
+        currency=subscription.paid_in,
+        old=old,
+        new=new,
+        unrated=unrated,
+    )

@@ -1,0 +1,52 @@
+"""Who bills and who is billed, as it is known now."""
+
+from typing import Any
+
+from django.db.models import Model
+
+from billing.models import BillingDetails, BillingSettings
+from tenants.models import Customer
+
+_PARTY = (
+    "legal_name",
+    "street",
+    "postcode",
+    "city",
+    "region",
+    "country",
+    "vat_id",
+    "email",
+    "language",
+)
+_SELLER = (*_PARTY, "tax_number", "registration", "phone", "iban", "bic", "colour")
+_BUYER = (*_PARTY, "purchase_order", "buyer_reference")
+
+
+def billing_settings() -> BillingSettings:
+    """The tenant's; the defaults, unsaved, while there are none."""
+    return BillingSettings.objects.first() or BillingSettings()
+
+
+def has_billing_settings() -> bool:
+    """Whether the tenant has said how it bills. Until then no draft is finalized by itself."""
+    return BillingSettings.objects.exists()
+
+
+def billing_details(customer: Customer) -> BillingDetails:
+    """The customer's; an unsaved row that says nothing while there are none."""
+    found = BillingDetails.objects.filter(customer=customer).first()
+    return found or BillingDetails(customer=customer)
+
+
+def seller_details() -> dict[str, Any]:
+    """What an invoice keeps of the seller, by the names of BillingSettings' fields."""
+    return _details(billing_settings(), _SELLER)
+
+
+def buyer_details(customer: Customer) -> dict[str, Any]:
+    """What an invoice keeps of the buyer, by the names of BillingDetails' fields."""
+    return _details(billing_details(customer), _BUYER)
+
+
+def _details(row: Model, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}

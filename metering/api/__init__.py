@@ -1,0 +1,17 @@
+"""Metering's resources of /api/v1/."""
+
+from typing import Final
+
+from ninja import Router
+
+from metering.api.applications import applications
+from metering.api.corrections import corrections
+from metering.api.events import events
+from metering.api.usage import usage
+
+routers: Final[dict[str, Router]] = {
+    "applications": applications,
+    "usage": usage,
+    "events": events,
+    "corrections": corrections,
+}

@@ -1,0 +1,107 @@
+"""Where applications run, which there are, and whom each is billed to."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from ninja import Query
+from pydantic import Field
+
+from metering.models import Application, Assignment
+from tenants.api.caller import ApiRequest, Caller
+from tenants.api.fields import Given, Instant
+from tenants.api.pages import Page, Paging, page_of
+from tenants.api.resources import Resources
+from tenants.models import Environment
+
+SCOPE: Final = "applications:read"
+
+applications = Resources()
+
+
+class EnvironmentOut(Given):
+    id: UUID
+    name: str
+    created_at: Instant
+
+
+class ApplicationOut(Given):
+    """`customer_id` is whom its usage is billed to now; null where it is nobody, or for a
+    customer's own key another."""
+
+    id: UUID
+    name: str
+    environment_id: UUID
+    environment: str
+    first_seen_at: Instant
+    customer_id: UUID | None
+
+
+class ApplicationFilters(Paging):
+    environment: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Billed to this customer at any time.")] = (
+        None
+    )
+
+
+@applications.reading(
+    "/environments", scope=SCOPE, answers=Page[EnvironmentOut], summary="List environments"
+)
+def list_environments(request: ApiRequest, filters: Query[Paging]) -> Page[EnvironmentOut]:
+    rows = Environment.objects.all()
+    if request.caller.customer_id is not None:
+        own = visible_applications(request.caller).filter(environment=OuterRef("pk"))
+        rows = rows.filter(Exists(own))
+    return page_of(rows, filters, _environment, by="name")
+
+
+@applications.reading(
+    "/applications", scope=SCOPE, answers=Page[ApplicationOut], summary="List applications"
+)
+def list_applications(
+    request: ApiRequest, filters: Query[ApplicationFilters]
+) -> Page[ApplicationOut]:
+    rows = visible_applications(request.caller).select_related("environment")
+    if filters.environment is not None:
+        rows = rows.filter(environment=filters.environment)
+    if filters.customer is not None:
+        rows = rows.filter(_billed_to(filters.customer))
+    page = page_of(rows, filters, _application, by="name")
+    _name_customers(page.data, request.caller)
+    return page
+
+
+def visible_applications(caller: Caller) -> "QuerySet[Application]":
+    """Those that were ever billed to the key's customer; all for a tenant's own key."""
+    rows = Application.objects.all()
+    return rows if caller.customer_id is None else rows.filter(_billed_to(caller.customer_id))
+
+
+def _billed_to(customer_id: UUID) -> Exists:
+    return Exists(Assignment.objects.filter(application=OuterRef("pk"), customer=customer_id))
+
+
+def _environment(environment: Environment) -> EnvironmentOut:
+    return EnvironmentOut(
+        id=environment.pk, name=environment.name, created_at=environment.created_at
+    )
+
+
+def _application(application: Application) -> ApplicationOut:
+    return ApplicationOut(
+        id=application.pk,
+        name=application.name,
+        environment_id=application.environment_id,
+        environment=application.environment.name,
+        first_seen_at=application.first_seen_at,
+        customer_id=None,
+    )
+
+
+def _name_customers(shown: list[ApplicationOut], caller: Caller) -> None:
+    current = Assignment.objects.filter(
+        Q(ends_at__isnull=True), caller.own("customer"), application__in=[each.id for each in shown]
+    )
+    customers = dict(current.values_list("application_id", "customer_id"))
+    for each in shown:
+        each.customer_id = customers.get(each.id)

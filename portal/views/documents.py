@@ -1,0 +1,62 @@
+"""An issued invoice's files, and the FOCUS export of a month."""
+
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from billing.documents.en16931 import NoEInvoice
+from billing.documents.files import FORMS, document_file, document_tag, file_name
+from billing.documents.focus import COLUMNS, focus_rows
+from billing.documents.loading import invoice_document
+from billing.documents.tabular import Cell, csv_rows
+from portal.access import Reader, customer_page
+from portal.queries import issued_in_month, issued_invoices_of
+
+
+@customer_page
+@require_safe
+def document(request: HttpRequest, reader: Reader, invoice_id: UUID, form: str) -> HttpResponse:
+    """The file, to be kept by its reader's browser alone and asked for again by its ETag."""
+    invoice = get_object_or_404(issued_invoices_of(reader.customer), pk=invoice_id)
+    shown = invoice_document(invoice)
+    tag = f'"{document_tag(shown, form)}"'
+    unchanged = get_conditional_response(request, etag=tag)
+    if unchanged is not None:
+        return _kept(unchanged, tag)
+    try:
+        content = document_file(shown, form)
+    except NoEInvoice as missing:
+        context = {"reader": reader, "section": "invoices", "invoice": invoice, "missing": missing}
+        return render(request, "portal/no_document.html", context, status=409)
+    response = HttpResponse(content, content_type=FORMS[form].content_type)
+    response["Content-Disposition"] = f'attachment; filename="{file_name(shown, form)}"'
+    return _kept(response, tag)
+
+
+def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
+    response["ETag"] = tag
+    response["Cache-Control"] = "private, no-cache"
+    assert isinstance(response, HttpResponse)  # noqa: S101  what was put in, or Django's 304
+    return response
+
+
+@customer_page
+@require_safe
+def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponse:
+    """The month's issued invoices and notes in one file, which may have no rows."""
+    response = HttpResponse(
+        "".join(csv_rows(COLUMNS, _rows(reader, month))), content_type="text/csv; charset=utf-8"
+    )
+    response["Content-Disposition"] = f'attachment; filename="focus-{month:%Y-%m}.csv"'
+    return response
+
+
+def _rows(reader: Reader, month: date) -> Iterator[tuple[Cell, ...]]:
+    for invoice in issued_in_month(reader.customer, month):
+        yield from focus_rows(invoice_document(invoice))

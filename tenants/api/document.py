@@ -1,0 +1,125 @@
+"""What the OpenAPI document says of every operation alike: key, headers, errors."""
+
+from typing import Any, Final
+
+from tenants.api import idempotency
+from tenants.api.idempotency import Naming
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+PROBLEM: Final = {
+    "title": "Problem",
+    "description": "Problem details, RFC 9457.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "scope": {"type": "string", "description": "The scope that is missing."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "reason"],
+                "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
+            },
+        },
+    },
+}
+
+KEY_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key from the admin or from `manage.py api_key`: it begins with hmk_.",
+}
+
+_ERRORS: Final = {
+    400: "The request could not be read.",
+    401: "The key is missing, unknown, revoked or expired.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is another's.",
+    409: "Something stands against it; `type` says what.",
+    413: "The body is too large.",
+    415: "Another content type, or a content coding.",
+    422: "Out of bounds; `errors` says which field and why.",
+    429: "Over the rate of the key or the tenant.",
+    503: "The database is away, or too busy; nothing was stored.",
+}
+_ALWAYS: Final = (400, 401, 403, 422, 429, 503)
+_RETRY_AFTER: Final = {
+    "Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds."}
+}
+
+
+def described(
+    *,
+    scope: str,
+    method: str,
+    has_id: bool,
+    naming: Naming,
+    conflicts: bool,
+    contents: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """An operation's part of the document beside its own parameters and answers."""
+    statuses = [*_ALWAYS]
+    # A body can name what does not exist, too.
+    if has_id or method == "POST":
+        statuses.append(404)
+    if method != "GET":
+        statuses += [413, 415]
+    if conflicts or naming != "none":
+        statuses.append(409)
+    responses: dict[int, Any] = {status: _error(status) for status in sorted(statuses)}
+    if method == "GET":
+        responses[304] = {"description": "It is what If-None-Match names.", "headers": _ETAG}
+    body = {
+        "required": True,
+        "content": {kind: {"schema": schema} for kind, schema in (contents or {}).items()},
+    }
+    return {
+        **({"requestBody": body} if contents else {}),
+        "security": [{"key": [scope]}],
+        "parameters": _parameters(method, naming),
+        "responses": responses,
+    }
+
+
+_ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
+
+
+def _error(status: int) -> dict[str, Any]:
+    described = {
+        "description": _ERRORS[status],
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    return described | ({"headers": _RETRY_AFTER} if status in {429, 503} else {})
+
+
+def _parameters(method: str, naming: Naming) -> list[dict[str, Any]]:
+    if method == "GET":
+        return [_header("If-None-Match", "The ETag of the answer that is known.", required=False)]
+    if naming == "none":
+        return []
+    meaning = "A fresh random value for each request, the same one when it is repeated."
+    return [
+        _header(
+            idempotency.HEADER,
+            meaning,
+            required=naming == "required",
+            pattern=idempotency.PATTERN,
+            maxLength=255,
+            minLength=1,
+        )
+    ]
+
+
+def _header(name: str, meaning: str, *, required: bool, **schema: Any) -> dict[str, Any]:
+    return {
+        "in": "header",
+        "name": name,
+        "required": required,
+        "description": meaning,
+        "schema": {"type": "string", **schema},
+    }

@@ -1,0 +1,26 @@
+"""What an API key may do, in one word each: <resource>:<what>."""
+
+from typing import Final
+
+SCOPES: Final = {
+    "applications:read": "list environments and applications",
+    "backtests:run": "rate a past period under a draft of prices",
+    "corrections:read": "read corrections of usage",
+    "corrections:write": "correct usage",
+    "credit:read": "read credit",
+    "credit:write": "grant credit",
+    "customers:read": "read customers and how they are billed",
+    "customers:write": "add and change customers",
+    "events:write": "deliver usage as events",
+    "invoices:read": "read upcoming and issued invoices",
+    "invoices:write": "finalize invoices",
+    "plans:read": "read plans and their prices",
+    "plans:write": "add plans and publish prices",
+    "subscriptions:read": "read subscriptions",
+    "subscriptions:write": "begin and end subscriptions",
+    "usage:read": "query usage",
+}
+# A customer's own key looks and changes nothing: neither its plan nor its credit.
+CUSTOMER_SCOPES: Final = tuple(
+    scope for scope in SCOPES if scope.endswith(":read") and scope != "corrections:read"
+)

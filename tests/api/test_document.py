@@ -1,0 +1,78 @@
+"""The API does what its document says, whatever is sent. The long form is
+`FUZZ_CASES=3000 python3 manage.py test tests/api/test_document.py`."""
+
+import json
+import os
+from typing import Any, cast
+
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import settings as terms
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from config.api import api
+from tests.api.calling import program_of
+from tests.api.conftest import Provider
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(0)]
+
+CASES = int(os.environ.get("FUZZ_CASES", "8"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+DOCUMENT: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema()))
+OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS]
+)
+def test_every_answer_is_as_the_document_says(
+    path: str, method: str, provider: Provider, settings: Any
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE_KEY = settings.API_REQUESTS_PER_MINUTE_TENANT = 10**7
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    schema.app = get_wsgi_application()
+    operation = schema[path][method.upper()]
+    headers = {"Authorization": f"Bearer {program_of(provider.tenant).secret}"}
+    real = {
+        "customer_id": provider.story.customer.pk,
+        "plan_id": provider.story.plan.pk,
+        "subscription_id": provider.story.subscription.pk,
+        "invoice_id": provider.invoice.pk,
+        "grant_id": provider.grant.pk,
+    }
+    modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
+
+    def run(case: Any, exists: bool) -> None:
+        for name, pk in real.items():
+            if exists and name in (case.path_parameters or {}):
+                case.path_parameters[name] = str(pk)
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    for mode in modes:
+        _fuzzed(operation.as_strategy(generation_mode=mode), run)
+
+
+def _fuzzed(cases: Any, run: Any) -> None:
+    test = terms(
+        max_examples=CASES // 2,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )(seed(1)(given(cases, st.booleans())(run)))
+    cast(Any, test)()

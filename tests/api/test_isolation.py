@@ -1,0 +1,146 @@
+"""Every operation shows one tenant's, and one customer's, data alone."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from config.api import api
+from tenants.models import Customer, IdempotencyRecord
+from tenants.scope import tenant_scope
+from tests.api.calling import Program, done, problem, program_of
+from tests.api.conftest import Provider
+from tests.isolation_entries import API_OPERATIONS
+
+pytestmark = pytest.mark.django_db
+
+_DOCUMENT: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema()))
+_OPERATIONS = {
+    operation["operationId"]: (method, path.removeprefix("/api/v1"))
+    for path, methods in _DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+_LISTS = [
+    name
+    for name, (method, path) in _OPERATIONS.items()
+    if method == "get" and "{" not in path and path != "/usage"
+]
+_ONE = [name for name, (_, path) in _OPERATIONS.items() if "{" in path]
+
+BODIES: dict[str, Any] = {
+    "update_customer": {"name": "Taken"},
+    "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
+    "void_credit_grant": {"reason": "taken"},
+    "publish_version": {
+        "effective_from": "2026-12-01T00:00:00Z",
+        "prices": [{"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price": "0.02"}],
+    },
+}
+
+
+def ids_of(provider: Provider) -> dict[str, Any]:
+    return {
+        "customer_id": provider.story.customer.pk,
+        "plan_id": provider.story.plan.pk,
+        "subscription_id": provider.story.subscription.pk,
+        "invoice_id": provider.invoice.pk,
+        "grant_id": provider.grant.pk,
+    }
+
+
+def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:
+    method, template = _OPERATIONS[name]
+    path = template.format(**ids)
+    if method == "get":
+        return program.get(path)
+    body = BODIES.get(name)
+    return program.patch(path, body) if method == "patch" else program.post(path, body)
+
+
+def test_every_operation_has_its_entry() -> None:
+    assert set(API_OPERATIONS) == set(_OPERATIONS), "put them into tests/isolation_entries.py"
+
+
+@pytest.mark.parametrize("name", _LISTS)
+def test_a_list_names_nothing_of_another_tenant(
+    name: str, provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    answer = ask(program, name, {})
+    done(answer)
+    assert "theirs" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", _ONE)
+def test_what_another_tenant_has_answers_as_if_it_did_not_exist(
+    name: str, provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    theirs = ask(program, name, ids_of(other_provider))
+    missing = ask(program, name, dict.fromkeys(ids_of(other_provider), uuid4()))
+    problem(theirs, 404)
+    assert theirs.content == missing.content
+
+
+@pytest.mark.parametrize("name", _ONE)
+def test_what_another_customer_has_answers_as_if_it_did_not_exist(
+    name: str, provider: Provider
+) -> None:
+    with tenant_scope(provider.tenant.pk):
+        other = Customer.objects.create(name="Other", reference="other")
+    own = program_of(provider.tenant, customer=other)
+    method, _ = _OPERATIONS[name]
+    seen = ask(own, name, ids_of(provider))
+    # A customer's own key has no scope that changes anything.
+    problem(seen, 404 if method == "get" else 403)
+
+
+@pytest.mark.parametrize("name", _LISTS)
+def test_a_list_names_nothing_of_another_customer(name: str, provider: Provider) -> None:
+    with tenant_scope(provider.tenant.pk):
+        other = Customer.objects.create(name="Other", reference="other")
+    answer = ask(program_of(provider.tenant, customer=other), name, {})
+    assert "ours" not in answer.content.decode()
+    assert answer.status_code in {200, 403}
+
+
+def test_a_post_names_nothing_of_another_tenant(
+    provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    theirs = {name: str(value) for name, value in ids_of(other_provider).items()}
+    application = str(other_provider.story.shop.pk)
+    bodies: dict[str, dict[str, Any]] = {
+        "/subscriptions": {
+            "customer_id": theirs["customer_id"],
+            "plan_id": str(provider.story.plan.pk),
+            "starts_at": "2026-11-01T00:00:00Z",
+        },
+        "/credit-grants": {
+            "customer_id": theirs["customer_id"],
+            "kind": "paid",
+            "currency": "EUR",
+            "amount": "1",
+        },
+        "/corrections": {
+            "application_id": application,
+            "starts_at": "2026-10-05T00:00:00Z",
+            "ends_at": "2026-10-05T01:00:00Z",
+            "reason": "taken",
+            "author": "nobody",
+        },
+    }
+    for path, body in bodies.items():
+        problem(program.post(path, body), 404)
+    done(program.post("/customers", {"reference": "theirs", "name": "A"}), 201)
+    done(program.post("/plans", {"name": "theirs plan", "currency": "EUR"}), 201)
+
+
+def test_a_request_of_another_tenant_is_another_request(
+    provider: Provider, other_provider: Provider
+) -> None:
+    body = {"reference": "pine", "name": "Pine"}
+    for each in (provider, other_provider):
+        answer = program_of(each.tenant).post("/customers", body, named="one")
+        done(answer, 201)
+        assert "Idempotency-Replayed" not in answer
+        with tenant_scope(each.tenant.pk):
+            assert IdempotencyRecord.objects.count() == 1

@@ -1,0 +1,233 @@
+"""What a reader sees in the PDF, and what a program finds in it."""
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pypdf
+import pytest
+from lxml import etree
+
+from billing.documents.cii import cii
+from billing.documents.document import InvoiceDocument, Reference
+from billing.documents.glyphs import shown
+from billing.documents.hybrid import hybrid_pdf
+from billing.documents.pdf import page_images, pdf
+from tests.billing.documents.samples import BUYER, LOGO, SELLER, document, line, taxed_document
+
+ARABIC, HEBREW, GREEK, CYRILLIC = "شركة النخيل", "רחוב הרצל", "Ελλάδα", "Київ"
+
+
+def root_of(made: bytes) -> Any:
+    """What every other object of the file hangs from."""
+    return read(made).trailer["/Root"].get_object()
+
+
+def read(made: bytes) -> pypdf.PdfReader:
+    return pypdf.PdfReader(io.BytesIO(made))
+
+
+def text_of(made: bytes) -> str:
+    pages = "\n".join(page.extract_text() for page in read(made).pages)
+    return pages.replace("\u00a0", " ")
+
+
+def text(**changes: Any) -> str:
+    return text_of(pdf(document(**changes)))
+
+
+def xmp(made: bytes) -> str:
+    return str(root_of(made)["/Metadata"].get_data().decode())
+
+
+def many_lines(count: int) -> InvoiceDocument:
+    return document(
+        *(
+            line(number, application=f"app-{number // 6}", application_id=str(number // 6))
+            for number in range(1, count + 1)
+        )
+    )
+
+
+class TestPage:
+    def test_names_parties_number_dates_and_amounts(self) -> None:
+        shown_text = text()
+        for part in (
+            "First Host GmbH", "Pine Mail Ltd", "Invoice INV-7", "1 November 2026",
+            "1 October 2026 \u2013 31 October 2026",
+            "15 November 2026", "postgres", "800 CPU-hours",
+            "0.0125", "VAT 19% on EUR 10.00", "EUR 1.90", "EUR 11.90", "DE123456788",
+            "DE02 1203 0000 0000 2020 51", "Page 1 of 1",
+        ):  # fmt: skip
+            assert part in shown_text
+
+    def test_is_written_in_german(self) -> None:
+        shown_text = text(language="de-AT", currency="EUR")
+        for part in ("Rechnung INV-7", "1. November 2026", "USt. 19 % auf 10,00 EUR",
+                     "Zu zahlen", "11,90 EUR", "800 CPU-Stunden", "Seite 1 von 1"):  # fmt: skip
+            assert part in shown_text
+
+    def test_of_a_language_without_words_is_english(self) -> None:
+        assert "Invoice INV-7" in text(language="fr")
+
+    def test_of_a_credit_note_names_the_invoice_and_the_reason_and_asks_for_nothing(self) -> None:
+        shown_text = text(
+            kind="credit_note", reference="CN-3", reason="Late usage of 3 October",
+            refers_to=Reference("INV-6", date(2026, 10, 1)),
+        )  # fmt: skip
+        for part in ("Credit note CN-3", "INV-6 of 1 October 2026", "Reason: Late usage",
+                     "Amount in your favour"):  # fmt: skip
+            assert part in shown_text
+        assert "Please pay" not in shown_text
+        assert "IBAN" not in shown_text
+
+    def test_of_a_draft_says_so_and_asks_for_nothing(self) -> None:
+        shown_text = text(is_draft=True, reference="")
+        assert "DRAFT" in shown_text
+        assert "Not an invoice" in shown_text
+        assert "Please pay" not in shown_text
+
+    def test_sums_each_applications_lines(self) -> None:
+        shown_text = text_of(pdf(document(line(), line(2, "5.55"))))
+        assert "Subtotal" in shown_text
+        assert "15.55" in shown_text
+
+    def test_gathers_an_applications_lines_wherever_they_stand(self) -> None:
+        other = {"application": "checkout", "application_id": "b"}
+        nobodys = {"application": "", "application_id": "", "environment": ""}
+        made = document(
+            line(1, "1.00", label="Minimum", **nobodys), line(2, "2.00"), line(3, "4.00", **other),
+            line(4, "8.00"), line(5, "16.00", **other),
+        )  # fmt: skip
+        shown_text = text_of(pdf(made))
+        assert shown_text.count("postgres") == shown_text.count("checkout") == 1
+        assert "10.00" in shown_text
+        assert "20.00" in shown_text
+        assert shown_text.index("checkout") < shown_text.index("Other charges")
+
+    def test_shows_credit_and_what_is_left(self) -> None:
+        shown_text = text(credit_applied=Decimal("5.00"), payable=Decimal("6.90"))
+        assert "Paid from credit" in shown_text
+        assert "EUR 6.90" in shown_text
+
+    def test_says_why_no_tax_is_charged(self) -> None:
+        made = taxed_document([("AE", Decimal(0), line())], tax_inclusive=False)
+        assert "Reverse charge: the recipient owes the tax." in text_of(pdf(made))
+
+    def test_says_how_much_tax_is_included(self) -> None:
+        made = taxed_document([("S", Decimal(19), line(1, "11.90"))], tax_inclusive=True)
+        shown_text = text_of(pdf(made))
+        assert "including VAT 19% on EUR 10.00" in shown_text
+        assert "Total without tax" not in shown_text
+
+    def test_reads_names_as_text_and_never_as_markup(self) -> None:
+        name = '#panic("x") *bold* $x^2$ <a> @b'
+        assert name in text_of(pdf(document(line(label=name))))
+
+    def test_without_lines_says_so(self) -> None:
+        zero = Decimal("0.00")
+        assert "No charges in this period." in text(
+            lines=(), taxes=(), total=zero, net=zero, tax=zero, gross=zero, payable=zero
+        )
+
+    def test_repeats_the_tables_head_on_each_page(self) -> None:
+        pages = read(pdf(many_lines(150))).pages
+        assert len(pages) > 2
+        for number, page in enumerate(pages, start=1):
+            written = page.extract_text()
+            assert f"Page {number} of {len(pages)}" in written.replace("\u00a0", " ")
+            if "app-" in written:
+                assert "Amount, EUR" in written.replace("\u00a0", " ")
+
+    def test_is_drawn_as_images_for_looking_at(self) -> None:
+        (image,) = page_images(document())
+        assert image.startswith(b"\x89PNG")
+
+
+class TestScripts:
+    @pytest.mark.parametrize("name", [ARABIC, HEBREW, GREEK, CYRILLIC, "Žluťoučký Æsir", "हिन्दी"])
+    def test_that_the_fonts_have_stay_whole(self, name: str) -> None:
+        assert shown(name) == name
+        assert pdf(document(buyer=replace(BUYER, name=name))).startswith(b"%PDF")
+
+    def test_keep_the_letters_order_from_right_to_left(self) -> None:
+        """The page holds the letters as they are read; glyphs are placed from the right."""
+        made = pdf(document(buyer=replace(BUYER, name=HEBREW)))
+        assert set(HEBREW.replace(" ", "")) <= set(text_of(made))
+
+    def test_that_no_font_has_are_marked(self) -> None:
+        assert shown("東京 Ltd") == "\ufffd\ufffd Ltd"
+        assert "Ltd" in text(buyer=replace(BUYER, name="東京 Ltd"))
+
+    def test_lose_control_characters(self) -> None:
+        assert shown("a\x00b\x1bc\u202ed\u2028e") == "abcd e"
+
+
+class TestFile:
+    def test_is_the_same_each_time(self) -> None:
+        first = hybrid_pdf(document())
+        # The library stamps whole seconds.
+        time.sleep(1.1)
+        assert hybrid_pdf(document()) == first
+
+    def test_is_one_pdf_and_not_two(self) -> None:
+        made = hybrid_pdf(document())
+        assert made.count(b"%PDF") == made.count(b"%%EOF") == 1
+
+    def test_claims_pdf_a_3_and_the_profile(self) -> None:
+        told = "".join(xmp(hybrid_pdf(document())).split())
+        assert "<pdfaid:part>3</pdfaid:part>" in told
+        assert "<pdfaid:conformance>B</pdfaid:conformance>" in told
+        assert "<fx:ConformanceLevel>EN16931</fx:ConformanceLevel>" in told
+        assert "<fx:DocumentFileName>factur-x.xml</fx:DocumentFileName>" in told
+        assert "2026-11-01T09:30:00+00:00" in told
+
+    def test_keeps_what_pdf_a_asks_for(self) -> None:
+        made = hybrid_pdf(document())
+        reader, root = read(made), root_of(made)
+        assert "/ID" in reader.trailer
+        assert "/Encrypt" not in reader.trailer
+        assert root["/OutputIntents"][0].get_object()["/S"] == "/GTS_PDFA1"
+        assert root["/Lang"] == "en"
+        for font in fonts_of(reader):
+            assert any(f"/FontFile{kind}" in font for kind in ("", "2", "3"))
+
+    def test_holds_the_electronic_invoice(self) -> None:
+        made = hybrid_pdf(document())
+        assert read(made).attachments["factur-x.xml"] == [cii(document())]
+        (attached,) = root_of(made)["/AF"]
+        assert attached.get_object()["/AFRelationship"] == "/Alternative"
+
+    def test_of_a_draft_holds_none(self) -> None:
+        assert not read(hybrid_pdf(document(is_draft=True, reference=""))).attachments
+
+    def test_without_a_countrys_name_is_made_all_the_same(self) -> None:
+        made = hybrid_pdf(document(seller=replace(SELLER, country="")))
+        assert not read(made).attachments
+        assert "<pdfaid:part>3" in xmp(made)
+
+    def test_is_tagged_for_screen_readers(self) -> None:
+        assert root_of(hybrid_pdf(document()))["/MarkInfo"]["/Marked"]
+
+    def test_with_a_logo_that_is_none_shows_the_name(self) -> None:
+        broken = pdf(document(logo_svg="<svg>"))
+        assert broken == pdf(document(logo_svg=""))
+        assert broken != pdf(document(logo_svg=LOGO))
+
+
+def fonts_of(reader: pypdf.PdfReader) -> Iterator[Any]:
+    """The descriptors of all fonts that the pages use."""
+    for page in reader.pages:
+        resources: Any = page["/Resources"]
+        for font in resources["/Font"].values():
+            for below in font.get_object()["/DescendantFonts"]:
+                yield below.get_object()["/FontDescriptor"].get_object()
+
+
+def test_xml_in_the_file_is_well_formed() -> None:
+    (xml,) = read(hybrid_pdf(document())).attachments["factur-x.xml"]
+    assert etree.fromstring(xml).tag.endswith("CrossIndustryInvoice")
