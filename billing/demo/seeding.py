@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.hashers import make_password
 from django.db import connection
 
+from billing.core.proof.records import canonical
 from billing.demo.scenery import (
     GENERATED_ENVIRONMENT,
     INSTALLATION_EMAIL,
@@ -203,7 +204,7 @@ def _generate_usage(
 def _measurement() -> Measurement:
     """The profile of all generated samples."""
     body = {"meters": _MEASURED}
-    digest = sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    digest = sha256(canonical(body)).digest()
     return Measurement.objects.get_or_create(digest=digest, defaults={"body": body})[0]
 
 

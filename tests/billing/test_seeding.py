@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +16,13 @@ from billing.demo import seeding
 from billing.demo.scenery import LIVE_ENVIRONMENT
 from billing.models import Invoice, Plan
 from billing.operations import finalize_invoice
+from billing.proof.bundle import export_proof
 from billing.queries import upcoming_invoice
 from metering.models import DirtyBucket, Host, Rollup, Sample, SampleBatch
 from metering.queries import samples_of
 from tenants.models import Customer, Environment, Member, Tenant, User
 from tenants.scope import installation_scope, tenant_scope
+from tests.verify.running import run, verifier_in
 
 PASSWORD = "a generated one"
 
@@ -62,6 +65,17 @@ class TestSeeding:
             lines = [line for invoice in Invoice.objects.all() for line in invoice.lines.all()]
             told = {measured.quality for line in lines for measured in line.provenance.measured}
             assert told == {"exact", "sampled"}
+
+    def test_makes_bundles_in_which_nothing_differs(self, tmp_path: Path) -> None:
+        """Its generated hosts sign nothing, which the verifier says; all else is recomputed."""
+        seeding.seed_demo(PASSWORD, as_of=timezone.now())
+        bundle = tmp_path / "bundle.zip"
+        with tenant_scope(tenants()["demo"]), bundle.open("wb") as file:
+            export_proof(Invoice.objects.get(number=1), file, as_of=timezone.now())
+        said = run(verifier_in(tmp_path), "verify", bundle).stdout
+        assert "FAIL" not in said
+        assert "\nCPU time  storefront  " in said
+        assert "NOT VERIFIED" in said
 
     def test_completes_a_run_that_was_killed_in_the_second_tenant(
         self, monkeypatch: pytest.MonkeyPatch
