@@ -210,7 +210,8 @@ class PlanVersionAdmin(ScopedAdmin):
     list_select_related = ("plan",)
     search_fields = ("plan__name",)
     fields = (
-        ("plan", "effective_from", "takes_effect"),
+        "plan",
+        ("effective_from", "takes_effect"),
         ("primary_factor", "replica_factor", "standby_factor"),
         ("transactions_on", "primaries", "gaps"),
     )
