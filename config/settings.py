@@ -254,6 +254,12 @@ UNFOLD = {
                         "permission": _may_view("metering.view_application"),
                     },
                     {
+                        "title": "Corrections",
+                        "icon": "edit_note",
+                        "link": reverse_lazy("admin:metering_correction_changelist"),
+                        "permission": _may_view("metering.view_correction"),
+                    },
+                    {
                         "title": "Agent settings",
                         "icon": "tune",
                         "link": reverse_lazy("admin:metering_agentsettings_changelist"),

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from metering import admin_applications  # noqa: F401 registers its pages
+from metering import admin_applications, admin_corrections  # noqa: F401 register their pages
 from metering.admin_control import ControlPages, HostKeys
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
@@ -74,7 +74,10 @@ class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
         "status", "last_seen", "lag", "known_to", "enrolled_at", "first_batch", "retired_at",
         "clock", "agent", "settings", "told_errors", "told_probes", "told_at",
     )  # fmt: skip
-    fields = ("name", "environment", *readonly_fields)
+    fields = (
+        "name", "environment", ("region", "host_class"), ("cpu_count", "memory_bytes"),
+        *readonly_fields,
+    )  # fmt: skip
     inlines = (HostKeys, HostInstances)
     actions = ("retire", "bring_back", "revoke_keys")
     actions_list = ("enrol",)

@@ -6,6 +6,7 @@ _OPERATES = frozenset(
         "metering.agentsettings",
         "metering.application",
         "metering.assignment",
+        "metering.correction",
         "tenants.environment",
         "tenants.policy",
         "tenants.enrolmenttoken",
@@ -16,6 +17,7 @@ _BILLS = frozenset(
     {
         "tenants.customer",
         "metering.assignment",
+        "metering.correction",
         "billing.plan",
         "billing.planversion",
         "billing.planterms",

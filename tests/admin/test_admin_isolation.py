@@ -24,6 +24,7 @@ from billing.models import (
 )
 from billing.operations import close_due
 from metering.control_models import AgentSettings
+from metering.corrections import delete_usage
 from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
@@ -55,6 +56,10 @@ def fill(tenant: Tenant, word: str) -> None:
         close_due(as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
         use(story.shop, at(10, 3), cpu_us=1)
+        delete_usage(
+            story.shop, (at(10, 4), at(10, 5)), reason=f"{word}-reason", author="a@b.example",
+            as_of=NOVEMBER,
+        )  # fmt: skip
         BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
         BillingDetails.objects.create(
             customer=story.customer, legal_name=f"{word} limited", country="DE"

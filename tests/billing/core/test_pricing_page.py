@@ -17,6 +17,7 @@ from billing.core.quantity import in_unit, unit_for
 from billing.core.rating import PriceSpec, UsageQuantity
 from billing.core.readings import Reading
 from tests.billing.core import pricing_page_contracts as contracts
+from tests.billing.core import pricing_page_usage as usage
 
 PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
 
@@ -122,6 +123,12 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "graduated": each(graduated_row),
     "allowance": each(allowance_row),
     "applications": application_rows,
+    "roles": usage.role_rows,
+    "primaries": usage.primary_rows,
+    "gaps": usage.gap_rows,
+    "rank": each(usage.rank_row),
+    "percentile and peak": each(usage.interval_row),
+    "corrections": usage.correction_rows,
     "rounding": each(rounding_row),
     "periods": each(contracts.period_row),
     "proration": each(contracts.proration_row),
