@@ -57,7 +57,7 @@ def fill(tenant: Tenant, word: str) -> None:
         BillingRun.objects.create(as_of=NOVEMBER)
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
-            story.shop, (at(10, 4), at(10, 5)), reason=f"{word}-reason", author="a@b.example",
+            story.shop, (at(9, 4), at(9, 5)), reason=f"{word}-reason", author="a@b.example",
             as_of=NOVEMBER,
         )  # fmt: skip
         BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
