@@ -253,7 +253,8 @@ class TestBillingCycle:
         assert periods[0].duration < timedelta(days=longest)
         for before, after in pairwise(periods):
             assert before.end == after.start
-            assert timedelta(days=shortest) < after.duration < timedelta(days=longest)
+            # A whole day shorter where a zone left one out: Samoa had no 30 December 2011.
+            assert timedelta(days=shortest) <= after.duration < timedelta(days=longest)
 
     @given(
         instants,
