@@ -22,7 +22,7 @@ from metering.measured_time import MeasuredTime, measured_time
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application
 from metering.primaries import Overlap, overlaps_in
-from metering.usage import UsagePeriod
+from metering.usage import RoleKey, UsagePeriod, measured_usage, role_totals
 
 # The newest gaps of an application that stand with its usage.
 CAUSES_MAX: Final = 20
@@ -34,13 +34,15 @@ Facts = dict[str, Json]
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What all readings of some applications' usage share. `without` has the profiles whose usage
-    is not what is wanted; mostly there are none."""
+    is not what is wanted; mostly there are none. `totals` are those of meters that some reading
+    takes however they were measured."""
 
     period: Period
     periods: Sequence[UsagePeriod]
     names: Mapping[UUID, str]
     environments: Mapping[UUID, str]
     without: Mapping[Wanted, frozenset[UUID]]
+    totals: Mapping[RoleKey, Mapping[str, int]]
     time: Mapping[UUID, MeasuredTime]
     profiles: Mapping[UUID, Profile]
     overlaps: Sequence[Overlap]
@@ -116,7 +118,11 @@ def wanted_by(reading: Reading) -> Wanted:
 def basis_of(periods: Sequence[UsagePeriod], readings: Sequence[Reading], period: Period) -> Basis:
     """Read what the readings share, in as many queries for many applications as for one."""
     once = sorted({each.meter for each in readings if each.primaries == "one"})
-    time = measured_time(periods)
+    wanted = {wanted_by(each) for each in readings}
+    without = refused_profiles(wanted)
+    meters = sorted({each.meter for each in wanted if each not in without})
+    measured = measured_usage(periods, meters)
+    time = measured_time(measured)
     ids = frozenset[UUID | None]().union(*(each.profiles for each in time.values()))
     known = Application.objects.filter(pk__in={each.application_id for each in periods})
     rows = list(known.values_list("pk", "name", "environment__name"))
@@ -125,7 +131,8 @@ def basis_of(periods: Sequence[UsagePeriod], readings: Sequence[Reading], period
         periods=periods,
         names={pk: name for pk, name, _ in rows},
         environments={pk: environment for pk, _, environment in rows},
-        without=refused_profiles({wanted_by(each) for each in readings}),
+        without=without,
+        totals=role_totals(measured),
         time=time,
         profiles=profiles(ids),
         overlaps=overlaps_in(periods, once) if once else (),

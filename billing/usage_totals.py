@@ -31,12 +31,22 @@ Used = dict[Wanted, dict[RoleKey, int]]
 
 def is_total(reading: Reading, basis: Basis) -> bool:
     """Whether hours tell all that the reading asks for."""
+    return is_told_by_hours(reading) or (_could_be_total(reading) and not basis.overlaps)
+
+
+def is_told_by_hours(reading: Reading) -> bool:
+    """Whether hours tell all that the reading asks for, wherever it is read."""
+    # What a window adds to a maximum cannot be taken out of it again.
+    return _could_be_total(reading) and not (
+        reading.aggregation == "maximum" and reading.primaries == "one"
+    )
+
+
+def _could_be_total(reading: Reading) -> bool:
     return (
         reading.aggregation in GROWING
         and reading.gaps in ("not_billed", "credited")
         and _KNOWN_BY_HOUR.issuperset(reading.by)
-        # What a window adds to a maximum cannot be taken out of it again.
-        and not (reading.aggregation == "maximum" and reading.primaries == "one" and basis.overlaps)
     )
 
 
@@ -44,7 +54,9 @@ def totals(basis: Basis, readings: Sequence[Reading]) -> dict[Reading, dict[Cell
     """What each reading's cells used in the period."""
     used: Used = {}
     for refused, wanted in _by_refused(basis, readings).items():
-        rows = usage_by_role(basis.periods, _meters_of(wanted), without=refused)
+        rows = basis.totals
+        if refused:
+            rows = usage_by_role(basis.periods, _meters_of(wanted), without=refused)
         used |= _by_wanted(rows, wanted)
     return {each: _cells(basis, each, used, _left_out(basis, each)) for each in readings}
 

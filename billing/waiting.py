@@ -10,9 +10,9 @@ from billing.core.lifecycle import DRAFTS
 from billing.core.periods import Period
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice
-from billing.operations.taxing import decided_treatments
+from billing.operations.taxing import require_taxes
 from billing.queries import is_usage_complete
-from billing.queries.parties import buyer_details, has_billing_settings, seller_details
+from billing.queries.parties import has_billing_settings
 from metering.queries import completeness
 
 
@@ -49,9 +49,8 @@ def what_it_waits_for(invoice: Invoice, *, as_of: datetime) -> str:
 
 
 def _missing_tax(invoice: Invoice) -> str:
-    lines = list(invoice.lines.select_related("price"))
     try:
-        decided_treatments(invoice, lines, seller_details(), buyer_details(invoice.customer))
+        require_taxes(invoice, list(invoice.lines.all()))
     except (TaxRateUnknown, TaxCountryUnknown) as missing:
         return f"tax: {missing}"
     return ""

@@ -1,12 +1,11 @@
 """How, and for how long, usage was measured. Every query runs inside a tenant's scope."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from django.db.models import Sum
-
-from metering.usage import UsagePeriod, rows_of
+from metering.usage import MeasuredUsage, UsagePeriod, measured_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +18,24 @@ class MeasuredTime:
     covered_us: int
 
 
-def measured_time(periods: Sequence[UsagePeriod]) -> dict[UUID, MeasuredTime]:
-    """How, and for how long, each application was measured in its periods."""
+_NO_TIME: Final = MeasuredTime(frozenset(), 0, 0)
+
+
+def measured_time(measured: Iterable[MeasuredUsage]) -> dict[UUID, MeasuredTime]:
+    """How, and for how long, each application was measured."""
     behind: dict[UUID, MeasuredTime] = {}
-    for rows in rows_of(periods, None, ()):
-        by_profiles = rows.order_by().values("application_id", "measurements")
-        for row in by_profiles.annotate(window=Sum("window_us"), covered=Sum("covered_us")):
-            before = behind.get(row["application_id"], MeasuredTime(frozenset(), 0, 0))
-            behind[row["application_id"]] = MeasuredTime(
-                before.profiles | frozenset(row["measurements"]),
-                before.window_us + int(row["window"]),
-                before.covered_us + int(row["covered"]),
-            )
+    for each in measured:
+        before = behind.get(each.application_id, _NO_TIME)
+        behind[each.application_id] = MeasuredTime(
+            before.profiles | each.profiles,
+            before.window_us + each.window_us,
+            before.covered_us + each.covered_us,
+        )
     return behind
 
 
 def profiles_behind(periods: Sequence[UsagePeriod]) -> dict[UUID, frozenset[UUID | None]]:
     """The profiles of each application's rollups in its periods; None among them stands for usage
     without one."""
-    return {key: measured.profiles for key, measured in measured_time(periods).items()}
+    time = measured_time(measured_usage(periods, ()))
+    return {key: measured.profiles for key, measured in time.items()}

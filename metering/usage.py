@@ -10,7 +10,7 @@ of the profiles `without`. Hours that have none are still taken whole, and those
 are passed over whole: rollups are read for hours alone in which some are left out and some not.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -54,6 +54,20 @@ class UsagePeriod:
     application_id: UUID
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredUsage:
+    """What an application's instances in one role used in its period, as far as it was measured in
+    one way: by profiles, of which None stands for usage without one. Of `window_us` µs of windows
+    `covered_us` were measured."""
+
+    application_id: UUID
+    role: str
+    profiles: frozenset[UUID | None]
+    window_us: int
+    covered_us: int
+    usage: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +226,46 @@ def usage_by_application(
     totals: dict[UUID, dict[str, int]] = {}
     for row in _grouped(periods, meters, "application_id", without=without):
         _add_to(totals.setdefault(row["application_id"], {}), row, meters)
+    return totals
+
+
+def measured_usage(periods: Sequence[UsagePeriod], meters: Sequence[str]) -> list[MeasuredUsage]:
+    """What each application used in its periods and how that was measured, in one pass. An
+    application and role can have several of the same profiles. Periods of one application must not
+    overlap."""
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
+    times = {"window": Sum("window_us"), "covered": Sum("covered_us")}
+    found = []
+    for rows in rows_of(periods, None, ()):
+        grouped = rows.order_by().values_list("application_id", "role", "measurements")
+        for application_id, role, profiles, window, covered, *quantities in grouped.annotate(
+            **times, **aggregates
+        ):
+            usage = {
+                meter: int(quantity)
+                for meter, quantity in zip(meters, quantities, strict=True)
+                if quantity is not None
+            }
+            found.append(
+                MeasuredUsage(
+                    application_id, role, frozenset(profiles), int(window), int(covered), usage
+                )
+            )
+    return found
+
+
+def role_totals(
+    measured: Iterable[MeasuredUsage],
+) -> dict[RoleKey, dict[str, int]]:
+    """As usage_by_role, however it was measured."""
+    totals: dict[RoleKey, dict[str, int]] = {}
+    for each in measured:
+        own = totals.setdefault((each.application_id, each.role), {})
+        for meter, quantity in each.usage.items():
+            before = own.get(meter)
+            own[meter] = (
+                quantity if before is None else combined_quantities(meter, [before, quantity])
+            )
     return totals
 
 

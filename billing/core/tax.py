@@ -128,7 +128,10 @@ class RateTable:
     rates: tuple[TaxRateEntry, ...]
 
     def treatments(self, sale: Sale) -> tuple[Treatment, ...]:
-        return tuple(self._treatment(sale, line) for line in sale.lines)
+        # Lines of one class and day are treated alike, whatever they cost.
+        kinds = {(line.product_class, line.supplied_on): line for line in sale.lines}
+        decided = {kind: self._treatment(sale, line) for kind, line in kinds.items()}
+        return tuple(decided[line.product_class, line.supplied_on] for line in sale.lines)
 
     def _treatment(self, sale: Sale, line: TaxableLine) -> Treatment:
         if not self.rates:

@@ -22,17 +22,20 @@ from billing.operations.credit import (
     void_grant,
 )
 from billing.operations.customers import ReferenceInUse, add_customer, change_customer
+from billing.operations.drafting import (
+    BillingPeriodNotEnded,
+    NotABillingPeriod,
+    UsageNotRolledUp,
+    draft_invoices,
+)
 from billing.operations.drafts import (
     VersionAlreadyPublished,
     draft_plan_version,
     publish_draft,
 )
 from billing.operations.invoices import (
-    BillingPeriodNotEnded,
     InvoiceAlreadyFinalized,
     InvoiceCurrencyDiffers,
-    NotABillingPeriod,
-    UsageNotRolledUp,
     close_billing_period,
     close_due,
     recompute_draft,
@@ -126,6 +129,7 @@ __all__ = [
     "close_billing_period",
     "close_due",
     "copy_plan_version",
+    "draft_invoices",
     "draft_plan_version",
     "end_discount",
     "end_price",

@@ -10,6 +10,7 @@ from django.db import transaction
 from billing.core.exact import EXACT
 from billing.core.lifecycle import may_follow
 from billing.core.tax import TaxGroup
+from billing.line_copy import Line
 from billing.models import Invoice, InvoiceLine
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import issue
@@ -66,7 +67,7 @@ def _require_voidable(invoice: Invoice) -> None:
 
 
 def issue_difference(
-    original: Invoice, lines: Sequence[InvoiceLine], reason: str, *, as_of: datetime
+    original: Invoice, lines: Sequence[Line], reason: str, *, as_of: datetime
 ) -> Invoice:
     """Issue the note that adds these lines to a locked invoice: a debit note if they come to more
     than nothing, with tax, else a credit note. Raises what taxing them raises."""
@@ -129,7 +130,7 @@ def _mirrored(line: InvoiceLine, *, back: bool = False) -> InvoiceLine:
     return line
 
 
-def _negate(line: InvoiceLine) -> None:
+def _negate(line: Line) -> None:
     for name in _FIGURES:
         setattr(line, name, -Decimal(getattr(line, name)))
 

@@ -9,7 +9,8 @@ from django.db.models import Q
 
 from billing.core.periods import Period
 from billing.models import BillingSettings, Invoice, LateUsage, Subscription
-from billing.operations.invoices import locked_invoice, require_rolled_up
+from billing.operations.drafting import require_rolled_up
+from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import forget_late_usage, pending_marks
 from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference

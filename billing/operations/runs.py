@@ -4,6 +4,7 @@ is left. A shard is one transaction, so a worker that is killed leaves it as it 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
 from billing.models import BillingRun, BillingShard, Invoice, Subscription
-from billing.operations.invoices import close_billing_period
+from billing.operations.drafting import Due, draft_invoices
 from billing.queries import periods_due
 
 # Some fifty invoices are a second's work: short enough to hold their locks, long enough that the
@@ -92,9 +93,9 @@ def _due_subscriptions(as_of: datetime) -> Iterator[UUID]:
         subscriptions = list(chunk[:_LOOKED_AT_AT_ONCE])
         if not subscriptions:
             return
-        for subscription in subscriptions:
-            if any(True for _ in periods_due(subscription, as_of=as_of)):
-                yield subscription.pk
+        for subscription_id, periods in periods_due(subscriptions, as_of=as_of).items():
+            if next(periods, None) is not None:
+                yield subscription_id
         last = subscriptions[-1].pk
 
 
@@ -130,15 +131,29 @@ def _finish(run: BillingRun, at: datetime) -> bool:
 
 
 def _close(shard: BillingShard, as_of: datetime) -> Closed:
+    """Each subscription's periods, the oldest first; after a failure the later ones wait."""
     closed = Closed()
-    subscriptions = Subscription.objects.select_related("customer", "plan").filter(
-        pk__in=shard.subscription_ids
-    )
-    for subscription in subscriptions.order_by("customer__reference"):
-        try:
-            for period in list(periods_due(subscription, as_of=as_of)):
-                with transaction.atomic():
-                    closed.invoices.append(close_billing_period(subscription, period, as_of=as_of))
-        except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
-            closed.failures.append(Failure(subscription.customer.reference, error))
+    rows = Subscription.objects.select_related("customer", "plan")
+    waiting = list(rows.filter(pk__in=shard.subscription_ids).order_by("customer__reference"))
+    due = periods_due(waiting, as_of=as_of)
+    while waiting:
+        turn = [(each, period) for each in waiting for period in islice(due[each.pk], 1)]
+        waiting = []
+        for (subscription, _), drafted in zip(turn, _drafted(turn, as_of), strict=True):
+            if isinstance(drafted, Exception):
+                closed.failures.append(Failure(subscription.customer.reference, drafted))
+            else:
+                closed.invoices.append(drafted)
+                waiting.append(subscription)
     return closed
+
+
+def _drafted(due: Sequence[Due], as_of: datetime) -> list[Invoice | Exception]:
+    """All together or, where the database refuses that, one by one."""
+    try:
+        with transaction.atomic():
+            return draft_invoices(due, as_of=as_of)
+    except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
+        if len(due) == 1:
+            return [error]
+    return [drafted for each in due for drafted in _drafted([each], as_of)]

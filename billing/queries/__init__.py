@@ -5,7 +5,8 @@ Usage counts for a customer inside its assignments and the billing period alone.
 Decimals in the plan's currency.
 """
 
-from billing.queries.contracts import NotQuotedInCurrency, contract_of
+from billing.queries.agreed import NotQuotedInCurrency
+from billing.queries.contracts import contract_of
 from billing.queries.issued import (
     ChangesSinceFinalized,
     changes_since_finalized,
@@ -17,13 +18,13 @@ from billing.queries.periods import (
     cycle_of,
     due_periods,
     ended_periods,
-    has_prices,
     is_used,
     periods_due,
     plan_version_for,
     published_versions,
     subscription_of,
 )
+from billing.queries.rated import rated_period
 from billing.queries.upcoming import (
     ApplicationCharges,
     DailyCharge,
@@ -31,7 +32,6 @@ from billing.queries.upcoming import (
     UpcomingInvoice,
     application_charges,
     month_to_date,
-    rated_period,
     upcoming_invoice,
 )
 
@@ -50,7 +50,6 @@ __all__ = [
     "cycle_of",
     "due_periods",
     "ended_periods",
-    "has_prices",
     "is_usage_complete",
     "is_used",
     "month_to_date",

@@ -10,9 +10,9 @@ from uuid import UUID
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.models import PlanVersion, Subscription
-from billing.queries.contracts import NotQuotedInCurrency
+from billing.queries.agreed import NotQuotedInCurrency
 from billing.queries.periods import PlanHasNoVersion, current_period
-from billing.queries.upcoming import rated_period
+from billing.queries.rated import rated_period
 
 _SUBSCRIPTIONS_AT_ONCE: Final = 500
 

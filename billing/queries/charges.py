@@ -1,54 +1,68 @@
 """A period's charges as the lines of an invoice, not stored yet."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
-from billing.models import InvoiceLine, Subscription
-from billing.queries.upcoming import rated_period
+from billing.line_copy import NewLine
+from billing.models import Subscription
+from billing.queries.agreed import Agreed
+from billing.queries.rated import rated_period, rated_periods
 from metering.models import Application
 
+Charged = tuple[RatedInvoice, list[NewLine]]
 
-def charged_lines(
-    subscription: Subscription, period: Period, *, as_of: datetime
-) -> tuple[RatedInvoice, list[InvoiceLine]]:
+
+def charged_lines(subscription: Subscription, period: Period, *, as_of: datetime) -> Charged:
     """What the period comes to at `as_of`, and its lines with the names of today."""
     rated = rated_period(subscription, period, as_of=as_of)
-    applications = {line.application_id for line in rated.lines if line.application_id}
-    environments = dict(
-        Application.objects.filter(pk__in=applications).values_list("pk", "environment__name")
-    )
-    lines = [
-        InvoiceLine(
-            environment_name=(
-                environments[UUID(line.application_id)] if line.application_id else ""
-            ),
-            **_stored_figures(line),
-        )
-        for line in rated.lines
+    return rated, _lines(rated, _environments([rated]))
+
+
+def charged_lines_of_many(
+    periods: Sequence[tuple[Subscription, Period]], agreed: Agreed
+) -> list[Charged | Exception]:
+    """As charged_lines, of many subscriptions by what is agreed with them; what keeps one of them
+    from being rated stands in its place."""
+    found = rated_periods(periods, agreed)
+    environments = _environments([each for each in found if isinstance(each, RatedInvoice)])
+    return [
+        (each, _lines(each, environments)) if isinstance(each, RatedInvoice) else each
+        for each in found
     ]
-    return rated, lines
 
 
-def _stored_figures(line: RatedLine) -> dict[str, Any]:
-    return {
-        "kind": line.kind,
-        "price_id": None if line.price_id is None else UUID(line.price_id),
-        "application_id": None if line.application_id is None else UUID(line.application_id),
-        "application_name": line.application_name,
-        "label": line.label,
-        "meter": line.meter,
-        "unit": line.unit,
-        "attributes": dict(line.attributes),
-        "facts": dict(line.facts),
-        "raw_quantity": line.raw_quantity,
-        "quantity": line.quantity,
-        "unrounded": line.unrounded,
-        "amount": line.amount,
-        "steps": [step.to_json() for step in line.steps],
-        "refused_quantity": line.provenance.refused,
-        "refused_for": list(line.provenance.refused_for),
-        "measured": line.provenance.to_json(),
-    }
+def _environments(invoices: Sequence[RatedInvoice]) -> Mapping[str, str]:
+    """The names of the environments of all lines' applications, by the applications' ids."""
+    ids = {line.application_id for rated in invoices for line in rated.lines if line.application_id}
+    rows = Application.objects.filter(pk__in=ids).values_list("pk", "environment__name")
+    return {str(pk): name for pk, name in rows}
+
+
+def _lines(rated: RatedInvoice, environments: Mapping[str, str]) -> list[NewLine]:
+    return [_line(line, environments) for line in rated.lines]
+
+
+def _line(line: RatedLine, environments: Mapping[str, str]) -> NewLine:
+    return NewLine(
+        kind=line.kind,
+        price_id=None if line.price_id is None else UUID(line.price_id),
+        application_id=None if line.application_id is None else UUID(line.application_id),
+        application_name=line.application_name,
+        environment_name=environments[line.application_id] if line.application_id else "",
+        label=line.label,
+        meter=line.meter,
+        unit=line.unit,
+        attributes=dict(line.attributes),
+        facts=line.facts,
+        raw_quantity=line.raw_quantity,
+        quantity=line.quantity,
+        unrounded=line.unrounded,
+        amount=line.amount,
+        steps=[step.to_json() for step in line.steps],
+        refused_quantity=line.provenance.refused,
+        refused_for=line.provenance.refused_for,
+        measured=line.provenance.to_json(),
+    )

@@ -1,15 +1,12 @@
 """What a subscription's period is rated by: versions, customers' own prices, trials, discounts,
 minimums and commitments, loaded with a number of queries that does not grow with them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
 from typing import cast
-from uuid import UUID
-
-from django.db.models import Q
 
 from billing.core.allowance import carried_over
 from billing.core.commitment import CommitmentPart
@@ -36,108 +33,70 @@ from billing.core.segments import (
     VersionTerm,
     segments,
 )
-from billing.core.spans import PriceInForce, Terms
-from billing.models import (
-    Discount,
-    Invoice,
-    InvoiceLine,
-    PlanTerms,
-    PlanVersion,
-    Price,
-    PriceOverride,
-    Subscription,
-)
-from billing.overrides import overridden_spec
-from billing.prices import price_spec
+from billing.core.spans import Terms
+from billing.models import Invoice, InvoiceLine, PlanVersion, Subscription
+from billing.queries.agreed import Agreed
 from billing.queries.charged import charged_between, used_by_period
-from billing.queries.periods import PlanHasNoVersion, cycle_of, published_versions
+from billing.queries.periods import PlanHasNoVersion, cycle_of
 
 _TICK = timedelta(microseconds=1)
 
 
-class NotQuotedInCurrency(Exception):
-    """A plan version has no price in the subscription's currency."""
-
-
 def contract_of(
-    subscription: Subscription, period: Period, *, version: PlanVersion | None = None
+    subscription: Subscription,
+    period: Period,
+    *,
+    version: PlanVersion | None = None,
+    agreed: Agreed | None = None,
 ) -> Contract:
     """What the period is rated by. A `version` that is given holds in place of the plan's own, for
-    all of the period: a draft in a backtest.
+    all of the period: a draft in a backtest. What is `agreed` is read unless it is given.
 
     Raises PlanHasNoVersion, NotQuotedInCurrency, and what billing.prices and billing.overrides
     refuse a price with.
     """
-    agreed = _Agreed.of(subscription, period, version)
-    terms = agreed.terms(period)
-    following = agreed.following(period)
-    before = agreed.before(period, [*terms, *([following] if following else [])])
+    agreed = agreed or Agreed([subscription])
+    composed = _Terms(subscription, agreed, version)
+    terms = composed.of(period)
+    following = composed.following(period)
     return Contract(
         period=period,
-        cycle=agreed.cycle,
+        cycle=composed.cycle,
         currency=currency_of(subscription.paid_in),
         terms=terms,
-        before=before,
+        before=composed.before(period, [*terms, *([following] if following else [])]),
         following=following,
         proration=cast(ProratedBy, subscription.proration),
-        discounts=_discounts(subscription, period),
+        discounts=_discounts(subscription, period, agreed),
         commitment=_commitment(subscription, period),
         carried=_carried(subscription, period, terms[0]),
     )
 
 
-class _Agreed:
-    """A subscription's versions, prices and overrides; prices are loaded when asked for."""
+class _Terms:
+    """The terms of a subscription's periods; of a fixed version, if one is given."""
 
     def __init__(
-        self,
-        subscription: Subscription,
-        versions: Sequence[PlanVersion],
-        overrides: Sequence[PriceOverride],
-        *,
-        fixed: bool,
+        self, subscription: Subscription, agreed: Agreed, fixed: PlanVersion | None
     ) -> None:
         self.subscription = subscription
         self.cycle = cycle_of(subscription)
+        self._agreed = agreed
+        self._fixed = fixed is not None
+        versions = agreed.versions(subscription) if fixed is None else [fixed]
         self._versions = {str(each.pk): each for each in versions}
-        self._overrides = {str(each.pk): each for each in overrides}
-        self._fixed = fixed
-        self._prices: dict[str, list[Price]] = {}
-        self._minimums: dict[str, Decimal] = {}
-        self._in_force: dict[tuple[UUID, UUID | None], PriceInForce] = {}
+        self._overrides = {str(each.pk): each for each in agreed.overrides(subscription)}
 
-    @classmethod
-    def of(
-        cls, subscription: Subscription, period: Period, version: PlanVersion | None
-    ) -> "_Agreed":
-        versions = (
-            [version]
-            if version
-            else list(
-                published_versions(subscription.plan)
-                .filter(effective_from__lte=period.end)
-                .select_related("plan")
-            )
-        )
-        overrides = PriceOverride.objects.filter(
-            customer=subscription.customer,
-            currency=subscription.paid_in,
-            starts_at__lte=period.end,
-        )
-        return cls(subscription, versions, list(overrides), fixed=version is not None)
-
-    def terms(self, period: Period) -> tuple[Terms, ...]:
+    def of(self, period: Period) -> tuple[Terms, ...]:
         """The terms that tile the period."""
-        cut = self._segments(period)
-        self._load({each.version_id for each in cut})
-        return tuple(self._terms(each) for each in cut)
+        return tuple(self._terms(each) for each in self._segments(period))
 
     def following(self, period: Period) -> Terms | None:
         """What holds when the period has ended; None if the subscription has as well."""
         ends_at = self.subscription.ends_at
         if ends_at is not None and ends_at <= period.end:
             return None
-        return self.terms(Period(period.end, period.end + _TICK))[0]
+        return self.of(Period(period.end, period.end + _TICK))[0]
 
     def before(self, period: Period, terms: Iterable[Terms]) -> tuple[Terms, ...]:
         """The terms of the earlier periods, back to where the longest fee period began that the
@@ -158,7 +117,7 @@ class _Agreed:
         found: list[Terms] = []
         for earlier in _periods_between(self.cycle, reached, period.start):
             try:
-                found += self.terms(earlier)
+                found += self.of(earlier)
             except PlanHasNoVersion:
                 # Nothing was owed before the plan had prices.
                 found.clear()
@@ -186,54 +145,24 @@ class _Agreed:
                 f"{self.subscription.plan} has no prices for {period.start:%Y-%m-%d}"
             ) from absent
 
-    def _load(self, version_ids: Collection[str]) -> None:
-        missing = [each for each in version_ids if each not in self._prices]
-        if not missing:
-            return
-        currency = self.subscription.paid_in
-        plans_own = currency == self.subscription.plan.currency
-        quoted = Q(currency=currency) | (Q(currency="") if plans_own else Q(pk__in=()))
-        ids = [UUID(each) for each in missing]
-        prices = Price.objects.filter(quoted, plan_version__in=ids).order_by("position")
-        self._prices |= {each: [] for each in missing}
-        for price in prices:
-            self._prices[str(price.plan_version_id)].append(price)
-        for terms in PlanTerms.objects.filter(plan_version__in=ids, currency=currency):
-            self._minimums[str(terms.plan_version_id)] = terms.minimum
-        for each in missing:
-            if not self._prices[each]:
-                raise NotQuotedInCurrency(f"{self._versions[each]} has no price in {currency}")
-
     def _terms(self, segment: Segment) -> Terms:
+        version = self._versions[segment.version_id]
         overriding = {
             each.code: each
             for each in (self._overrides[override_id] for override_id in segment.overrides)
         }
         return Terms(
             span=segment.span,
-            version=str(self._versions[segment.version_id]),
+            version=str(version),
             prices=tuple(
-                self._price(price, overriding.get(price.code) if price.code else None)
-                for price in self._prices[segment.version_id]
+                self._agreed.in_force(
+                    price, version, overriding.get(price.code) if price.code else None
+                )
+                for price in self._agreed.prices(version, self.subscription)
             ),
-            minimum=self._minimums.get(segment.version_id, ZERO),
+            minimum=self._agreed.minimum(version, self.subscription),
             trial=segment.trial,
         )
-
-    def _price(self, price: Price, override: PriceOverride | None) -> PriceInForce:
-        key = (price.pk, None if override is None else override.pk)
-        if key not in self._in_force:
-            version = self._versions[str(price.plan_version_id)]
-            self._in_force[key] = _in_force(price, version, override)
-        return self._in_force[key]
-
-
-def _in_force(price: Price, version: PlanVersion, override: PriceOverride | None) -> PriceInForce:
-    if override is None:
-        return PriceInForce(price_spec(price, version))
-    since = f"since {override.starts_at:%Y-%m-%d}"
-    named = f"{override.reason}, {since}" if override.reason else since
-    return PriceInForce(overridden_spec(price, version, override.definition), named)
 
 
 def _periods_between(cycle: BillingCycle, start: datetime, end: datetime) -> list[Period]:
@@ -248,15 +177,10 @@ def _periods_between(cycle: BillingCycle, start: datetime, end: datetime) -> lis
     ]
 
 
-def _discounts(subscription: Subscription, period: Period) -> tuple[DiscountTerm, ...]:
-    subject = (
-        Q(customer=subscription.customer_id)
-        | Q(subscription=subscription.pk)
-        | Q(plan=subscription.plan_id)
-    )
-    running = Q(starts_at__lt=period.end) & (Q(ends_at=None) | Q(ends_at__gt=period.start))
-    payable = Q(currency__in=["", subscription.paid_in])
-    found = list(Discount.objects.filter(subject, running, payable))
+def _discounts(
+    subscription: Subscription, period: Period, agreed: Agreed
+) -> tuple[DiscountTerm, ...]:
+    found = agreed.discounts(subscription, period)
     limited = {str(each.pk): each.periods_max for each in found if each.periods_max is not None}
     used = _uses_before(subscription, period, limited)
     return tuple(

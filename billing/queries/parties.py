@@ -1,6 +1,8 @@
 """Who bills and who is billed, as it is known now."""
 
+from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Model
 
@@ -38,14 +40,22 @@ def billing_details(customer: Customer) -> BillingDetails:
     return found or BillingDetails(customer=customer)
 
 
-def seller_details() -> dict[str, Any]:
+def seller_details(settings: BillingSettings | None = None) -> dict[str, Any]:
     """What an invoice keeps of the seller, by the names of BillingSettings' fields."""
-    return _details(billing_settings(), _SELLER)
+    return _details(settings or billing_settings(), _SELLER)
 
 
 def buyer_details(customer: Customer) -> dict[str, Any]:
     """What an invoice keeps of the buyer, by the names of BillingDetails' fields."""
     return _details(billing_details(customer), _BUYER)
+
+
+def buyers_details(customer_ids: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """As buyer_details, of many customers."""
+    stored = BillingDetails.objects.filter(customer__in=customer_ids)
+    unknown = dict.fromkeys(customer_ids, BillingDetails())
+    rows = unknown | {details.customer_id: details for details in stored}
+    return {customer_id: _details(row, _BUYER) for customer_id, row in rows.items()}
 
 
 def _details(row: Model, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Which periods a subscription is billed for, and which version of its plan rates them."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import cast
+from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from billing.core.periods import (
     Anchoring,
@@ -15,6 +17,9 @@ from billing.core.periods import (
 )
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from tenants.models import Customer
+
+# When a period starts and ends.
+Bounds = tuple[datetime, datetime]
 
 
 class PlanHasNoVersion(Exception):
@@ -49,23 +54,33 @@ def current_period(subscription: Subscription, *, as_of: datetime) -> Period:
     if the customer has moved to another time zone since. Raises BeforeBilling for what lies before
     the subscription's start and PeriodEmpty for what lies after its end.
     """
-    invoiced = _invoiced_bounds(subscription)
-    before = [bounds for bounds in invoiced if bounds[0] <= as_of]
-    if before and as_of < before[-1][1]:
+    return period_at(subscription, as_of, invoiced_bounds([subscription])[subscription.pk])
+
+
+def invoiced_bounds(subscriptions: Collection[Subscription]) -> Mapping[UUID, Sequence[Bounds]]:
+    """The start and end of every period that has an invoice, by subscription, oldest first."""
+    invoices = Invoice.objects.filter(
+        subscription__in=[each.pk for each in subscriptions], kind=Invoice.Kind.INVOICE
+    ).order_by("period_start")
+    found: defaultdict[UUID, list[Bounds]] = defaultdict(list)
+    for subscription_id, *bounds in invoices.values_list(
+        "subscription", "period_start", "period_end"
+    ):
+        found[subscription_id].append((bounds[0], bounds[1]))
+    return found
+
+
+def period_at(subscription: Subscription, instant: datetime, invoiced: Sequence[Bounds]) -> Period:
+    """As current_period, of a subscription with these invoiced periods."""
+    before = [bounds for bounds in invoiced if bounds[0] <= instant]
+    if before and instant < before[-1][1]:
         return Period(*before[-1])
-    period = billing_period_containing(as_of, cycle_of(subscription))
+    period = billing_period_containing(instant, cycle_of(subscription))
     ends = [start for start, _ in invoiced[len(before) :][:1]]
     if subscription.ends_at is not None:
         ends.append(subscription.ends_at)
     starts = [end for _, end in before[-1:]]
     return Period(max([period.start, *starts]), min([period.end, *ends]))
-
-
-def _invoiced_bounds(subscription: Subscription) -> list[tuple[datetime, datetime]]:
-    invoices = Invoice.objects.filter(
-        subscription=subscription, kind=Invoice.Kind.INVOICE
-    ).order_by("period_start")
-    return list(invoices.values_list("period_start", "period_end"))
 
 
 def ended_periods(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
@@ -74,39 +89,54 @@ def ended_periods(subscription: Subscription, *, as_of: datetime) -> Iterator[Pe
     All periods since the subscription's start are looked at, not only those after the newest
     invoice: one that was passed over because its plan had no prices is due once it has some.
     """
-    invoiced = dict(_invoiced_bounds(subscription))
+    return _ended(subscription, as_of, invoiced_bounds([subscription])[subscription.pk])
+
+
+def _ended(
+    subscription: Subscription, as_of: datetime, invoiced: Sequence[Bounds]
+) -> Iterator[Period]:
+    ends = dict(invoiced)
     start = subscription.starts_at
     while start < (subscription.ends_at or as_of):
-        if start in invoiced:
-            start = invoiced[start]
+        if start in ends:
+            start = ends[start]
             continue
-        period = current_period(subscription, as_of=start)
+        period = period_at(subscription, start, invoiced)
         if as_of < period.end:
             return
-        if period.start not in invoiced:
+        if period.start not in ends:
             yield period
         start = period.end
 
 
-def periods_due(subscription: Subscription, *, as_of: datetime) -> Iterator[Period]:
-    """What is to be closed: ended periods without an invoice, for which the plan has prices."""
-    for period in ended_periods(subscription, as_of=as_of):
-        if has_prices(subscription.plan, period.start):
-            yield period
+def periods_due(
+    subscriptions: Collection[Subscription], *, as_of: datetime
+) -> dict[UUID, Iterator[Period]]:
+    """What is to be closed, by subscription: ended periods without an invoice, for which the plan
+    has prices, oldest first. As many queries for many subscriptions as for one."""
+    invoiced = invoiced_bounds(subscriptions)
+    priced_since = _priced_since({each.plan_id for each in subscriptions})
+    return {
+        each.pk: _priced(_ended(each, as_of, invoiced[each.pk]), priced_since.get(each.plan_id))
+        for each in subscriptions
+    }
+
+
+def _priced(periods: Iterator[Period], since: datetime | None) -> Iterator[Period]:
+    return (each for each in periods if since is not None and since <= each.start)
 
 
 def due_periods(*, as_of: datetime) -> list[tuple[Subscription, Period]]:
     """What is to be closed in all of the tenant."""
-    return [
-        (subscription, period)
-        for subscription in Subscription.objects.select_related("customer", "plan")
-        for period in periods_due(subscription, as_of=as_of)
-    ]
+    subscriptions = list(Subscription.objects.select_related("customer", "plan"))
+    due = periods_due(subscriptions, as_of=as_of)
+    return [(each, period) for each in subscriptions for period in due[each.pk]]
 
 
-def has_prices(plan: Plan, period_start: datetime) -> bool:
-    """Whether a version of the plan was in effect when the period began."""
-    return published_versions(plan).filter(effective_from__lte=period_start).exists()
+def _priced_since(plan_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """From when on each plan has prices; a plan that has none is left out."""
+    versions = PlanVersion.objects.filter(plan__in=plan_ids, published_at__isnull=False).order_by()
+    return dict(versions.values_list("plan").annotate(Min("effective_from")))
 
 
 def is_used(plan_version: PlanVersion) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -13,6 +13,7 @@ from django.db.models import F, Max, Q, QuerySet
 from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, differences, steps
+from billing.line_copy import Line, NewLine
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
 from billing.queries.charges import charged_lines
 from billing.queries.parties import billing_settings
@@ -100,12 +101,24 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
     return sorted(earlier, key=lambda each: (each.period_start, each.pk))
 
 
-def late_lines(draft: Invoice) -> list[InvoiceLine]:
+def late_lines(draft: Invoice) -> list[NewLine]:
     """The lines of a draft that bill late usage of earlier periods; not stored yet."""
     return [line for each in invoices_restated_by(draft) for line in difference_lines(each)]
 
 
-def difference_lines(invoice: Invoice) -> list[InvoiceLine]:
+def late_lines_of_many(drafts: Sequence[Invoice]) -> list[list[NewLine]]:
+    """As late_lines, of drafts that need not be stored yet; customers of whom nothing came late
+    are passed over together."""
+    if billing_settings().late_usage != _NEXT_INVOICE:
+        return [[] for _ in drafts]
+    marks = LateUsage.objects.filter(
+        refused_at__isnull=True, invoice__customer__in={each.customer_id for each in drafts}
+    )
+    marked = set(marks.values_list("invoice__customer", flat=True))
+    return [late_lines(each) if each.customer_id in marked else [] for each in drafts]
+
+
+def difference_lines(invoice: Invoice) -> list[NewLine]:
     """What is to be added to what was billed for an issued invoice's period, as lines that are
     not stored yet: what is owed less has a negative amount. Empty where all is billed, and for a
     void invoice, whose period is billed no more."""
@@ -114,7 +127,8 @@ def difference_lines(invoice: Invoice) -> list[InvoiceLine]:
     period = Period(invoice.period_start, invoice.period_end)
     _, now = charged_lines(invoice.subscription, period, as_of=period.end)
     billed = billed_lines(invoice)
-    templates = {key_of(line): line for line in (*(line for line, _ in billed), *now)}
+    templates: dict[Hashable, Line] = {key_of(line): line for line, _ in billed}
+    templates |= {key_of(line): line for line in now}
     found = differences(
         [_charge(line) for line in now],
         [_charge(line) if sign > 0 else _charge(line).negated() for line, sign in billed],
@@ -137,7 +151,7 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
         InvoiceLine.objects.filter(own | notes | later, invoice__finalized_at__isnull=False)
         # What was taken back in full was never billed, and neither is its taking back.
         .exclude(~own & Q(invoice__status=Invoice.Status.VOID))
-        .select_related("invoice", "price")
+        .select_related("invoice")
         .order_by("invoice__finalized_at", "invoice__number", "position")
     )
     credit = Invoice.Kind.CREDIT_NOTE
@@ -150,7 +164,7 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
     return found
 
 
-def key_of(line: InvoiceLine) -> Hashable:
+def key_of(line: Line) -> Hashable:
     """What a line charges for. A line of a difference names the kind of the one it changes."""
     return (
         line.facts.get("of_kind", line.kind),
@@ -161,7 +175,7 @@ def key_of(line: InvoiceLine) -> Hashable:
     )
 
 
-def _charge(line: InvoiceLine) -> Charge:
+def _charge(line: Line) -> Charge:
     return Charge(
         key_of(line),
         Decimal(line.amount),
@@ -171,11 +185,11 @@ def _charge(line: InvoiceLine) -> Charge:
     )
 
 
-def _difference_line(invoice: Invoice, line: InvoiceLine, difference: Difference) -> InvoiceLine:
+def _difference_line(invoice: Invoice, line: Line, difference: Difference) -> NewLine:
     change = difference.change
-    return InvoiceLine(
+    return NewLine(
         kind=InvoiceLine.Kind.LATE_USAGE,
-        price=line.price,
+        price_id=line.price_id,
         application_id=line.application_id,
         application_name=line.application_name,
         environment_name=line.environment_name,

@@ -7,21 +7,23 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from billing.billable import billable_periods, billable_usage, billable_usage_by_day
-from billing.core.contract import Contract, priced_spans, rated_contract
+from billing.billable import billable_periods, billable_usage_by_day
+from billing.core.contract import Contract, rated_contract
 from billing.core.contract_days import contract_days
 from billing.core.currencies import Currency
 from billing.core.money import sum_amounts
 from billing.core.periods import Period, zone_named
-from billing.core.rating import PriceSpec, RatedInvoice, RatedLine, UsageQuantity
+from billing.core.rating import RatedInvoice, RatedLine
 from billing.models import PlanVersion, Subscription
-from billing.queries.contracts import NotQuotedInCurrency, contract_of
+from billing.queries.agreed import NotQuotedInCurrency
+from billing.queries.contracts import contract_of
 from billing.queries.periods import (
     PlanHasNoVersion,
     current_period,
     plan_version_for,
     subscription_of,
 )
+from billing.queries.rated import prices_by_span, usage_of_contracts
 from metering.queries import completeness
 from tenants.models import Customer
 
@@ -88,29 +90,13 @@ class MonthToDate:
     days: tuple[DailyCharge, ...]
 
 
-def rated_period(
-    subscription: Subscription,
-    period: Period,
-    *,
-    as_of: datetime,
-    version: PlanVersion | None = None,
-) -> RatedInvoice:
-    """What a period comes to, with the usage that is known at `as_of`.
-
-    This is the one way in which a period is rated, whoever asks: preview, closing, the look for
-    changes, and a backtest, which gives the `version` (a draft, too) that all of the period is
-    rated with in place of the plan's own. Raises what contract_of raises.
-    """
-    contract = contract_of(subscription, period, version=version)
-    return rated_contract(contract, _usage(subscription.customer, contract))
-
-
 def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice | None:
     """The invoice of the current period so far; None without a subscription or prices."""
     basis = _basis(customer, as_of)
     if basis is None:
         return None
-    rated = rated_contract(basis.contract, _usage(basis.subscription.customer, basis.contract))
+    (usage,) = usage_of_contracts([(basis.subscription, basis.contract)])
+    rated = rated_contract(basis.contract, usage)
     return _upcoming(basis, rated, as_of)
 
 
@@ -121,7 +107,7 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
         return None
     read = {
         span: billable_usage_by_day(basis.subscription.customer, prices, span)
-        for span, prices in _prices_by_span(basis.contract).items()
+        for span, prices in prices_by_span(basis.contract).items()
     }
     usage = {span: whole for span, (_, whole) in read.items()}
     upcoming = _upcoming(basis, rated_contract(basis.contract, usage), as_of)
@@ -138,22 +124,6 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
         for charge in charges
     )
     return MonthToDate(upcoming, days)
-
-
-def _usage(customer: Customer, contract: Contract) -> dict[Period, list[UsageQuantity]]:
-    return {
-        span: billable_usage(customer, prices, span)
-        for span, prices in _prices_by_span(contract).items()
-    }
-
-
-def _prices_by_span(contract: Contract) -> dict[Period, list[PriceSpec]]:
-    """Which usage has to be read: mostly that of the whole period."""
-    wanted: dict[Period, list[PriceSpec]] = {}
-    for each in priced_spans(contract):
-        if each.full.reading is not None:
-            wanted.setdefault(each.span, []).append(each.full)
-    return wanted
 
 
 def application_charges(lines: Iterable[RatedLine]) -> list[ApplicationCharges]:

@@ -1,18 +1,19 @@
 """What cannot be closed or finalized holds nothing else back."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, connection
 
 from billing import closing
 from billing.closing import close_tenant
 from billing.models import Invoice, Price, Subscription
-from billing.operations import close_billing_period, close_due, finalize_invoice, runs
+from billing.operations import close_due, drafting, finalize_invoice
+from billing.operations.taxing import Document
 from billing.tasks import close_due_periods
 from metering.models import Host
 from tenants.models import Tenant
@@ -34,6 +35,19 @@ def failing_for(reference: str, work: Callable[..., Any]) -> Callable[..., Any]:
         return work(subject, *args, **options)
 
     return done
+
+
+def refuse_drafts_of(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database refuses whatever is stored of one customer's drafts."""
+    sound = drafting.store
+
+    def store(documents: Sequence[Document]) -> None:
+        if any(each.invoice.customer_reference == reference for each in documents):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        sound(documents)
+
+    monkeypatch.setattr(drafting, "store", store)
 
 
 @pytest.mark.usefixtures("inside")
@@ -62,12 +76,10 @@ class TestTheTask:
             with tenant_scope(each.pk):
                 begin_story("broken", "One")
                 begin_story("sound", "Two")
-        monkeypatch.setattr(
-            runs, "close_billing_period", failing_for("broken", close_billing_period)
-        )
+        refuse_drafts_of("broken", monkeypatch)
         close_due_periods()
         assert customers_billed(tenant) == customers_billed(other_tenant) == {"sound"}
-        assert "broken: numeric field overflow" in caplog.text
+        assert "broken: division by zero" in caplog.text
 
     def test_goes_on_after_a_tenant_that_fails_as_a_whole(
         self,
@@ -109,13 +121,11 @@ class TestTheCommand:
         with tenant_scope(tenant.pk):
             begin_story("broken", "One")
             begin_story("sound", "Two")
-        monkeypatch.setattr(
-            runs, "close_billing_period", failing_for("broken", close_billing_period)
-        )
+        refuse_drafts_of("broken", monkeypatch)
         out, error = self.run()
         assert out.startswith("draft: sound")
         assert error.splitlines() == [
-            "failed: broken: numeric field overflow",
+            "failed: broken: division by zero",
             "CommandError: 1 failed; what else was due is done",
         ]
 

@@ -3,16 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
 
 from billing.bench.closing import measure_billing
 from billing.closing import begin_closing, close_shards, close_tenant
 from billing.models import BillingRun, BillingShard, Invoice
-from billing.operations import close_billing_period, runs
+from billing.operations import runs
 from billing.operations.runs import close_next_shard, start_run
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once
+from tests.billing.test_failures_stay_alone import refuse_drafts_of
 from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 LATER = NOVEMBER + timedelta(hours=1)
@@ -85,23 +85,16 @@ class TestARun:
         self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stories(tenant, 2)
-        sound = close_billing_period
-
-        def failing(subscription: object, *args: object, **options: object) -> object:
-            if getattr(subscription, "customer").reference == "customer-1":  # noqa: B009
-                raise DatabaseError("numeric field overflow")
-            return sound(subscription, *args, **options)  # type: ignore[arg-type]
-
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "close_billing_period", failing)
+            refuse_drafts_of("customer-1", patch)
             outcome = close_tenant(tenant.pk, as_of=NOVEMBER)
         assert [str(failure) for failure in outcome.failures] == [
-            "customer-1: numeric field overflow"
+            "customer-1: division by zero"
         ]
         with tenant_scope(tenant.pk):
             failures = BillingShard.objects.values_list("failures", flat=True)
             assert [each for each in failures if each] == [
-                [["customer-1", "numeric field overflow"]]
+                [["customer-1", "division by zero"]]
             ]
         assert len(close_tenant(tenant.pk, as_of=LATER).invoices) == 1
         assert references(tenant) == ["customer-0", "customer-1"]
