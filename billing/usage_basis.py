@@ -15,7 +15,7 @@ from billing.core.periods import Period
 from billing.core.provenance import Provenance
 from billing.core.readings import Reading
 from billing.core.weighing import by_role_told, written
-from metering.core.quality import Profile, refused_qualities
+from metering.core.quality import Measured, Profile, refused_qualities
 from metering.coverage import Silence, silences_in
 from metering.gaps import gaps_in
 from metering.measured_time import MeasuredTime, measured_time
@@ -48,6 +48,7 @@ class Basis:
     overlaps: Sequence[Overlap]
     silences: Sequence[Silence]
     coverages: dict[UUID | None, Json] = field(default_factory=dict)
+    ways: dict[tuple[UUID | None, str], tuple[Measured, ...]] = field(default_factory=dict)
 
     def refuses(self, reading: Reading, measurements: Collection[UUID | None]) -> bool:
         """Whether a rollup that was measured so is not what the reading accepts."""
@@ -60,13 +61,18 @@ class Basis:
         return self.time.keys() if cell[0] is None else (cell[0],)
 
     def provenance(self, reading: Reading, cell: Cell, refused: Raw) -> Provenance:
-        ids = frozenset[UUID | None]().union(
-            *(self.time[each].profiles for each in self.applications_of(cell) if each in self.time)
-        )
-        measured = measured_by(ids, self.profiles, reading.meter)
+        measured = self._measured(cell, reading.meter)
         reasons = refused_qualities(reading.accepts) if refused else frozenset[str]()
         found = dict.fromkeys(how.quality for how in measured if how.quality in reasons)
         return Provenance(refused, tuple(found), measured)
+
+    def _measured(self, cell: Cell, meter: str) -> tuple[Measured, ...]:
+        key = cell[0], meter
+        if key not in self.ways:
+            own = (each for each in self.applications_of(cell) if each in self.time)
+            ids = frozenset[UUID | None]().union(*(self.time[each].profiles for each in own))
+            self.ways[key] = measured_by(ids, self.profiles, meter)
+        return self.ways[key]
 
     def coverage(self, cell: Cell) -> Json:
         """The fact `coverage`: for how long of the time in which usage was expected it was

@@ -4,14 +4,14 @@ In order: usage, recurring fees, percentages, minimums, discounts, the true-up o
 Each looks at the lines before it; nothing is rounded before all are there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from billing.core.charges import PeriodTerms, usage_lines
+from billing.core.charges import PeriodTerms, usage_by_reading, usage_lines
 from billing.core.commitment import (
     CommitmentPart,
     MinimumPart,
@@ -30,6 +30,7 @@ from billing.core.prices import Flat, Percentage
 from billing.core.prices.proration import Proration
 from billing.core.proration import ProratedBy, share_in_words, share_of
 from billing.core.rating import RatedInvoice, UnroundedLine, UsageQuantity, rate_invoice
+from billing.core.readings import Reading
 from billing.core.recurring import Fee, FeeBasis, fee_lines
 from billing.core.spans import PricedSpan, Terms, priced_span, runs
 
@@ -80,8 +81,9 @@ def rated_contract(contract: Contract, usage: UsageBySpan) -> RatedInvoice:
 def contract_lines(contract: Contract, usage: UsageBySpan) -> list[UnroundedLine]:
     """The period's lines in their order, before rounding."""
     spans = priced_spans(contract)
+    by_reading = {span: usage_by_reading(used) for span, used in usage.items()}
     metered = [
-        (each, _metered_lines(each, usage.get(each.span, ()), contract))
+        (each, _metered_lines(each, by_reading.get(each.span, {}), contract))
         for each in spans
         if not isinstance(each.full.model, Percentage)
     ]
@@ -116,9 +118,9 @@ def codes_of(contract: Contract) -> dict[str, str]:
 
 
 def _metered_lines(
-    priced: PricedSpan, usage: Iterable[UsageQuantity], contract: Contract
+    priced: PricedSpan, usage: Mapping[Reading, Sequence[UsageQuantity]], contract: Contract
 ) -> list[UnroundedLine]:
-    own = [used for used in usage if used.reading == priced.full.reading]
+    own = usage.get(priced.full.reading, ()) if priced.full.reading else ()
     carried = {}
     if priced.span.start == contract.period.start and priced.price.code in contract.carried:
         carried = {priced.price.code: contract.carried[priced.price.code]}

@@ -15,6 +15,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import lru_cache
 from typing import Final
 
 DIGITS: Final = 120
@@ -80,6 +81,8 @@ def rounded(value: Decimal, step: Decimal) -> Decimal:
     return _ROUNDING.quantize(value, step)
 
 
+# An explanation names one number several times.
+@lru_cache(maxsize=4_096)
 def plain(value: Decimal) -> str:
     """Every digit of `value`, without an exponent or trailing zeros: "0.04", "1200"."""
     text = format(value, "f")

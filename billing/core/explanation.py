@@ -114,11 +114,11 @@ class Steps(Sequence[Step]):
 
 def step(kind: StepKind, words: str, numbers: Mapping[str, Decimal | int]) -> Step:
     """A step with its numbers written out."""
-    written = tuple(
-        (name, str(number) if isinstance(number, int) else plain(number))
+    written = [
+        (name, plain(number) if isinstance(number, Decimal) else str(number))
         for name, number in numbers.items()
-    )
-    return Step(kind, words, written)
+    ]
+    return Step(kind, words, tuple(written))
 
 
 def in_words(quantity: Decimal, unit: Unit) -> str:

@@ -246,4 +246,10 @@ def in_unit(raw: int | Decimal, unit: Unit) -> Decimal:
     Charges are not computed from this figure but from the raw quantity, so that a third of an
     hour costs a third of the price and not 0.333... of it.
     """
-    return quotient(Decimal(raw), unit.raw_per_unit)
+    return _units(raw, unit.raw_per_unit)
+
+
+# Of each line it is asked for the quantity, for the conversion and for what was priced.
+@lru_cache(maxsize=4_096)
+def _units(raw: int | Decimal, raw_per_unit: int) -> Decimal:
+    return quotient(Decimal(raw), raw_per_unit)
