@@ -48,7 +48,9 @@ class Basis:
     overlaps: Sequence[Overlap]
     silences: Sequence[Silence]
     coverages: dict[UUID | None, Json] = field(default_factory=dict)
-    ways: dict[tuple[UUID | None, str], tuple[Measured, ...]] = field(default_factory=dict)
+    ways: dict[tuple[frozenset[UUID | None], str], tuple[Measured, ...]] = field(
+        default_factory=dict
+    )
 
     def refuses(self, reading: Reading, measurements: Collection[UUID | None]) -> bool:
         """Whether a rollup that was measured so is not what the reading accepts."""
@@ -67,12 +69,12 @@ class Basis:
         return Provenance(refused, tuple(found), measured)
 
     def _measured(self, cell: Cell, meter: str) -> tuple[Measured, ...]:
-        key = cell[0], meter
-        if key not in self.ways:
-            own = (each for each in self.applications_of(cell) if each in self.time)
-            ids = frozenset[UUID | None]().union(*(self.time[each].profiles for each in own))
-            self.ways[key] = measured_by(ids, self.profiles, meter)
-        return self.ways[key]
+        own = [self.time[each] for each in self.applications_of(cell) if each in self.time]
+        # Most applications were measured in one of a few ways.
+        ids = frozenset[UUID | None]().union(*(each.profiles for each in own))
+        if (ids, meter) not in self.ways:
+            self.ways[ids, meter] = measured_by(ids, self.profiles, meter)
+        return self.ways[ids, meter]
 
     def coverage(self, cell: Cell) -> Json:
         """The fact `coverage`: for how long of the time in which usage was expected it was

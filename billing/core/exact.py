@@ -56,7 +56,9 @@ def require_decimal(
         raise NumberOutOfBounds(f"{name} must not be negative: {value}")
     if abs(value) >= below:
         raise NumberOutOfBounds(f"{name} must be below {below}: {value}")
-    if decimals_of(value) > decimals_max:
+    exponent = value.as_tuple().exponent
+    written = -exponent if isinstance(exponent, int) else 0
+    if written > decimals_max and decimals_of(value) > decimals_max:
         raise NumberOutOfBounds(f"{name} has more than {decimals_max} decimals: {value}")
 
 

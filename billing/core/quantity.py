@@ -179,9 +179,14 @@ def units_of(reading: Reading) -> tuple[Unit, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
 def unit_of(reading: Reading, name: str) -> Unit:
     """The unit `name`, if the reading can be quoted in it. Raises UnknownUnit, UnitDoesNotFit."""
+    return _unit_of(reading.meter, reading.aggregation, reading.interval_minutes, name)
+
+
+@lru_cache(maxsize=4_096)
+def _unit_of(meter: str, aggregation: Aggregation, interval_minutes: int, name: str) -> Unit:
+    reading = Reading(meter, aggregation, interval_minutes=interval_minutes)
     fitting = units_of(reading)
     for unit in fitting:
         if unit.name == name:

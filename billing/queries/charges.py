@@ -71,7 +71,7 @@ def _line(line: RatedLine, price_id: UUID | None, placed: _Placed) -> NewLine:
         quantity=line.quantity,
         unrounded=line.unrounded,
         amount=line.amount,
-        steps=[step.to_json() for step in line.steps],
+        steps=line.steps,
         refused_quantity=line.provenance.refused,
         refused_for=line.provenance.refused_for,
         measured=line.provenance.to_json(),
