@@ -38,12 +38,16 @@ def rated_period(
 
 
 def rated_periods(
-    periods: Sequence[tuple[Subscription, Period]], agreed: Agreed
+    periods: Sequence[tuple[Subscription, Period]],
+    agreed: Agreed,
+    *,
+    version: PlanVersion | None = None,
 ) -> list[RatedInvoice | Exception]:
     """As rated_period, of many subscriptions by what is agreed with them, in as many queries as for
     one. What keeps one of them from being rated stands in its place."""
     contracts = [
-        _tried(contract_of, subscription, period, agreed=agreed) for subscription, period in periods
+        _tried(contract_of, subscription, period, agreed=agreed, version=version)
+        for subscription, period in periods
     ]
     known = [
         (subscription, contract)
