@@ -57,14 +57,35 @@ def backtested_periods(
 ) -> Iterator[BacktestedPeriod]:
     """Every billing period of the plan's subscriptions that begins in `period` and has ended by
     `as_of`, one after the other: however many there are, a few are in memory at a time."""
-    for subscriptions in _subscriptions(version, period):
+    for chunk in backtested_chunks(version, period, as_of=as_of):
+        yield from chunk.periods
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestChunk:
+    """The periods of some subscriptions, the last of those, and whether there may be more."""
+
+    periods: Sequence[BacktestedPeriod]
+    last: UUID
+    more: bool
+
+
+def backtested_chunks(
+    version: PlanVersion, period: Period, *, as_of: datetime, after: UUID | None = None
+) -> Iterator[BacktestChunk]:
+    """As backtested_periods, some subscriptions at a time, those `after` one of them."""
+    for subscriptions in _subscriptions(version, period, after):
         invoiced = invoiced_bounds(subscriptions)
         due = [
             (each, billed)
             for each in subscriptions
             for billed in _ended_within(each, period, as_of, invoiced[each.pk])
         ]
-        yield from _backtested(due, version)
+        yield BacktestChunk(
+            list(_backtested(due, version)),
+            subscriptions[-1].pk,
+            len(subscriptions) == _SUBSCRIPTIONS_AT_ONCE,
+        )
 
 
 def backtest_totals(periods: Iterable[BacktestedPeriod]) -> list[BacktestTotal]:
@@ -91,8 +112,9 @@ def largest_movers(periods: Iterable[BacktestedPeriod], count: int) -> Sequence[
     return ordered[:count]
 
 
-def _subscriptions(version: PlanVersion, period: Period) -> Iterator[list[Subscription]]:
-    last: UUID | None = None
+def _subscriptions(
+    version: PlanVersion, period: Period, last: UUID | None
+) -> Iterator[list[Subscription]]:
     while True:
         chunk = (
             Subscription.objects.filter(plan=version.plan_id, starts_at__lt=period.end)
