@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import accumulate
-from typing import Final
+from typing import Final, get_args
 
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from billing.core.discounts import DiscountTerm
 from billing.core.periods import Period
 from billing.core.prices import Flat, Graduated, Matrix, Package, Percentage, PerUnit, Volume
 from billing.core.prices.matrix import Row
+from billing.core.prices.percentage import AppliesTo
 from billing.core.prices.proration import Proration
 from billing.core.prices.tiers import Tier
 from billing.core.rating import PriceSpec, UsageQuantity
@@ -79,16 +80,21 @@ def metered_prices(draw: st.DrawFn, number: int, *, monotone: bool = False) -> P
 
 
 @st.composite
-def _further_prices(draw: st.DrawFn, metered: Sequence[PriceSpec]) -> list[PriceSpec]:
-    """A fee and a percentage beside the metered prices, or not."""
+def _further_prices(
+    draw: st.DrawFn, metered: Sequence[PriceSpec], *, monotone: bool
+) -> list[PriceSpec]:
+    """A fee and a percentage beside the metered prices, or not. A free part of each line is not
+    monotone: usage moves money from the line of a minimum to the line of the usage."""
     further = []
     if draw(st.booleans()):
         fee = Flat(draw(AMOUNTS), draw(st.sampled_from(["advance", "arrears"])))
         further.append(PriceSpec("fee", None, "", fee, label="fee", code="fee"))
     if draw(st.booleans()):
         of = tuple(price.code for price in [*metered, *further])
+        applies_to = draw(st.sampled_from(get_args(AppliesTo)))
+        each_free = monotone and applies_to == "each"
         percentage = Percentage(
-            draw(decimals(4, 100)), of, draw(st.sampled_from(["each", "total"])), draw(flat_fees)
+            draw(decimals(4, 100)), of, applies_to, Decimal(0) if each_free else draw(flat_fees)
         )
         price = PriceSpec("percent", None, "", percentage, label="percent", code="percent")
         further.append(draw(_limits(price)))
@@ -100,7 +106,7 @@ def plans(draw: st.DrawFn, *, monotone: bool = False) -> list[PriceSpec]:
     """Up to three metered prices, a fee and a percentage."""
     count = draw(st.integers(1, 3))
     metered = [draw(metered_prices(number, monotone=monotone)) for number in range(count)]
-    return [*metered, *draw(_further_prices(metered))]
+    return [*metered, *draw(_further_prices(metered, monotone=monotone))]
 
 
 INSTANTS: Final = st.integers(1, 31 * 288 - 1).map(
@@ -113,10 +119,12 @@ def named(prices: Sequence[PriceSpec], version: str) -> list[PriceSpec]:
 
 
 @st.composite
-def _discounts(draw: st.DrawFn) -> list[DiscountTerm]:
+def _discounts(draw: st.DrawFn, *, monotone: bool) -> list[DiscountTerm]:
+    """Up to two. One of certain prices is not monotone below a plan's minimum, which it is not
+    taken from."""
     found = []
     for number in range(draw(st.integers(0, 2))):
-        only = draw(st.sampled_from([frozenset(), frozenset({"meter-0"})]))
+        only = frozenset({"meter-0"}) if not monotone and draw(st.booleans()) else frozenset()
         percent = draw(st.none() | st.integers(1, 10_000).map(lambda n: Decimal(n) / 100))
         amount = Decimal(draw(st.integers(1, 10_000))) / 100 if percent is None else None
         found.append(DiscountTerm(str(number), "less", percent=percent, amount=amount, codes=only))
@@ -139,7 +147,7 @@ def contracts(draw: st.DrawFn, *, monotone: bool = False) -> Contract:
     committed = draw(st.none() | AMOUNTS)
     agreed = contract(
         *parts,
-        discounts=tuple(draw(_discounts())),
+        discounts=tuple(draw(_discounts(monotone=monotone))),
         commitment=None
         if committed is None
         else CommitmentPart(committed, OCTOBER, Proration(), draw(flat_fees)),
