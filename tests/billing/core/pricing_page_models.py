@@ -9,7 +9,15 @@ from billing.core.charges import PeriodTerms, usage_lines
 from billing.core.commitment import CommitmentPart, MinimumPart, minimum_line, true_up_line
 from billing.core.exact import ZERO, plain
 from billing.core.money import sum_amounts
-from billing.core.prices import Graduated, Matrix, Package, Percentage, PerUnit, Volume
+from billing.core.prices import (
+    CumulativeModel,
+    Graduated,
+    Matrix,
+    Package,
+    Percentage,
+    PerUnit,
+    Volume,
+)
 from billing.core.prices.matrix import Row as MatrixRow
 from billing.core.prices.percentage import AppliesTo
 from billing.core.prices.proration import Proration
@@ -99,7 +107,7 @@ def roll_over_rows(rows: list[Row]) -> list[Row]:
 
 
 def parts_row(row: Row) -> Row:
-    models = {
+    models: dict[str, tuple[CumulativeModel, Decimal]] = {
         "graduated": (Graduated(TIERS), ZERO),
         "volume": (Volume(TIERS), ZERO),
         "package": (PACKAGE, Decimal(50)),
@@ -131,11 +139,12 @@ def weighted_row(row: Row) -> Row:
 
 def least_row(row: Row) -> Row:
     kind, agreed, days, before, here, _ = row
-    share = Proration(*(int(each) for each in days.split(" of ")), unit="days")
+    part_days, whole_days = (int(each) for each in days.split(" of "))
+    share = Proration(part_days, whole_days, "days")
     lines = [charge(here)]
     if kind == "minimum":
         line = minimum_line(lines, [MinimumPart(Decimal(agreed), share)], EURO)
     else:
-        part = CommitmentPart(Decimal(agreed), OCTOBER, share, Decimal(before))
-        line = true_up_line(lines, part, EURO)
+        committed = CommitmentPart(Decimal(agreed), OCTOBER, share, Decimal(before))
+        line = true_up_line(lines, committed, EURO)
     return [*row[:5], "0" if line is None else plain(line.unrounded)]

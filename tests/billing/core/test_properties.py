@@ -165,7 +165,7 @@ class TestSamples:
 class TestMoreUsage:
     @given(rated_cases(monotone=True), st.data())
     def test_never_costs_less(self, case: Case, data: st.DataObject) -> None:
-        """Up to the 30th decimal, which quotients are rounded to; docs/pricing.md says where not."""
+        """Up to the 30th decimal, to which quotients are rounded."""
         agreed, usage = case
         more = {
             span: [replace(used, quantity=plus(used.quantity, data.draw(RAWS))) for used in own]
