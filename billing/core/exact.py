@@ -93,6 +93,7 @@ def plain(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
+@lru_cache(maxsize=4_096)
 def shortened(value: Decimal, decimals: int = 12) -> str:
     """`value` for a sentence: cut, not rounded, after `decimals` and then marked with "…"."""
     text = plain(value)
