@@ -1,0 +1,168 @@
+"""Where a plan credits gaps, an invoice gives back its flat fees for what was not measured."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.models import Invoice, Price
+from billing.operations import (
+    Offer,
+    close_due,
+    finalize_invoice,
+    publish_plan_version,
+    restate_invoice,
+)
+from billing.operations.plans import Counting
+from billing.queries import changes_since_finalized
+from billing.queries.upcoming import month_to_date
+from metering.models import Application, Host, Instance, Rollup
+from tests.billing.late import note_at
+from tests.billing.timeline import NOVEMBER, OCTOBER, Story, application, assign, at, begin_story
+
+SECOND_US = 10**6
+CREDITED = Counting(gaps="credited")
+
+
+def fee(amount: str = "40", **fields: Any) -> Price:
+    return Price(label="Basic fee", kind="flat", unit_price=Decimal(amount), **fields)
+
+
+def story(*prices: Price, counting: Counting = CREDITED) -> Story:
+    begun = begin_story()
+    offer = Offer(prices or (fee(),), OCTOBER - timedelta(days=20), counting)
+    publish_plan_version(begun.plan, offer)
+    return begun
+
+
+def measure(app: Application, when: datetime, covered_s: int, *, on: str = "web-1") -> None:
+    """A bucket of which so many of 300 s were measured."""
+    host, _ = Host.objects.get_or_create(name=on, environment=app.environment)
+    instance, _ = Instance.objects.get_or_create(application=app, host=host, name="1")
+    Rollup.objects.create(
+        application=app, tenant=app.tenant, instance=instance, role="primary", bucket_start=when,
+        samples=1, window_us=300 * SECOND_US, covered_us=covered_s * SECOND_US, cpu_time=1,
+    )  # fmt: skip
+
+
+def lines_of(invoice: Invoice) -> list[tuple[str, str, str]]:
+    rows = invoice.lines.order_by("position")
+    return [(each.kind, each.label, f"{each.amount:.2f}") for each in rows]
+
+
+def drafted() -> Invoice:
+    (draft,) = close_due(as_of=NOVEMBER)
+    return draft
+
+
+@pytest.mark.usefixtures("inside")
+class TestAnInvoice:
+    def test_gives_back_the_share_of_all_applications_that_was_not_measured(self) -> None:
+        begun = story()
+        measure(begun.shop, at(10, 3), 300)
+        measure(begun.shop, at(10, 4), 0)
+        measure(begun.mail, at(10, 5), 225)
+        measure(begun.mail, at(10, 6), 300)
+        invoice = drafted()
+        # 375 of 1200 s are missing.
+        assert lines_of(invoice) == [
+            ("recurring", "Basic fee", "40.00"),
+            ("recurring", "Basic fee: credit for gaps", "-12.50"),
+        ]
+        assert invoice.total == Decimal("27.50")
+        credit = invoice.lines.get(position=2)
+        assert credit.attributes == {"time": "not measured"}
+        assert credit.steps[1]["numbers"] == {
+            "owed": "40", "missing": "375", "expected": "1200", "amount": "-12.5",
+        }  # fmt: skip
+        issued = finalize_invoice(invoice, as_of=NOVEMBER)
+        assert issued.payable == Decimal("27.50")
+
+    def test_is_whole_where_all_was_measured_and_where_nothing_was_expected(self) -> None:
+        begun = story()
+        assert drafted().total == 40
+        Invoice.objects.all().delete()
+        measure(begun.shop, at(10, 3), 300)
+        assert drafted().total == 40
+
+    def test_gives_nothing_back_by_another_policy(self) -> None:
+        begun = story(counting=Counting())
+        measure(begun.shop, at(10, 3), 0)
+        assert lines_of(drafted()) == [("recurring", "Basic fee", "40.00")]
+
+    def test_looks_at_the_customers_own_applications_in_its_own_period(self) -> None:
+        begun = story()
+        other = begin_story("other-ltd", "Other")
+        measure(other.shop, at(10, 3), 0)
+        measure(begun.shop, at(9, 30), 0)
+        measure(begun.shop, at(11, 2), 0)
+        left = application("left")
+        assign(left, begun.customer, OCTOBER, at(10, 10))
+        measure(left, at(10, 9), 150)
+        measure(left, at(10, 11), 0)
+        invoices = close_due(as_of=NOVEMBER)
+        (own,) = [each for each in invoices if each.customer == begun.customer]
+        assert lines_of(own)[-1] == ("recurring", "Basic fee: credit for gaps", "-20.00")
+
+    def test_gives_back_fees_in_advance_for_the_gaps_of_its_own_period(self) -> None:
+        begun = story(fee(definition={"timing": "advance"}))
+        measure(begun.shop, at(10, 3), 150)
+        invoice = drafted()
+        # Of October's fee, which stands on the first invoice beside November's.
+        assert lines_of(invoice)[-1] == ("recurring", "Basic fee: credit for gaps", "-20.00")
+
+    def test_counts_a_silent_host_as_long_as_others_deliver(self) -> None:
+        begun = story()
+        measure(begun.shop, at(10, 30), 300)
+        Host.objects.filter(name="web-1").update(last_window_end=at(10, 30, 0, 5))
+        Host.objects.create(
+            name="web-2", environment=begun.shop.environment, last_window_end=at(10, 30, 0, 20)
+        )
+        assert lines_of(drafted())[-1][2] == "-30.00"
+
+
+@pytest.mark.usefixtures("inside")
+class TestUsageThatComesLate:
+    def test_makes_the_credit_smaller_by_a_debit_note(self) -> None:
+        begun = story()
+        measure(begun.shop, at(10, 3), 300)
+        measure(begun.shop, at(10, 4), 0)
+        invoice = finalize_invoice(drafted(), as_of=NOVEMBER)
+        assert invoice.total == 20
+        Rollup.objects.filter(bucket_start=at(10, 4)).update(covered_us=240 * SECOND_US)
+        note_at(at(11, 2))
+        note = restate_invoice(invoice, as_of=at(11, 5))
+        assert note is not None
+        assert (note.kind, note.total) == ("debit_note", Decimal(16))
+        line = note.lines.get()
+        assert [step["words"] for step in line.steps] == [
+            "Billed so far: -0.5 month: -20.00 EUR",
+            "By the usage known now: -0.1 month: -4.00 EUR",
+            "The difference: 0.4 month: 16.00 EUR",
+        ]
+        assert changes_since_finalized(invoice) is None
+
+    def test_takes_the_credit_away_where_nothing_is_missing_any_more(self) -> None:
+        begun = story()
+        measure(begun.shop, at(10, 4), 0)
+        invoice = finalize_invoice(drafted(), as_of=NOVEMBER)
+        assert invoice.total == 0
+        Rollup.objects.update(covered_us=300 * SECOND_US)
+        note_at(at(11, 2))
+        note = restate_invoice(invoice, as_of=at(11, 5))
+        assert note is not None
+        assert note.total == 40
+        assert restate_invoice(invoice, as_of=at(11, 5)) is None
+
+
+@pytest.mark.usefixtures("inside")
+class TestAPreview:
+    def test_shows_the_credit_so_far_and_its_days_sum_to_it(self) -> None:
+        begun = story()
+        measure(begun.shop, at(10, 3), 300)
+        measure(begun.mail, at(10, 4), 200)
+        shown = month_to_date(begun.customer, as_of=at(10, 5))
+        assert shown is not None
+        assert shown.upcoming.lines[-1].amount == Decimal("-6.67")
+        assert sum(each.amount for each in shown.days) == shown.upcoming.total
