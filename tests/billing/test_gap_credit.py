@@ -16,6 +16,7 @@ from billing.operations import (
 )
 from billing.operations.plans import Counting
 from billing.queries import changes_since_finalized
+from billing.queries.credit import credit_left
 from billing.queries.upcoming import month_to_date
 from metering.models import Application, Host, Instance, Rollup
 from tests.billing.late import note_at
@@ -31,6 +32,8 @@ def fee(amount: str = "40", **fields: Any) -> Price:
 
 def story(*prices: Price, counting: Counting = CREDITED) -> Story:
     begun = begin_story()
+    begun.customer.time_zone = "UTC"
+    begun.customer.save()
     offer = Offer(prices or (fee(),), OCTOBER - timedelta(days=20), counting)
     publish_plan_version(begun.plan, offer)
     return begun
@@ -111,6 +114,15 @@ class TestAnInvoice:
         invoice = drafted()
         # Of October's fee, which stands on the first invoice beside November's.
         assert lines_of(invoice)[-1] == ("recurring", "Basic fee: credit for gaps", "-20.00")
+
+    def test_gives_back_a_months_share_of_a_yearly_fee_that_is_charged_later(self) -> None:
+        begun = story(fee("365", definition={"interval": "yearly"}))
+        measure(begun.shop, at(10, 3), 0)
+        invoice = drafted()
+        assert lines_of(invoice) == [("recurring", "Basic fee: credit for gaps", "-31.00")]
+        issued = finalize_invoice(invoice, as_of=NOVEMBER)
+        assert (issued.total, issued.open_amount) == (Decimal(-31), Decimal(0))
+        assert [each.total for each in credit_left(begun.customer, as_of=NOVEMBER)] == [Decimal(31)]
 
     def test_counts_a_silent_host_as_long_as_others_deliver(self) -> None:
         begun = story()

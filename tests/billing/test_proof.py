@@ -207,7 +207,7 @@ class TestACreditForGaps:
             code, said = said_of(
                 signed_anew(bundle, changed_json("invoice.json", change)), tmp_path
             )
-            assert (code, said[-1].split()[0]) == (1, "FAIL"), said
+            assert (code, said[-1].split(":")[0]) == (1, "FAIL"), said
 
     def test_for_a_silent_host_is_not_verified(self, tenant: Tenant, tmp_path: Path) -> None:
         def fall_silent(first: datetime) -> None:
@@ -221,7 +221,7 @@ class TestACreditForGaps:
         counting = Counting(gaps="credited")
         proven = prove(tenant, prices=every_kind, counting=counting, before_closing=fall_silent)
         code, said = said_of(proven.bundle(), tmp_path)
-        assert (code, said[-1]) == (3, "NOT VERIFIED"), said
+        assert (code, said[-1].split(":")[0]) == (1, "NOT VERIFIED"), said
         assert any("for how long a silent host was expected" in each for each in said)
 
 

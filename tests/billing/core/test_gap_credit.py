@@ -1,4 +1,4 @@
-"""Where gaps are credited, a fee is given back for the share of expected time without measurement."""
+"""Where gaps are credited, a fee is given back for the share of time without a measurement."""
 
 from dataclasses import replace
 from datetime import timedelta

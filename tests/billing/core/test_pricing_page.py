@@ -134,6 +134,7 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "proration": each(contracts.proration_row),
     "at once": contracts.at_once_rows,
     "fees": contracts.fee_rows,
+    "credit for gaps": contracts.gap_credit_rows,
     "order": contracts.order_rows,
     "discounts": contracts.discount_rows,
 }
