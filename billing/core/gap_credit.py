@@ -11,13 +11,13 @@ from math import gcd
 from typing import Final
 
 from billing.core import explanation
-from billing.core.exact import EXACT, plain, quotient, shortened
+from billing.core.exact import EXACT, quotient, shortened
 from billing.core.explanation import Step, step
-from billing.core.periods import NOUNS, Period, span_in_words
+from billing.core.periods import NOUNS, Period
 from billing.core.prices.proration import Proration
 from billing.core.proration import share_in_words, share_of
 from billing.core.rating import UnroundedLine
-from billing.core.recurring import ONE, Fee, FeeBasis, fee_periods, is_owed
+from billing.core.recurring import ONE, Fee, FeeBasis, fee_periods, fee_step, is_owed
 
 # Tells the line from the fee's own, which has the same price.
 NOT_MEASURED: Final = (("time", "not measured"),)
@@ -100,6 +100,11 @@ class _Part:
         zone = basis.cycle.time_zone
         return share_of(self.span, whole, by=basis.proration, time_zone=zone)
 
+    @property
+    def owed(self) -> Decimal:
+        """What of the fee is for the part."""
+        return self.share.of(self.fee.model.fee)
+
     def given_back(self, amount: Decimal) -> Decimal:
         """The part's share of an amount, times the share that was not measured; rounded once, to
         30 decimals, so that it is never more than the part's share."""
@@ -120,7 +125,7 @@ def _line(part: _Part, looked_at: Period) -> UnroundedLine:
         unrounded=amount,
         currency=currency,
         steps=(
-            _fee_step(part),
+            fee_step(fee, part.span, part.share, part.owed, part.basis),
             _missing_step(part, amount),
             explanation.unrounded(amount, currency.code),
         ),
@@ -139,25 +144,8 @@ def _line(part: _Part, looked_at: Period) -> UnroundedLine:
     )
 
 
-def _fee_step(part: _Part) -> Step:
-    model, code, share = part.fee.model, part.basis.currency.code, part.share
-    noun, owed = NOUNS[part.basis.interval_of(part.fee)], share.of(model.fee)
-    span = span_in_words(part.span, part.basis.cycle.time_zone)
-    words = f"{plain(model.fee)} {code} a {noun}, in {model.timing}, for {span}"
-    if not share.is_whole:
-        words += f", {share_in_words(share)} of it"
-    numbers: dict[str, Decimal | int] = {
-        "fee": model.fee,
-        "part": share.numerator,
-        "whole": share.denominator,
-        "amount": owed,
-    }
-    return step("fee", f"{words} = {shortened(owed)} {code}", numbers)
-
-
 def _missing_step(part: _Part, amount: Decimal) -> Step:
-    missing, code = part.time.missing, part.basis.currency.code
-    owed = part.share.of(part.fee.model.fee)
+    missing, code, owed = part.time.missing, part.basis.currency.code, part.owed
     words = (
         f"Usage was not measured for {share_in_words(missing)} in which it was expected, over all "
         f"applications: {shortened(owed)} {code} × {missing.numerator} ÷ {missing.denominator} "

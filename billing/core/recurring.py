@@ -148,7 +148,7 @@ def _line(
         unrounded=amount,
         currency=basis.currency,
         steps=(
-            _fee_step(fee, part, share, amount, basis, given_back=given_back),
+            fee_step(fee, part, share, amount, basis, given_back=given_back),
             explanation.unrounded(amount, basis.currency.code),
         ),
         kind="recurring",
@@ -156,9 +156,16 @@ def _line(
     )
 
 
-def _fee_step(
-    fee: Fee, part: Period, share: Proration, amount: Decimal, basis: FeeBasis, *, given_back: bool
+def fee_step(
+    fee: Fee,
+    part: Period,
+    share: Proration,
+    amount: Decimal,
+    basis: FeeBasis,
+    *,
+    given_back: bool = False,
 ) -> Step:
+    """How the fee comes to `amount` for a part of its period."""
     code = basis.currency.code
     model, noun = fee.model, NOUNS[basis.interval_of(fee)]
     span = span_in_words(part, basis.cycle.time_zone)

@@ -5,8 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from billing.models import Invoice, Price
+from billing.billable import expected_time_of_many
+from billing.core.periods import Period
+from billing.models import BillingSettings, Invoice, Price
 from billing.operations import (
     Offer,
     close_due,
@@ -16,6 +20,7 @@ from billing.operations import (
 )
 from billing.operations.plans import Counting
 from billing.queries import changes_since_finalized
+from billing.queries.backtest import backtested_periods
 from billing.queries.credit import credit_left
 from billing.queries.upcoming import month_to_date
 from metering.models import Application, Host, Instance, Rollup
@@ -167,6 +172,24 @@ class TestUsageThatComesLate:
         assert note.total == 40
         assert restate_invoice(invoice, as_of=at(11, 5)) is None
 
+    def test_stands_on_the_next_invoice_where_the_provider_wants_that(self) -> None:
+        BillingSettings.objects.create(
+            legal_name="First Host", country="DE", late_usage="next_invoice"
+        )
+        begun = story()
+        measure(begun.shop, at(10, 4), 0)
+        invoice = finalize_invoice(drafted(), as_of=NOVEMBER)
+        Rollup.objects.update(covered_us=150 * SECOND_US)
+        note_at(at(11, 2))
+        (following,) = close_due(as_of=at(12, 1))
+        assert lines_of(following) == [
+            ("recurring", "Basic fee", "40.00"),
+            ("late_usage", "Basic fee: credit for gaps", "20.00"),
+        ]
+        assert changes_since_finalized(invoice) is not None
+        finalize_invoice(following, as_of=at(12, 1))
+        assert changes_since_finalized(invoice) is None
+
 
 @pytest.mark.usefixtures("inside")
 class TestAPreview:
@@ -178,3 +201,43 @@ class TestAPreview:
         assert shown is not None
         assert shown.upcoming.lines[-1].amount == Decimal("-6.67")
         assert sum(each.amount for each in shown.days) == shown.upcoming.total
+
+    def test_of_two_versions_sums_up_as_well(self) -> None:
+        begun = story()
+        at_once = Offer((fee("62"),), at(10, 16, 12), CREDITED, takes_effect="at_once")
+        publish_plan_version(begun.plan, at_once)
+        measure(begun.shop, at(10, 3), 150)
+        measure(begun.shop, at(10, 20), 0)
+        shown = month_to_date(begun.customer, as_of=at(10, 25))
+        assert shown is not None
+        assert [each.amount for each in shown.upcoming.lines] == [20, 31, -10, -31]
+        assert sum(each.amount for each in shown.days) == shown.upcoming.total == 10
+
+
+@pytest.mark.usefixtures("inside")
+class TestABacktest:
+    def test_of_a_version_that_credits_gaps_shows_what_it_gives_back(self) -> None:
+        begun = story(counting=Counting())
+        measure(begun.shop, at(10, 3), 150)
+        version = publish_plan_version(begun.plan, Offer((fee(),), at(12, 1), CREDITED))
+        (tested,) = backtested_periods(version, Period(OCTOBER, NOVEMBER), as_of=NOVEMBER)
+        assert (tested.old, tested.new) == (Decimal(40), Decimal(20))
+
+
+@pytest.mark.usefixtures("inside")
+def test_many_customers_are_looked_at_in_as_many_queries_as_one() -> None:
+    begun = story()
+    customers = [begun.customer]
+    measure(begun.shop, at(10, 3), 150)
+    for number in range(3):
+        another = begin_story(f"no-{number}", f"Plan {number}")
+        measure(another.shop, at(10, 3), 100 * number)
+        customers.append(another.customer)
+    october = Period(OCTOBER, NOVEMBER)
+    counts, found = [], []
+    for chosen in (customers[:1], customers):
+        with CaptureQueriesContext(connection) as asked:
+            found = expected_time_of_many([(each.pk, october) for each in chosen])
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+    assert [each.measured_us // SECOND_US for each in found] == [150, 0, 100, 200]
