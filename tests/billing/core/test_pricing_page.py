@@ -144,6 +144,7 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "at once": contracts.at_once_rows,
     "fees": contracts.fee_rows,
     "least": each(models.least_row),
+    "credit for gaps": contracts.gap_credit_rows,
     "order": contracts.order_rows,
     "discounts": contracts.discount_rows,
 }

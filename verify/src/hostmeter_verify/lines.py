@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.core.contract import Contract, priced_spans, rated_contract
+from billing.core.contract import Contract, credited_spans, priced_spans, rated_contract
 from billing.core.currencies import Currency, UnknownCurrency, currency_of
 from billing.core.exact import plain
 from billing.core.periods import Period
@@ -15,6 +15,7 @@ from billing.core.proof.records import RollupRecord
 from billing.core.proof.terms import TermsNotReadable, from_json
 from billing.core.rating import RatedInvoice, RatedLine
 from billing.core.readings import Reading
+from hostmeter_verify.coverage import expected_time
 from hostmeter_verify.findings import Difference, require, require_equal
 from hostmeter_verify.invoice import decimal
 
@@ -45,9 +46,9 @@ def checked_contract(terms: Any, period: Period) -> Contract:
 
 def wanted_of(contract: Contract) -> dict[Period, list[Reading]]:
     """Which usage has to be read. Raises Difference."""
-    wanted: dict[Period, list[Reading]] = {}
     try:
         spans = priced_spans(contract)
+        wanted: dict[Period, list[Reading]] = {span: [] for span in credited_spans(contract)}
     except (ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise Difference("terms.json", "the contract", "one that can be rated", error) from error
     require(len(spans) <= _SPANS_MAX, "terms.json", "prices and spans", _SPANS_MAX, len(spans))
@@ -71,16 +72,23 @@ def checked_currency(code: str, terms: Any) -> Currency:
 
 
 def rated(
-    contract: Contract, rollups: Iterable[RollupRecord], known: Known
+    contract: Contract,
+    rollups: Iterable[RollupRecord],
+    known: Known,
+    invoice: Mapping[str, Any],
 ) -> tuple[RatedInvoice, dict[Period, SpanUsage]]:
-    """What the usage comes to. Raises Difference, and SamplesMissing."""
+    """What the usage comes to; how long a silent host's was expected is taken from the invoice.
+    Raises Difference, and SamplesMissing."""
     try:
         usage = usage_by_span(wanted_of(contract), rollups, known)
         quantities = {span: each.quantities for span, each in usage.items()}
-        return rated_contract(contract, quantities), usage
+        time = {
+            span: expected_time(invoice, span, usage[span]) for span in credited_spans(contract)
+        }
+        return rated_contract(contract, quantities, time), usage
     except RollupNotBilled as error:
         raise Difference("usage.jsonl.gz", "a rollup", "one that is billed", error) from error
-    except SamplesMissing:
+    except (SamplesMissing, Difference):
         raise
     except (KeyError, ValueError, TypeError, ArithmeticError) as error:
         raise Difference("usage.jsonl.gz", "rating", "usage that can be rated", error) from error

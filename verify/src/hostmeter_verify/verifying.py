@@ -12,7 +12,7 @@ from billing.core.proof.records import RecordNotReadable, instant, integer
 from hostmeter_verify import lines, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
-from hostmeter_verify.coverage import gaps_not_known
+from hostmeter_verify.coverage import credits_not_known, gaps_not_known
 from hostmeter_verify.findings import Difference
 from hostmeter_verify.invoice import checked_invoice
 from hostmeter_verify.progress import Progress
@@ -55,7 +55,7 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     sources = rollups.read_sources(bundle, hours, known, evidence)
     checked = rollups.checked_rollups(bundle, hours, sources, evidence, progress)
     try:
-        computed, read = lines.rated(contract, checked, known)
+        computed, read = lines.rated(contract, checked, known, invoice)
     except SamplesMissing as missing:
         return Outcome([*evidence.unverified, str(missing)])
     progress.clear()
@@ -64,6 +64,7 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     if invoice["kind"] != "invoice":
         return Outcome([*evidence.unverified, "notes are not recomputed"])
     evidence.unverified += gaps_not_known(invoice, contract, read)
+    evidence.unverified += credits_not_known(invoice, contract, read)
     unverified = evidence.unverified + lines.compare_lines(invoice, computed, say)
     check_arithmetic(invoice, currency.decimals)
     for name in ("total", "tax_total", "credit_applied", "payable"):
