@@ -4,7 +4,6 @@ import json
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -26,10 +25,9 @@ from metering.rollups import roll_up
 from metering.usage import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
-from tests.billing.proving import MEASURED, Proven, deliver, every_kind, prove, usage_from
-from tests.metering.delivering import batch
+from tests.billing.proving import Proven, every_kind, prove, said_of
 from tests.verify.rebuilding import contents_of
-from tests.verify.running import run, verifier_in
+from tests.verify.running import run
 
 pytestmark = pytest.mark.django_db
 
@@ -37,26 +35,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def proven(tenant: Tenant) -> Proven:
     return prove(tenant)
-
-
-def said_of(bundle: bytes, folder: Path) -> tuple[int, list[str]]:
-    """The verifier's exit code and lines."""
-    path = folder / "bundle.zip"
-    path.write_bytes(bundle)
-    done = run(verifier_in(folder), "verify", path)
-    assert done.stderr == ""
-    return done.returncode, done.stdout.splitlines()
-
-
-def deliver_more(proven: Proven) -> None:
-    """Usage of the invoiced period, after its invoice was issued."""
-    late = batch(
-        *usage_from(proven.first + timedelta(minutes=2), 40),
-        epoch=str(uuid4()),
-        measurements=MEASURED,
-    )
-    assert deliver(proven.agent, late).status_code == 200
-    roll_up(proven.tenant.pk)
 
 
 class TestAnIssuedInvoice:
@@ -83,7 +61,7 @@ class TestAnIssuedInvoice:
         self, proven: Proven, tmp_path: Path
     ) -> None:
         before = proven.bundle(samples=proven.hour())
-        deliver_more(proven)
+        proven.deliver_more(proven.first + timedelta(minutes=2))
         assert proven.bundle(samples=proven.hour()) == before
         assert said_of(before, tmp_path)[0] == 0
 
