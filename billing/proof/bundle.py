@@ -22,11 +22,11 @@ from billing.core.proof import archive
 from billing.core.proof.archive import Member
 from billing.core.proof.records import BatchRecord, RollupRecord, canonical
 from billing.core.proof.terms import from_json
-from billing.models import Invoice, InvoiceTerms
+from billing.models import Invoice
 from billing.proof import documents, evidence
 from billing.proof.evidence import Behind
 from billing.proof.keys import proof_key
-from billing.queries.frozen import frozen_terms
+from billing.queries.frozen import terms_of
 from metering.core.hours import HOUR, hour_of
 from metering.models import Application
 from metering.primaries import contested_hours
@@ -68,7 +68,7 @@ def _manifest_head(invoice: Invoice) -> dict[str, Any]:
 def _write_members(
     invoice: Invoice, as_of: datetime, members: "_Members", samples: Period | None
 ) -> None:
-    terms, kept = _terms_of(invoice)
+    terms, kept = terms_of(invoice)
     contracts = list(_contracts(terms))
     periods = [
         usage for each in contracts for usage in billable_periods(invoice.customer, each.period)
@@ -94,16 +94,6 @@ def _write_members(
     _write_usage(behind, members)
     if behind is not None:
         _write_samples(behind, members, samples, once=any(map(_bills_one_primary, contracts)))
-
-
-def _terms_of(document: Invoice) -> tuple[Mapping[str, Any], bool]:
-    """By what it was rated, and whether that was kept on its day: of a document that was issued
-    before terms were, it is made out anew."""
-    kept = InvoiceTerms.objects.filter(invoice=document).first()
-    if kept is not None:
-        return kept.body, True
-    # For how long hosts were silent then is not known any more.
-    return frozen_terms(document) | {"silences": None}, False
 
 
 def _contracts(terms: Mapping[str, Any]) -> Iterator[Contract]:

@@ -8,15 +8,15 @@ and what its proof is made from.
   its period before, each with 1 where it adds to that and -1 where it takes off.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from billing.billable import billable_periods
 from billing.core.contract import Contract, priced_spans
 from billing.core.periods import Period
 from billing.core.proof.records import microseconds
-from billing.core.proof.terms import to_json
-from billing.models import Invoice, InvoiceLine
+from billing.core.proof.terms import from_json, to_json
+from billing.models import Invoice, InvoiceLine, InvoiceTerms
 from billing.queries.contracts import contract_of
 from billing.queries.restatement import billed_lines
 from metering.coverage import silences_in
@@ -32,6 +32,26 @@ def frozen_terms(document: Invoice, contract: Contract | None = None) -> dict[st
         "silences": None if contract is None else _silences(document.customer, contract),
         "restated": [_restated(each, document) for each in restated_on(document)],
     }
+
+
+def terms_of(document: Invoice) -> tuple[Mapping[str, Any], bool]:
+    """By what an issued document was rated, and whether that was kept on its day: of one that was
+    issued before terms were, it is made out anew."""
+    kept = InvoiceTerms.objects.filter(invoice=document).first()
+    if kept is not None:
+        return kept.body, True
+    made = frozen_terms(document)
+    # For how long hosts were silent then is not known any more.
+    restated = [each | {"silences": None} for each in made["restated"]]
+    return made | {"silences": None, "restated": restated}, False
+
+
+def invoiced_contract(invoice: Invoice) -> Contract:
+    """What an invoice's own period is rated by: as it was kept, else as it is now."""
+    kept = InvoiceTerms.objects.filter(invoice=invoice).first()
+    if kept is None or kept.body["contract"] is None:
+        return contract_of(invoice.subscription, period_of(invoice))
+    return from_json(Contract, kept.body["contract"])
 
 
 def period_of(document: Invoice) -> Period:
