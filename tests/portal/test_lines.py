@@ -15,6 +15,7 @@ from metering.core.buckets import BUCKET, bucket_of
 from metering.models import Instance, Rollup, SampleBatch
 from portal.formatting import raw_quantity
 from tenants.scope import tenant_scope
+from tests.metering.test_rollups import usage_of
 from tests.portal.test_pages import words
 from tests.portal.world import World, use_buckets
 
@@ -196,7 +197,7 @@ class TestALineOfAVersionThatTookEffectAtOnce:
             after = Rollup.objects.filter(
                 application=world.application, bucket_start__gte=first.bucket_start + BUCKET
             )
-            used = sum(int(each.cpu_time or 0) for each in after)
+            used = sum(usage_of(each).get("cpu.time", 0) for each in after)
             found = version.prices.get()
         assert used
         url = reverse("portal:upcoming-line", args=[found.pk, world.application.pk])
