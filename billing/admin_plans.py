@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -16,6 +17,7 @@ from unfold.widgets import (
     UnfoldAdminSplitDateTimeWidget,
 )
 
+from billing.admin_backtest import BacktestForm, backtest_tables, last_month
 from billing.admin_prices import PriceInline
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.models import (
@@ -23,7 +25,12 @@ from billing.models import (
     Plan,
     PlanVersion,
 )
-from billing.operations import VersionNotUsable, copy_plan_version
+from billing.operations import (
+    VersionAlreadyPublished,
+    VersionNotUsable,
+    draft_next_version,
+    publish_draft,
+)
 from billing.queries import is_used
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -39,7 +46,7 @@ from tenants.admin_pages import (
 
 class VersionInline(ReadOnlyInline):
     model = PlanVersion
-    fields = ("link", "effective_from", "price_count")
+    fields = ("link", "state", "effective_from", "price_count")
     readonly_fields = fields
     verbose_name_plural = "versions, newest first"
 
@@ -52,9 +59,19 @@ class VersionInline(ReadOnlyInline):
             version.number,
         )
 
+    @display(description="State")
+    def state(self, version: PlanVersion) -> str:
+        return _state(version)
+
     @display(description="Prices")
     def price_count(self, version: PlanVersion) -> int:
         return version.prices.count()
+
+
+def _state(version: PlanVersion) -> str:
+    if version.published_at is None:
+        return "draft"
+    return "published" if not is_used(version) else "in use"
 
 
 class NewVersionForm(forms.Form):
@@ -142,7 +159,9 @@ class PlanAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Plan]":
         plans: QuerySet[Plan] = super().get_queryset(request)
         # Subqueries: the database's keys hold the tenant, so it cannot group by the id alone.
-        versions = PlanVersion.objects.filter(plan=OuterRef("pk")).order_by("-number")
+        versions = PlanVersion.objects.filter(
+            plan=OuterRef("pk"), published_at__isnull=False
+        ).order_by("-number")
         return plans.annotate(
             newest=Subquery(versions.values("number")[:1]),
             newest_from=Subquery(versions.values("effective_from")[:1]),
@@ -181,11 +200,11 @@ class PlanAdmin(ScopedAdmin):
                 request,
                 form,
                 title=f"New version of {plan}",
-                text="It starts with the newest version's prices; change them on the next page. "
-                "Until an invoice uses it, it stays editable.",
-                submit="Create",
+                text="A draft with the newest version's prices; change them on the next page. It "
+                "bills nothing until you publish it, and you see first what it would change.",
+                submit="Create the draft",
             )
-        self.log_change(request, plan, f"Added version {version.number}.")
+        self.log_change(request, plan, f"Drafted version {version.number}.")
         return HttpResponseRedirect(reverse("admin:billing_planversion_change", args=[version.pk]))
 
     def _copied(self, plan: Plan, form: NewVersionForm) -> PlanVersion | None:
@@ -193,7 +212,7 @@ class PlanAdmin(ScopedAdmin):
         if not form.is_valid():
             return None
         try:
-            return copy_plan_version(plan, effective_from=form.cleaned_data["effective_from"])
+            return draft_next_version(plan, effective_from=form.cleaned_data["effective_from"])
         except VersionNotUsable as refusal:
             form.add_error("effective_from", sentence(refusal))
             return None
@@ -205,7 +224,7 @@ class PlanVersionAdmin(ScopedAdmin):
 
     form = PlanVersionForm
     empty_hint = "Add a plan first; each change of its prices is a version."
-    list_display = ("plan", "number", "effective_from", "editable")
+    list_display = ("plan", "number", "state", "effective_from", "editable")
     list_filter = ("plan",)
     list_select_related = ("plan",)
     search_fields = ("plan__name",)
@@ -216,6 +235,11 @@ class PlanVersionAdmin(ScopedAdmin):
         ("transactions_on", "primaries", "gaps"),
     )
     inlines = (PriceInline,)
+    actions_detail = ("backtest",)
+
+    @display(description="State")
+    def state(self, version: PlanVersion) -> str:
+        return _state(version)
 
     @display(description="Editable", boolean=True)
     def editable(self, version: PlanVersion) -> bool:
@@ -236,3 +260,56 @@ class PlanVersionAdmin(ScopedAdmin):
             last = PlanVersion.objects.filter(plan=obj.plan).aggregate(number=Max("number"))
             obj.number = (last["number"] or 0) + 1
         super().save_model(request, obj, form, change)
+
+    @action(description="Backtest and publish", permissions=["view"], url_path="backtest")
+    def backtest(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What the version would have charged; a draft is published from here."""
+        version = self.get_object(request, object_id)
+        if version is None:
+            return HttpResponseRedirect(reverse("admin:billing_planversion_changelist"))
+        draft = version.published_at is None and self.has_change_permission(request, version)
+        errors = []
+        if request.method == "POST" and draft:
+            try:
+                publish_draft(version, as_of=timezone.now())
+            except (VersionAlreadyPublished, VersionNotUsable) as refusal:
+                errors.append(sentence(refusal))
+            else:
+                self.log_change(request, version, "Published.")
+                messages.success(request, f"Version {version.number} is published.")
+                page = reverse("admin:billing_planversion_change", args=[version.pk])
+                return HttpResponseRedirect(page)
+        return self._backtest_page(request, version, draft=draft, errors=errors)
+
+    def _backtest_page(
+        self, request: HttpRequest, version: PlanVersion, *, draft: bool, errors: list[str]
+    ) -> HttpResponse:
+        form = BacktestForm(request.GET or last_month())
+        tables, note = backtest_tables(version, form.period) if form.is_valid() else ([], "")
+        start = timezone.localtime(version.effective_from)
+        at_once = version.takes_effect == PlanVersion.TakesEffect.AT_ONCE
+        return TemplateResponse(
+            request,
+            "admin/hostmeter/backtest_page.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "form": form,
+                "version": version,
+                "title": f"Backtest of {version}",
+                "text": "Past usage, as it was billed and as this version would bill it. Nothing "
+                "is written.",
+                "tables": tables,
+                "nothing": "No billing period of the plan begins on these days and has ended. "
+                "Choose earlier days, or subscribe a customer to the plan."
+                if form.is_valid()
+                else "",
+                "note": note,
+                "back": "All versions",
+                "publish": request.path if draft else "",
+                "errors": errors,
+                "effect": f"It rates usage from {start:%Y-%m-%d %H:%M} on."
+                if at_once
+                else f"It rates billing periods that begin from {start:%Y-%m-%d %H:%M} on.",
+            },
+        )

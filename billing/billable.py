@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from billing.core.cells import Cell, CellUsage
 from billing.core.charges import readings_of
 from billing.core.explanation import Json
+from billing.core.gap_credit import ExpectedTime
 from billing.core.intervals import Raw
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
@@ -31,8 +32,10 @@ from billing.usage_totals import (
     totals,
     totals_by_day,
 )
+from metering.coverage import silences_in
+from metering.measured_time import measured_time
 from metering.models import UNATTRIBUTED, Assignment
-from metering.usage import UsagePeriod
+from metering.usage import UsagePeriod, measured_usage
 from tenants.models import Customer
 
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]
@@ -120,6 +123,30 @@ def billable_usage_of_many(wanted: Sequence[Wanted]) -> list[list[UsageQuantity]
     for batch in (batch for own in batches.values() for batch in own):
         for used in usage_of(batch.periods, batch.readings, batch.period):
             found[batch.places[str(used.application_id)]].append(used)
+    return found
+
+
+def expected_time_of_many(asked: Sequence[tuple[UUID, Period]]) -> list[ExpectedTime]:
+    """For how long usage of the customers' applications was expected in a period each, and for how
+    long of that it was measured: as the coverage of their lines says, over all applications."""
+    found = [ExpectedTime()] * len(asked)
+    batches: defaultdict[Hashable, list[_Batch]] = defaultdict(list)
+    for place, periods in enumerate(billable_periods_of_many(asked)):
+        _take(batches, place, asked[place][1], (), periods)
+    for batch in (batch for own in batches.values() for batch in own):
+        for application_id, time in _expected_time(batch.periods).items():
+            place = batch.places[str(application_id)]
+            found[place] = found[place].plus(time)
+    return found
+
+
+def _expected_time(periods: Sequence[UsagePeriod]) -> dict[UUID, ExpectedTime]:
+    found: defaultdict[UUID, ExpectedTime] = defaultdict(ExpectedTime)
+    for application_id, time in measured_time(measured_usage(periods, ())).items():
+        found[application_id] = ExpectedTime(time.covered_us, time.window_us)
+    for silence in silences_in(periods):
+        silent = ExpectedTime(0, silence.length_us)
+        found[silence.application_id] = found[silence.application_id].plus(silent)
     return found
 
 

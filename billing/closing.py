@@ -1,7 +1,9 @@
 """Closing, finalizing and restating for a whole tenant, in many small transactions: what fails, or
 a run that is killed, holds back nothing else."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -70,11 +72,24 @@ def close_shards(tenant_id: UUID, run_id: UUID) -> Iterator[Closed]:
     with tenant_scope(tenant_id):
         run = BillingRun.objects.get(pk=run_id)
     while True:
-        with tenant_scope(tenant_id):
+        with _no_search_for_cycles(), tenant_scope(tenant_id):
             closed = close_next_shard(run, at=timezone.now())
         if closed is None:
             return
         yield closed
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """A shard makes a million small values that live to its end and hardly a cycle: looking for
+    cycles among them again and again took three tenths of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def close_tenant(tenant_id: UUID, *, as_of: datetime) -> Outcome:

@@ -57,7 +57,7 @@ SELECT gen_random_uuid(), hostmeter_tenant(), {_NAMES} FROM billing_line_copy
 @dataclass(slots=True)
 class NewLine:
     """A line that is not stored yet, by InvoiceLine's fields; a tenth of what making one of those
-    costs."""
+    costs. `steps` are JSON values or the core's Steps, which are worked out when it is stored."""
 
     kind: str
     label: str
@@ -109,7 +109,7 @@ def _row(line: Line) -> str:
         f"\t{_NULL if line.tax_percent is None else line.tax_percent}"
         f"\t{line.raw_quantity}\t{line.quantity}\t{line.unrounded}\t{line.amount}"
         f"\t{line.refused_quantity}\t{_json(line.attributes)}\t{_json(line.facts)}"
-        f"\t{_json(line.refused_for)}\t{_json(line.measured)}\t{_json(line.steps)}\n"
+        f"\t{_json(line.refused_for)}\t{_json(line.measured)}\t{_json(tuple(line.steps))}\n"
     )
 
 

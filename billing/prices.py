@@ -227,6 +227,8 @@ def _number_or_none(written: Any) -> Decimal | None:
 def _text(written: Any) -> str:
     if not isinstance(written, str) or not 1 <= len(written) <= _TEXT_MAX:
         raise DefinitionNotReadable(f"expected a text of 1 to {_TEXT_MAX} characters")
+    if not written.isprintable():
+        raise DefinitionNotReadable("a text has no control characters")
     return written
 
 

@@ -15,7 +15,7 @@ from billing.core.periods import Period
 from billing.core.provenance import Provenance
 from billing.core.readings import Reading
 from billing.core.weighing import by_role_told, written
-from metering.core.quality import Profile, refused_qualities
+from metering.core.quality import Measured, Profile, refused_qualities
 from metering.coverage import Silence, silences_in
 from metering.gaps import gaps_in
 from metering.measured_time import MeasuredTime, measured_time
@@ -47,6 +47,9 @@ class Basis:
     overlaps: Sequence[Overlap]
     silences: Sequence[Silence]
     coverages: dict[UUID | None, Json] = field(default_factory=dict)
+    ways: dict[tuple[frozenset[UUID | None], str], tuple[Measured, ...]] = field(
+        default_factory=dict
+    )
 
     def refuses(self, reading: Reading, measurements: Collection[UUID | None]) -> bool:
         """Whether a rollup that was measured so is not what the reading accepts."""
@@ -59,13 +62,18 @@ class Basis:
         return self.time.keys() if cell[0] is None else (cell[0],)
 
     def provenance(self, reading: Reading, cell: Cell, refused: Raw) -> Provenance:
-        ids = frozenset[UUID | None]().union(
-            *(self.time[each].profiles for each in self.applications_of(cell) if each in self.time)
-        )
-        measured = measured_by(ids, self.profiles, reading.meter)
+        measured = self._measured(cell, reading.meter)
         reasons = refused_qualities(reading.accepts) if refused else frozenset[str]()
         found = dict.fromkeys(how.quality for how in measured if how.quality in reasons)
         return Provenance(refused, tuple(found), measured)
+
+    def _measured(self, cell: Cell, meter: str) -> tuple[Measured, ...]:
+        own = [self.time[each] for each in self.applications_of(cell) if each in self.time]
+        # Most applications were measured in one of a few ways.
+        ids = frozenset[UUID | None]().union(*(each.profiles for each in own))
+        if (ids, meter) not in self.ways:
+            self.ways[ids, meter] = measured_by(ids, self.profiles, meter)
+        return self.ways[ids, meter]
 
     def coverage(self, cell: Cell) -> Json:
         """The fact `coverage`: for how long of the time in which usage was expected it was

@@ -5,6 +5,7 @@ Usage is expected up to the newest usage that any of the tenant's hosts has deli
 knows yet is no gap.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,11 +45,14 @@ def silences_in(periods: Sequence[UsagePeriod]) -> list[Silence]:
         return []
     known_to = Host.objects.aggregate(known_to=Max("last_window_end"))["known_to"]
     roles = _roles_at_the_end(silent)
+    periods_of: defaultdict[UUID, list[UsagePeriod]] = defaultdict(list)
+    for period in periods:
+        periods_of[period.application_id].append(period)
     silences = []
     for instance_id, (application_id, host, start, retired_at) in silent.items():
-        for period in periods:
+        for period in periods_of[application_id]:
             end = min(period.end, known_to, retired_at or period.end)
-            inside = period.application_id == application_id and period.start <= start < end
+            inside = period.start <= start < end
             for role in roles.get(instance_id, ()) if inside else ():
                 silences.append(Silence(application_id, instance_id, role, host, start, end))
     return silences

@@ -2,21 +2,27 @@
 a time zone. Inside a tenant's scope; quantities are exact integers in the meter's wire unit."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db.models import DateTimeField, Expression, F, Func, QuerySet, Value
 from django.db.models.functions import Cast
 
+from metering.core.aggregation import combined_quantities
 from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
-from metering.models import Measurement, Rollup
-from metering.usage import LocalTrunc, UsagePeriod, combined, within
+from metering.models import HourRollup, Measurement, Rollup
+from metering.usage import LocalTrunc, UsagePeriod, combined, rows_of, within
 
 Bucket = Literal["5m", "hour", "day", "month", "none"]
 Group = Literal["application", "environment", "instance"]
+
+# Where a point begins, and what its keys are.
+_Place = tuple[Any, ...]
+_Rows = QuerySet[Any, dict[str, Any]]
 
 POINTS_MAX: Final = 10_000
 _KEYS: Final[dict[Group, str]] = {
@@ -60,24 +66,49 @@ def usage_points(
     start = min(period.start for period in periods)
     keys = [_KEYS[group] for group in groups]
     at = _start_of(bucket, time_zone, start)
-    rows = within(Rollup.objects.order_by(), periods).annotate(at=at).values("at", *keys)
-    behind = _profiles_behind(rows, keys)
+    sources = [
+        rows.order_by().annotate(at=at).values("at", *keys)
+        for rows in _sources(periods, bucket, time_zone, groups)
+    ]
+    behind = _profiles_behind(sources, keys)
     points: list[Point] = []
     for meter in meters:
-        found = rows.annotate(quantity=combined(meter)).filter(quantity__isnull=False)
         points += [
             Point(
-                row["at"].astimezone(UTC),
+                place[0].astimezone(UTC),
                 meter,
-                {group: row[key] for group, key in zip(groups, keys, strict=True)},
-                int(row["quantity"]),
-                _qualities(behind[_place(row, keys)], meter),
+                dict(zip(groups, place[1:], strict=True)),
+                quantity,
+                _qualities(behind[place], meter),
             )
-            for row in found[: POINTS_MAX + 1]
+            for place, quantity in _quantities(sources, meter, keys).items()
         ]
         if len(points) > POINTS_MAX:
             raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
     return sorted(points, key=lambda each: (each.start, each.meter, str(each.keys)))
+
+
+def _sources(
+    periods: Sequence[UsagePeriod], bucket: Bucket, time_zone: str, groups: Collection[Group]
+) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+    """Whole hours and the buckets of those that are cut, where hours tell as much; they do not say
+    which instance, and an hour of some time zones is no hour of UTC."""
+    if "instance" in groups or bucket in ("5m", "hour"):
+        yield within(Rollup.objects.all(), periods)
+    else:
+        yield from rows_of(periods, None if bucket == "none" else ZoneInfo(time_zone), ())
+
+
+def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> dict[_Place, int]:
+    found: dict[_Place, int] = {}
+    for rows in sources:
+        measured = rows.annotate(quantity=combined(meter)).filter(quantity__isnull=False)
+        for row in measured[: POINTS_MAX + 1]:
+            place, quantity = _place(row, keys), int(row["quantity"])
+            if place in found:
+                quantity = combined_quantities(meter, [found[place], quantity])
+            found[place] = quantity
+    return found
 
 
 def _start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
@@ -88,18 +119,19 @@ def _start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F
     return LocalTrunc(Value(bucket), F("bucket_start"), Value(time_zone))
 
 
-def _place(row: dict[str, Any], keys: Collection[str]) -> tuple[Any, ...]:
+def _place(row: dict[str, Any], keys: Collection[str]) -> _Place:
     return (row["at"], *(row[key] for key in keys))
 
 
 def _profiles_behind(
-    rows: "QuerySet[Rollup, dict[str, Any]]", keys: Collection[str]
-) -> dict[tuple[Any, ...], list[Profile | None]]:
+    sources: Sequence[_Rows], keys: Collection[str]
+) -> dict[_Place, list[Profile | None]]:
     """The profiles of each point's rollups; None among them for usage without one."""
-    named = rows.annotate(profile=Func(F("measurements"), function="unnest")).distinct()
-    ids: defaultdict[tuple[Any, ...], list[UUID | None]] = defaultdict(list)
-    for row in named:
-        ids[_place(row, keys)].append(row["profile"])
+    ids: defaultdict[_Place, set[UUID | None]] = defaultdict(set)
+    for rows in sources:
+        named = rows.annotate(profile=Func(F("measurements"), function="unnest")).distinct()
+        for row in named:
+            ids[_place(row, keys)].add(row["profile"])
     wanted = {each for some in ids.values() for each in some if each is not None}
     bodies = Measurement.objects.filter(pk__in=wanted).values_list("pk", "body")
     profiles = {pk: profile_of(body) for pk, body in bodies}

@@ -11,12 +11,16 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from tenants.models import Environment, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 _NAME = f"test_hostmeter_{os.getpid()}"
+
+# --hypothesis-profile=long: 200,000 cases over the five properties of test_properties.
+hypothesis_settings.register_profile("long", max_examples=40_000, deadline=None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,18 +4,22 @@ from typing import Final
 
 from ninja import Router
 
+from billing.api.backtests import backtests
 from billing.api.credit import credit
 from billing.api.customers import customers
 from billing.api.invoices import invoices
 from billing.api.plans import plans
 from billing.api.subscriptions import subscriptions
+from billing.api.transitions import transitions
 from billing.api.upcoming import upcoming
 
 routers: Final[dict[str, Router]] = {
     "customers": customers,
     "plans": plans,
+    "backtests": backtests,
     "subscriptions": subscriptions,
     "upcoming invoices": upcoming,
     "invoices": invoices,
+    "what happens to invoices": transitions,
     "credit": credit,
 }

@@ -103,7 +103,7 @@ def list_invoices(request: ApiRequest, filters: Query[InvoiceFilters]) -> Page[I
     rows = Invoice.objects.filter(request.caller.own("customer")).filter(
         **{name: value for name, value in wanted.items() if value is not None}
     )
-    return page_of(rows, filters, _shown, by="created_at", newest_first=True)
+    return page_of(rows, filters, shown_invoice, by="created_at", newest_first=True)
 
 
 @invoices.reading(
@@ -113,7 +113,7 @@ def list_invoices(request: ApiRequest, filters: Query[InvoiceFilters]) -> Page[I
     summary="Read an invoice with its lines and their steps",
 )
 def get_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceWithLinesOut:
-    return _with_lines(_visible(request.caller, invoice_id))
+    return _with_lines(visible_invoice(request.caller, invoice_id))
 
 
 @invoices.acting(
@@ -123,7 +123,7 @@ def get_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceWithLinesOut:
     summary="Finalize an invoice: it gets its number and never changes again",
 )
 def finalize_an_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceWithLinesOut:
-    invoice = _visible(request.caller, invoice_id)
+    invoice = visible_invoice(request.caller, invoice_id)
     try:
         return _with_lines(finalize_invoice(invoice, as_of=request.as_of))
     except UsageNotRolledUp as refusal:
@@ -134,14 +134,16 @@ def finalize_an_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceWithLin
         raise conflict("tax-unknown", f"{refusal}.") from refusal
 
 
-def _visible(caller: Caller, invoice_id: UUID) -> Invoice:
+def visible_invoice(caller: Caller, invoice_id: UUID) -> Invoice:
+    """Raises Problem 404, alike for what does not exist and for what is another's."""
     found = Invoice.objects.filter(caller.own("customer"), pk=invoice_id).first()
     if found is None:
         raise not_found("invoice")
     return found
 
 
-def _shown(invoice: Invoice) -> InvoiceOut:
+def shown_invoice(invoice: Invoice) -> InvoiceOut:
+    """The invoice without its lines."""
     return InvoiceOut.model_validate(_figures(invoice))
 
 

@@ -22,19 +22,27 @@ _STOP_SECONDS: Final = 30
 
 @dataclass(slots=True)
 class Worker:
-    """A running worker; its figures are those of all its processes, as of the last look."""
+    """A running worker; its figures are those of all its processes since it was ready, as of the
+    last look."""
 
     process: "subprocess.Popen[bytes]"
     cpu_seconds: float = 0.0
-    peak_memory_mb: float = field(default=0.0)
+    peak_memory_mb: float = 0.0
+    _cpu_when_ready: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cpu_when_ready = self._cpu()
 
     def look(self) -> None:
         """A process that has ended in the meantime keeps no figures: look while it works."""
-        cpu = 0.0
+        cpu = self._cpu()
         for pid in (self.process.pid, *_children(self.process.pid)):
-            cpu += _cpu_seconds(pid) or 0.0
             self.peak_memory_mb = max(self.peak_memory_mb, _peak_mb(pid))
-        self.cpu_seconds = max(self.cpu_seconds, cpu)
+        self.cpu_seconds = max(self.cpu_seconds, cpu - self._cpu_when_ready)
+
+    def _cpu(self) -> float:
+        pids = (self.process.pid, *_children(self.process.pid))
+        return sum(_cpu_seconds(pid) or 0.0 for pid in pids)
 
     def kill(self) -> None:
         """All its processes at once, without a word."""

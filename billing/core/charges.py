@@ -88,7 +88,7 @@ def usage_lines(
     """
     paid_in = currency_of(currency)
     require_plan(prices)
-    by_reading = _usage_by_reading(usage)
+    by_reading = usage_by_reading(usage)
     by_price: dict[str, list[UnroundedLine]] = {}
     for price in prices:
         if not isinstance(price.model, Percentage):
@@ -183,7 +183,8 @@ def _chargeable(lines: Iterable[UnroundedLine]) -> list[UnroundedLine]:
     return [line for line in lines if line.unrounded]
 
 
-def _usage_by_reading(usage: Iterable[UsageQuantity]) -> Mapping[Reading, list[UsageQuantity]]:
+def usage_by_reading(usage: Iterable[UsageQuantity]) -> Mapping[Reading, list[UsageQuantity]]:
+    """Each reading's quantities in the order of their lines. Raises DuplicateUsage."""
     by_reading: defaultdict[Reading, list[UsageQuantity]] = defaultdict(list)
     for used in usage:
         by_reading[used.reading].append(used)

@@ -1,17 +1,17 @@
 """From what a customer agreed to and used to the lines of a billing period's invoice.
 
-In order: usage, recurring fees, percentages, minimums, discounts, the true-up of a commitment.
-Each looks at the lines before it; nothing is rounded before all are there.
+In order: usage, recurring fees, percentages, minimums, what fees give back for gaps, discounts, the
+true-up of a commitment. Each looks at the lines before it; nothing is rounded before all are there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from billing.core.charges import PeriodTerms, usage_lines
+from billing.core.charges import PeriodTerms, usage_by_reading, usage_lines
 from billing.core.commitment import (
     CommitmentPart,
     MinimumPart,
@@ -24,18 +24,22 @@ from billing.core.exact import ZERO, shortened
 from billing.core.explanation import Step, Steps, step, unrounded
 from billing.core.fees import minimum_line as price_minimum_line
 from billing.core.fees import percentage_lines
+from billing.core.gap_credit import ExpectedTime, credited_span, gap_credit_lines
 from billing.core.money import sum_amounts
 from billing.core.periods import BillingCycle, Period, span_in_words, whole_period_containing
 from billing.core.prices import Flat, Percentage
 from billing.core.prices.proration import Proration
 from billing.core.proration import ProratedBy, share_in_words, share_of
 from billing.core.rating import RatedInvoice, UnroundedLine, UsageQuantity, rate_invoice
+from billing.core.readings import Reading
 from billing.core.recurring import Fee, FeeBasis, fee_lines
 from billing.core.spans import PricedSpan, Terms, priced_span, runs
 
 UsageBySpan = Mapping[Period, Sequence[UsageQuantity]]
+TimeBySpan = Mapping[Period, ExpectedTime]
 
 _TICK: Final = timedelta(microseconds=1)
+_NOT_ASKED_FOR: Final[TimeBySpan] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +76,22 @@ class Contract:
         return share_of(inside, whole, by=self.proration, time_zone=self.cycle.time_zone)
 
 
-def rated_contract(contract: Contract, usage: UsageBySpan) -> RatedInvoice:
-    """The period's invoice; `usage` holds that of each span of priced_spans."""
-    return rate_invoice(contract_lines(contract, usage), contract.currency.code)
+def rated_contract(
+    contract: Contract, usage: UsageBySpan, time: TimeBySpan = _NOT_ASKED_FOR
+) -> RatedInvoice:
+    """The period's invoice; `usage` holds that of each span of priced_spans, `time` that of each of
+    credited_spans: raises KeyError for one that is missing."""
+    return rate_invoice(contract_lines(contract, usage, time), contract.currency.code)
 
 
-def contract_lines(contract: Contract, usage: UsageBySpan) -> list[UnroundedLine]:
+def contract_lines(
+    contract: Contract, usage: UsageBySpan, time: TimeBySpan = _NOT_ASKED_FOR
+) -> list[UnroundedLine]:
     """The period's lines in their order, before rounding."""
     spans = priced_spans(contract)
+    by_reading = {span: usage_by_reading(used) for span, used in usage.items()}
     metered = [
-        (each, _metered_lines(each, usage.get(each.span, ()), contract))
+        (each, _metered_lines(each, by_reading.get(each.span, {}), contract))
         for each in spans
         if not isinstance(each.full.model, Percentage)
     ]
@@ -91,6 +101,8 @@ def contract_lines(contract: Contract, usage: UsageBySpan) -> list[UnroundedLine
     lines += _percentages(spans, metered, fees, contract)
     minimum = minimum_line(lines, _minimums(contract), contract.currency)
     lines += [] if minimum is None else [minimum]
+    # Later than the minimum, which would take back what is given back.
+    lines += _gap_credits(contract, time)
     lines += discount_lines(lines, contract.discounts, codes_of(contract))
     if contract.commitment is not None:
         missing = true_up_line(lines, contract.commitment, contract.currency)
@@ -116,9 +128,9 @@ def codes_of(contract: Contract) -> dict[str, str]:
 
 
 def _metered_lines(
-    priced: PricedSpan, usage: Iterable[UsageQuantity], contract: Contract
+    priced: PricedSpan, usage: Mapping[Reading, Sequence[UsageQuantity]], contract: Contract
 ) -> list[UnroundedLine]:
-    own = [used for used in usage if used.reading == priced.full.reading]
+    own = usage.get(priced.full.reading, ()) if priced.full.reading else ()
     carried = {}
     if priced.span.start == contract.period.start and priced.price.code in contract.carried:
         carried = {priced.price.code: contract.carried[priced.price.code]}
@@ -174,10 +186,39 @@ def _noted_steps(line: UnroundedLine, notes: tuple[Step, ...]) -> tuple[Step, ..
 
 def recurring_lines(contract: Contract) -> list[UnroundedLine]:
     """The recurring fees' lines; a trial has none."""
+    basis = _fee_basis(contract)
+    return [line for fee, _ in _fees(contract) for line in fee_lines(fee, basis)]
+
+
+def credited_spans(contract: Contract) -> tuple[Period, ...]:
+    """The parts of the period in which a fee is given back for gaps, each once."""
+    spans = (
+        credited_span(fee, contract.period)
+        for fee, credits_gaps in _fees(contract)
+        if credits_gaps and fee.model.fee
+    )
+    return tuple(dict.fromkeys(span for span in spans if span is not None))
+
+
+def _gap_credits(contract: Contract, time: TimeBySpan) -> list[UnroundedLine]:
+    basis = _fee_basis(contract)
+    lines: list[UnroundedLine] = []
+    for fee, credits_gaps in _fees(contract):
+        span = credited_span(fee, contract.period)
+        if credits_gaps and fee.model.fee and span is not None:
+            lines += gap_credit_lines(fee, basis, time[span])
+    return lines
+
+
+def _fee_basis(contract: Contract) -> FeeBasis:
+    return FeeBasis(contract.period, contract.cycle, contract.currency, contract.proration)
+
+
+def _fees(contract: Contract) -> list[tuple[Fee, bool]]:
+    """The recurring fees, and whether gaps give back a share of each; a trial has none."""
     following = contract.following
     every = [*contract.before, *contract.terms, *([following] if following else [])]
-    basis = FeeBasis(contract.period, contract.cycle, contract.currency, contract.proration)
-    lines = []
+    fees = []
     for run in runs(every):
         model = run.price.spec.model
         if isinstance(model, Flat) and not run.trial:
@@ -189,8 +230,8 @@ def recurring_lines(contract: Contract) -> list[UnroundedLine]:
                 ends_at=None if goes_on else run.ends_at,
                 override=run.price.override,
             )
-            lines += fee_lines(fee, basis)
-    return lines
+            fees.append((fee, run.held[0].credits_gaps))
+    return fees
 
 
 def _percentages(

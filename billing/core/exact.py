@@ -15,6 +15,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import lru_cache
 from typing import Final
 
 DIGITS: Final = 120
@@ -55,7 +56,9 @@ def require_decimal(
         raise NumberOutOfBounds(f"{name} must not be negative: {value}")
     if abs(value) >= below:
         raise NumberOutOfBounds(f"{name} must be below {below}: {value}")
-    if decimals_of(value) > decimals_max:
+    exponent = value.as_tuple().exponent
+    written = -exponent if isinstance(exponent, int) else 0
+    if written > decimals_max and decimals_of(value) > decimals_max:
         raise NumberOutOfBounds(f"{name} has more than {decimals_max} decimals: {value}")
 
 
@@ -80,6 +83,8 @@ def rounded(value: Decimal, step: Decimal) -> Decimal:
     return _ROUNDING.quantize(value, step)
 
 
+# An explanation names one number several times.
+@lru_cache(maxsize=4_096)
 def plain(value: Decimal) -> str:
     """Every digit of `value`, without an exponent or trailing zeros: "0.04", "1200"."""
     text = format(value, "f")
@@ -88,6 +93,7 @@ def plain(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
+@lru_cache(maxsize=4_096)
 def shortened(value: Decimal, decimals: int = 12) -> str:
     """`value` for a sentence: cut, not rounded, after `decimals` and then marked with "…"."""
     text = plain(value)

@@ -6,7 +6,7 @@ changes with the code that explains it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypedDict, overload
 
@@ -71,7 +71,7 @@ class Step:
 
     kind: StepKind
     words: str
-    numbers: tuple[tuple[str, str], ...]
+    numbers: Mapping[str, str] = field(hash=False)
 
     def to_json(self) -> StepJson:
         """The step as JSON values."""
@@ -114,10 +114,10 @@ class Steps(Sequence[Step]):
 
 def step(kind: StepKind, words: str, numbers: Mapping[str, Decimal | int]) -> Step:
     """A step with its numbers written out."""
-    written = tuple(
-        (name, str(number) if isinstance(number, int) else plain(number))
+    written = {
+        name: plain(number) if isinstance(number, Decimal) else str(number)
         for name, number in numbers.items()
-    )
+    }
     return Step(kind, words, written)
 
 

@@ -42,7 +42,7 @@ def fact_steps(facts: _Facts, reading: Reading, unit: Unit) -> list[Step]:
 def _step(name: str, fact: Json, reading: Reading, unit: Unit) -> Step:
     known = _KNOWN.get(name)
     if known is None or not isinstance(fact, Mapping):
-        return Step("fact", f"{name.replace('_', ' ').capitalize()}: {_shown(fact)}", ())
+        return Step("fact", f"{name.replace('_', ' ').capitalize()}: {_shown(fact)}", {})
     kind, words = known
     numbers = {key: number for key, value in fact.items() if (number := _number(value)) is not None}
     return step(kind, words(fact, reading, unit), numbers)

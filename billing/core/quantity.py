@@ -179,9 +179,14 @@ def units_of(reading: Reading) -> tuple[Unit, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
 def unit_of(reading: Reading, name: str) -> Unit:
     """The unit `name`, if the reading can be quoted in it. Raises UnknownUnit, UnitDoesNotFit."""
+    return _unit_of(reading.meter, reading.aggregation, reading.interval_minutes, name)
+
+
+@lru_cache(maxsize=4_096)
+def _unit_of(meter: str, aggregation: Aggregation, interval_minutes: int, name: str) -> Unit:
+    reading = Reading(meter, aggregation, interval_minutes=interval_minutes)
     fitting = units_of(reading)
     for unit in fitting:
         if unit.name == name:
@@ -246,4 +251,10 @@ def in_unit(raw: int | Decimal, unit: Unit) -> Decimal:
     Charges are not computed from this figure but from the raw quantity, so that a third of an
     hour costs a third of the price and not 0.333... of it.
     """
-    return quotient(Decimal(raw), unit.raw_per_unit)
+    return _units(raw, unit.raw_per_unit)
+
+
+# Of each line it is asked for the quantity, for the conversion and for what was priced.
+@lru_cache(maxsize=4_096)
+def _units(raw: int | Decimal, raw_per_unit: int) -> Decimal:
+    return quotient(Decimal(raw), raw_per_unit)

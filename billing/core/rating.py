@@ -11,7 +11,7 @@ from billing.core.currencies import Currency, currency_of
 from billing.core.exact import EXACT, ZERO, plain
 from billing.core.explanation import Json, Rounding, Step, StepJson, Steps
 from billing.core.facts import fact_steps
-from billing.core.money import round_amount, round_down, round_lines, sum_amounts
+from billing.core.money import round_amount, round_lines, sum_amounts
 from billing.core.prices import Flat, Matrix, Percentage, PriceModel
 from billing.core.prices.bounds import require_price, require_quantity_in_unit
 from billing.core.pricing import Part, RatedAmount, rate_stretch
@@ -382,12 +382,17 @@ def _rounded_line(
     )
 
 
+def _one_less(amount: Decimal, currency: Currency) -> Decimal:
+    """By a minor unit: what a line was before it got one of those that were missing."""
+    return EXACT.subtract(amount, currency.minor_unit)
+
+
 def _rounded_steps(
     line: UnroundedLine, amount: Decimal, total_unrounded: Decimal, total: Decimal
 ) -> tuple[Step, ...]:
     rounding = Rounding(
         unrounded=line.unrounded,
-        rounded_down=round_down(line.unrounded, line.currency),
+        rounded_down=amount if amount <= line.unrounded else _one_less(amount, line.currency),
         amount=amount,
         total_unrounded=total_unrounded,
         total=total,

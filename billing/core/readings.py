@@ -43,9 +43,9 @@ class RoleFactors:
     standby: Decimal = Decimal(1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Which usage of one meter a price counts.
+    """Which usage of one meter a price counts. Readings are equal if all that they say is.
 
     `interval_minutes` and `percentile` are for percentile and peak, `distinct` names the property
     whose different values unique counts. `by` is what a matrix price tells apart, of
@@ -63,6 +63,27 @@ class Reading:
     over: Over = "application"
     by: tuple[str, ...] = ()
     distinct: str = ""
+    # Every line of an invoice is looked up by its reading, several times.
+    _hash: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(self._said()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Reading):
+            return NotImplemented
+        return self._hash == other._hash and self._said() == other._said()
+
+    def _said(self) -> tuple[object, ...]:
+        return (
+            *(self.meter, self.aggregation, self.accepts, self.factors, self.primaries, self.gaps),
+            *(self.interval_minutes, self.percentile, self.over, self.by, self.distinct),
+        )
 
 
 FACTOR_DECIMALS_MAX: Final = 4

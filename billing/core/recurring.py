@@ -94,22 +94,22 @@ class FeeBasis:
 
 def fee_lines(fee: Fee, basis: FeeBasis) -> list[UnroundedLine]:
     """What of the fee stands on the invoice: charges, and what is given back (below zero)."""
-    return [line for each in _fee_periods(fee, basis) for line in _lines_of(fee, each, basis)]
+    return [line for each in fee_periods(fee, basis) for line in _lines_of(fee, each, basis)]
 
 
 def _lines_of(fee: Fee, whole: Period, basis: FeeBasis) -> Iterator[UnroundedLine]:
     used = _used(fee, whole)
     if fee.model.timing == "arrears":
-        if basis.is_due(used.end) and _is_owed(fee, whole, basis):
+        if basis.is_due(used.end) and is_owed(fee, whole, basis):
             yield _line(fee, used, whole, basis)
         return
-    if basis.is_due(used.start) and _is_owed(fee, whole, basis):
+    if basis.is_due(used.start) and is_owed(fee, whole, basis):
         yield _line(fee, Period(used.start, whole.end), whole, basis)
     if fee.model.prorated and used.end < whole.end and basis.is_due(used.end):
         yield _line(fee, Period(used.end, whole.end), whole, basis, given_back=True)
 
 
-def _fee_periods(fee: Fee, basis: FeeBasis) -> Iterator[Period]:
+def fee_periods(fee: Fee, basis: FeeBasis) -> Iterator[Period]:
     """The fee periods of which the invoice can have a part: to the one that begins as it ends."""
     cycle = basis.cycle_of(fee)
     whole = whole_period_containing(basis.period.start, cycle)
@@ -124,7 +124,8 @@ def _used(fee: Fee, whole: Period) -> Period:
     return Period(max(fee.starts_at, whole.start), ends_at)
 
 
-def _is_owed(fee: Fee, whole: Period, basis: FeeBasis) -> bool:
+def is_owed(fee: Fee, whole: Period, basis: FeeBasis) -> bool:
+    """Whether something is charged for the fee period."""
     return fee.model.prorated or fee.starts_at <= max(whole.start, basis.cycle.start)
 
 
@@ -147,7 +148,7 @@ def _line(
         unrounded=amount,
         currency=basis.currency,
         steps=(
-            _fee_step(fee, part, share, amount, basis, given_back=given_back),
+            fee_step(fee, part, share, amount, basis, given_back=given_back),
             explanation.unrounded(amount, basis.currency.code),
         ),
         kind="recurring",
@@ -155,9 +156,16 @@ def _line(
     )
 
 
-def _fee_step(
-    fee: Fee, part: Period, share: Proration, amount: Decimal, basis: FeeBasis, *, given_back: bool
+def fee_step(
+    fee: Fee,
+    part: Period,
+    share: Proration,
+    amount: Decimal,
+    basis: FeeBasis,
+    *,
+    given_back: bool = False,
 ) -> Step:
+    """How the fee comes to `amount` for a part of its period."""
     code = basis.currency.code
     model, noun = fee.model, NOUNS[basis.interval_of(fee)]
     span = span_in_words(part, basis.cycle.time_zone)

@@ -27,13 +27,15 @@ class PriceInForce:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What holds in a part of a period: prices in their order, a version's minimum for a whole
-    period, whether a trial runs. `version` is the version's name."""
+    period, whether a trial runs. `version` is the version's name; `credits_gaps` says
+    whether its flat fees are given back for time that was not measured."""
 
     span: Period
     version: str
     prices: tuple[PriceInForce, ...]
     minimum: Decimal = ZERO
     trial: bool = False
+    credits_gaps: bool = False
 
 
 @dataclass(slots=True)

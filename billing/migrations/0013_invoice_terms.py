@@ -15,7 +15,7 @@ CREATE TRIGGER finalized_is_immutable BEFORE INSERT OR UPDATE OR DELETE ON billi
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0011_runs"),
+        ("billing", "0012_bulk_lines"),
         ("tenants", "0003_api_access"),
     ]
 

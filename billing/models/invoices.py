@@ -13,7 +13,8 @@ from billing.models.plans import PlanVersion, Price
 from billing.models.subscriptions import Subscription
 from metering.core.quality import Measured
 from metering.models import Application
-from tenants.models import Customer, TenantOwned
+from tenants.models import Customer, Tenant, TenantOwned
+from tenants.scope import current_tenant_id
 
 
 class Invoice(TenantOwned):
@@ -186,9 +187,23 @@ class InvoiceLine(TenantOwned):
         LATE_USAGE = "late_usage", "late usage"
         CORRECTION = "correction"
 
+    # There are many: what the keys with the tenant hold and find is neither held nor found twice.
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.PROTECT,
+        editable=False,
+        default=current_tenant_id,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.USAGE)
     invoice = models.ForeignKey(
-        Invoice, on_delete=models.CASCADE, db_constraint=False, related_name="lines"
+        Invoice,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,
+        related_name="lines",
     )
     position = models.PositiveIntegerField()
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, db_constraint=False)

@@ -30,6 +30,7 @@ from billing.operations.drafting import (
 )
 from billing.operations.drafts import (
     VersionAlreadyPublished,
+    draft_next_version,
     draft_plan_version,
     publish_draft,
 )
@@ -69,7 +70,6 @@ from billing.operations.notes import (
 from billing.operations.plans import (
     Offer,
     VersionNotUsable,
-    copy_plan_version,
     publish_plan_version,
 )
 from billing.operations.restatement import (
@@ -128,8 +128,8 @@ __all__ = [
     "change_customer",
     "close_billing_period",
     "close_due",
-    "copy_plan_version",
     "draft_invoices",
+    "draft_next_version",
     "draft_plan_version",
     "end_discount",
     "end_price",

@@ -8,6 +8,7 @@ from billing.models import Plan, PlanVersion
 from billing.operations.plans import (
     Offer,
     VersionNotUsable,
+    copied_offer,
     require_place,
     require_prices,
     save_version,
@@ -29,6 +30,18 @@ def draft_plan_version(plan: Plan, offer: Offer) -> PlanVersion:
     with transaction.atomic():
         Plan.objects.select_for_update().get(pk=plan.pk)
         return save_version(version, offer.prices)
+
+
+def draft_next_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
+    """A draft with the prices of the plan's newest version, to be edited. Raises VersionNotUsable
+    where a version that is published takes effect later."""
+    offer = copied_offer(plan, effective_from=effective_from)
+    if not offer.prices:
+        raise VersionNotUsable("no version is published yet whose prices it could begin with")
+    with transaction.atomic():
+        version = draft_plan_version(plan, offer)
+        require_place(version)
+        return version
 
 
 def publish_draft(version: PlanVersion, *, as_of: datetime) -> PlanVersion:

@@ -68,13 +68,17 @@ def _require_voidable(invoice: Invoice) -> None:
 
 def issue_difference(
     original: Invoice, lines: Sequence[Line], reason: str, *, as_of: datetime
-) -> Invoice:
+) -> Invoice | None:
     """Issue the note that adds these lines to a locked invoice: a debit note if they come to more
-    than nothing, with tax, else a credit note. Raises what taxing them raises."""
+    than nothing, with tax, else a credit note. None where they take from each other all that they
+    come to, as usage that counts towards a minimum does: nobody is sent a note of nothing. Raises
+    what taxing them raises."""
     treatments = treatments_of_note(original, lines)
     for line, treatment in zip(lines, treatments, strict=True):
         line.tax_category, line.tax_percent = treatment.category, treatment.percent
     groups = groups_of(original, lines, treatments)
+    if not any(group.taxable or group.tax for group in groups):
+        return None
     owed = EXACT.add(
         sum((group.taxable for group in groups), Decimal(0)),
         sum((group.tax for group in groups), Decimal(0)),

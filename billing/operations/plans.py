@@ -109,17 +109,13 @@ def save_version(version: PlanVersion, prices: Sequence[Price]) -> PlanVersion:
     return version
 
 
-def copy_plan_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
-    """The plan's next version with the prices of its newest one, to be edited.
-
-    Raises VersionNotUsable.
-    """
+def copied_offer(plan: Plan, *, effective_from: datetime) -> Offer:
+    """What the newest published version offers, from another moment on."""
     newest = plan.versions.filter(published_at__isnull=False).order_by("number").last()
     prices = list(newest.prices.order_by("position")) if newest else []
     for price in prices:
         price.pk = uuid4()
-    counting = Counting() if newest is None else _counting_of(newest)
-    return publish_plan_version(plan, Offer(prices, effective_from, counting))
+    return Offer(prices, effective_from, Counting() if newest is None else _counting_of(newest))
 
 
 def give_codes(prices: Sequence[Price]) -> None:

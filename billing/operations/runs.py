@@ -1,7 +1,7 @@
 """Billing runs: what is due is cut into shards, and any number of workers close shards until none
 is left. A shard is one transaction, so a worker that is killed leaves it as it was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
+from billing.core.periods import Period
 from billing.models import BillingRun, BillingShard, Invoice, Subscription
 from billing.operations.drafting import Due, draft_invoices
 from billing.queries import periods_due
@@ -137,15 +138,30 @@ def _close(shard: BillingShard, as_of: datetime) -> Closed:
     waiting = list(rows.filter(pk__in=shard.subscription_ids).order_by("customer__reference"))
     due = periods_due(waiting, as_of=as_of)
     while waiting:
-        turn = [(each, period) for each in waiting for period in islice(due[each.pk], 1)]
+        turn, outcomes = _turn(waiting, due, as_of)
         waiting = []
-        for (subscription, _), drafted in zip(turn, _drafted(turn, as_of), strict=True):
-            if isinstance(drafted, Exception):
-                closed.failures.append(Failure(subscription.customer.reference, drafted))
+        for subscription, outcome in zip(turn, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                closed.failures.append(Failure(subscription.customer.reference, outcome))
             else:
-                closed.invoices.append(drafted)
+                closed.invoices.append(outcome)
                 waiting.append(subscription)
     return closed
+
+
+def _turn(
+    waiting: Sequence[Subscription], due: Mapping[UUID, Iterator[Period]], as_of: datetime
+) -> tuple[list[Subscription], list[Invoice | Exception]]:
+    """The next period of each that has one, and what became of it."""
+    failed: dict[Subscription, Exception] = {}
+    periods: list[Due] = []
+    for subscription in waiting:
+        try:
+            periods += [(subscription, period) for period in islice(due[subscription.pk], 1)]
+        except Exception as error:  # noqa: BLE001 whatever it is, the others are closed
+            failed[subscription] = error
+    drafted = _drafted(periods, as_of) if periods else []
+    return [*failed, *(subscription for subscription, _ in periods)], [*failed.values(), *drafted]
 
 
 def _drafted(due: Sequence[Due], as_of: datetime) -> list[Invoice | Exception]:

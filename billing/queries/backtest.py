@@ -9,12 +9,13 @@ from uuid import UUID
 
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
+from billing.core.rating import RatedInvoice
 from billing.models import PlanVersion, Subscription
-from billing.queries.agreed import NotQuotedInCurrency
-from billing.queries.periods import PlanHasNoVersion, current_period
-from billing.queries.rated import rated_period
+from billing.queries.agreed import Agreed
+from billing.queries.periods import Bounds, invoiced_bounds, period_at
+from billing.queries.rated import rated_periods
 
-_SUBSCRIPTIONS_AT_ONCE: Final = 500
+_SUBSCRIPTIONS_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,35 @@ def backtested_periods(
 ) -> Iterator[BacktestedPeriod]:
     """Every billing period of the plan's subscriptions that begins in `period` and has ended by
     `as_of`, one after the other: however many there are, a few are in memory at a time."""
-    for subscription in _subscriptions(version, period):
-        for billed in _ended_within(subscription, period, as_of):
-            yield _backtested(subscription, billed, version)
+    for chunk in backtested_chunks(version, period, as_of=as_of):
+        yield from chunk.periods
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestChunk:
+    """The periods of some subscriptions, the last of those, and whether there may be more."""
+
+    periods: Sequence[BacktestedPeriod]
+    last: UUID
+    more: bool
+
+
+def backtested_chunks(
+    version: PlanVersion, period: Period, *, as_of: datetime, after: UUID | None = None
+) -> Iterator[BacktestChunk]:
+    """As backtested_periods, some subscriptions at a time, those `after` one of them."""
+    for subscriptions in _subscriptions(version, period, after):
+        invoiced = invoiced_bounds(subscriptions)
+        due = [
+            (each, billed)
+            for each in subscriptions
+            for billed in _ended_within(each, period, as_of, invoiced[each.pk])
+        ]
+        yield BacktestChunk(
+            list(_backtested(due, version)),
+            subscriptions[-1].pk,
+            len(subscriptions) == _SUBSCRIPTIONS_AT_ONCE,
+        )
 
 
 def backtest_totals(periods: Iterable[BacktestedPeriod]) -> list[BacktestTotal]:
@@ -85,8 +112,9 @@ def largest_movers(periods: Iterable[BacktestedPeriod], count: int) -> Sequence[
     return ordered[:count]
 
 
-def _subscriptions(version: PlanVersion, period: Period) -> Iterator[Subscription]:
-    last: UUID | None = None
+def _subscriptions(
+    version: PlanVersion, period: Period, last: UUID | None
+) -> Iterator[list[Subscription]]:
     while True:
         chunk = (
             Subscription.objects.filter(plan=version.plan_id, starts_at__lt=period.end)
@@ -97,17 +125,19 @@ def _subscriptions(version: PlanVersion, period: Period) -> Iterator[Subscriptio
         if last is not None:
             chunk = chunk.filter(pk__gt=last)
         subscriptions = list(chunk[:_SUBSCRIPTIONS_AT_ONCE])
-        yield from subscriptions
-        if len(subscriptions) < _SUBSCRIPTIONS_AT_ONCE:
+        if not subscriptions:
             return
+        yield subscriptions
         last = subscriptions[-1].pk
 
 
-def _ended_within(subscription: Subscription, period: Period, as_of: datetime) -> Iterator[Period]:
+def _ended_within(
+    subscription: Subscription, period: Period, as_of: datetime, invoiced: Sequence[Bounds]
+) -> Iterator[Period]:
     instant = max(subscription.starts_at, period.start)
     end = min(period.end, subscription.ends_at or period.end)
     while instant < end:
-        billed = current_period(subscription, as_of=instant)
+        billed = period_at(subscription, instant, invoiced)
         if as_of < billed.end:
             return
         if period.start <= billed.start:
@@ -116,23 +146,25 @@ def _ended_within(subscription: Subscription, period: Period, as_of: datetime) -
 
 
 def _backtested(
-    subscription: Subscription, period: Period, version: PlanVersion
-) -> BacktestedPeriod:
-    customer, old, new, unrated = subscription.customer, Decimal(0), Decimal(0), ""
-    try:
-        before = rated_period(subscription, period, as_of=period.end)
-        after = rated_period(subscription, period, as_of=period.end, version=version)
-    except (PlanHasNoVersion, NotQuotedInCurrency) as refusal:
-        unrated = str(refusal)
-    else:
-        old, new = before.total, after.total
-    return BacktestedPeriod(
-        customer_id=customer.pk,
-        customer=customer.name,
-        reference=customer.reference,
-        period=period,
-        currency=subscription.paid_in,
-        old=old,
-        new=new,
-        unrated=unrated,
+    due: Sequence[tuple[Subscription, Period]], version: PlanVersion
+) -> Iterator[BacktestedPeriod]:
+    agreed = Agreed([subscription for subscription, _ in due])
+    rated = zip(
+        due, rated_periods(due, agreed), rated_periods(due, agreed, version=version), strict=True
     )
+    for (subscription, period), old, new in rated:
+        refused = [each for each in (old, new) if isinstance(each, Exception)]
+        yield BacktestedPeriod(
+            customer_id=subscription.customer_id,
+            customer=subscription.customer.name,
+            reference=subscription.customer.reference,
+            period=period,
+            currency=subscription.paid_in,
+            old=Decimal(0) if refused else _total(old),
+            new=Decimal(0) if refused else _total(new),
+            unrated=str(refused[0]) if refused else "",
+        )
+
+
+def _total(rated: RatedInvoice | Exception) -> Decimal:
+    return rated.total if isinstance(rated, RatedInvoice) else Decimal(0)

@@ -41,24 +41,34 @@ def charged_lines_of_many(
     ]
 
 
-def _environments(invoices: Sequence[RatedInvoice]) -> Mapping[str, str]:
-    """The names of the environments of all lines' applications, by the applications' ids."""
+# An application's id and its environment's name.
+_Placed = tuple[UUID | None, str]
+
+
+def _environments(invoices: Sequence[RatedInvoice]) -> Mapping[str | None, _Placed]:
+    """Where all lines' applications run, by their ids."""
     ids = {line.application_id for rated in invoices for line in rated.lines if line.application_id}
     rows = Application.objects.filter(pk__in=ids).values_list("pk", "environment__name")
-    return {str(pk): name for pk, name in rows}
+    return {None: (None, ""), **{str(pk): (pk, name) for pk, name in rows}}
 
 
-def _lines(rated: RatedInvoice, environments: Mapping[str, str]) -> list[NewLine]:
-    return [_line(line, environments) for line in rated.lines]
+def _lines(rated: RatedInvoice, environments: Mapping[str | None, _Placed]) -> list[NewLine]:
+    prices: dict[str | None, UUID | None] = {None: None}
+    prices |= {line.price_id: UUID(line.price_id) for line in rated.lines if line.price_id}
+    return [
+        _line(line, prices[line.price_id], environments[line.application_id])
+        for line in rated.lines
+    ]
 
 
-def _line(line: RatedLine, environments: Mapping[str, str]) -> NewLine:
+def _line(line: RatedLine, price_id: UUID | None, placed: _Placed) -> NewLine:
+    application_id, environment_name = placed
     return NewLine(
         kind=line.kind,
-        price_id=None if line.price_id is None else UUID(line.price_id),
-        application_id=None if line.application_id is None else UUID(line.application_id),
+        price_id=price_id,
+        application_id=application_id,
         application_name=line.application_name,
-        environment_name=environments[line.application_id] if line.application_id else "",
+        environment_name=environment_name,
         label=line.label,
         meter=line.meter,
         unit=line.unit,
@@ -68,7 +78,7 @@ def _line(line: RatedLine, environments: Mapping[str, str]) -> NewLine:
         quantity=line.quantity,
         unrounded=line.unrounded,
         amount=line.amount,
-        steps=[step.to_json() for step in line.steps],
+        steps=line.steps,
         refused_quantity=line.provenance.refused,
         refused_for=line.provenance.refused_for,
         measured=line.provenance.to_json(),

@@ -162,6 +162,7 @@ class _Terms:
             ),
             minimum=self._agreed.minimum(version, self.subscription),
             trial=segment.trial,
+            credits_gaps=version.gaps == PlanVersion.Gaps.CREDITED,
         )
 
 

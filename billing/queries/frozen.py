@@ -2,7 +2,7 @@
 and what its proof is made from.
 
 - `contract`: of an invoice, as billing.core.proof.terms writes it; null of a note.
-- `silences`: where a price looks at gaps, the time in which hosts said nothing; else null.
+- `silences`: where a price or a fee looks at gaps, the time in which hosts said nothing; else null.
 - `restated`: of each earlier invoice whose late usage is billed here, in the order of the lines:
   its id as `invoice`, its `contract` and `silences`, and as `billed` the documents that had billed
   its period before, each with 1 where it adds to that and -1 where it takes off.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from billing.billable import billable_periods
-from billing.core.contract import Contract, priced_spans
+from billing.core.contract import Contract, credited_spans, priced_spans
 from billing.core.periods import Period
 from billing.core.proof.records import microseconds
 from billing.core.proof.terms import from_json, to_json
@@ -101,7 +101,8 @@ def _distinct(items: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
 def _silences(customer: Customer, contract: Contract) -> list[dict[str, Any]] | None:
     """Nobody can tell later how long a host was silent: it may have spoken since."""
     readings = [each.full.reading for each in priced_spans(contract)]
-    if all(reading is None or reading.gaps == "not_billed" for reading in readings):
+    fills = any(reading is not None and reading.gaps != "not_billed" for reading in readings)
+    if not (fills or credited_spans(contract)):
         return None
     return [
         {

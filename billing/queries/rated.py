@@ -6,8 +6,9 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError
 
-from billing.billable import Wanted, billable_usage_of_many
-from billing.core.contract import Contract, priced_spans, rated_contract
+from billing.billable import Wanted, billable_usage_of_many, expected_time_of_many
+from billing.core.contract import Contract, credited_spans, priced_spans, rated_contract
+from billing.core.gap_credit import ExpectedTime
 from billing.core.periods import Period
 from billing.core.rating import PriceSpec, RatedInvoice, UsageQuantity
 from billing.models import PlanVersion, Subscription
@@ -38,25 +39,30 @@ def rated_period(
 def rated_by(contract: Contract, subscription: Subscription) -> RatedInvoice:
     """What the contract of a subscription's period comes to, with the usage that is known."""
     (usage,) = usage_of_contracts([(subscription, contract)])
-    return rated_contract(contract, usage)
+    (time,) = time_of_contracts([(subscription, contract)])
+    return rated_contract(contract, usage, time)
 
 
 def rated_periods(
-    periods: Sequence[tuple[Subscription, Period]], agreed: Agreed
+    periods: Sequence[tuple[Subscription, Period]],
+    agreed: Agreed,
+    *,
+    version: PlanVersion | None = None,
 ) -> list[RatedInvoice | Exception]:
     """As rated_period, of many subscriptions by what is agreed with them, in as many queries as for
     one. What keeps one of them from being rated stands in its place."""
     contracts = [
-        _tried(contract_of, subscription, period, agreed=agreed) for subscription, period in periods
+        _tried(contract_of, subscription, period, agreed=agreed, version=version)
+        for subscription, period in periods
     ]
     known = [
         (subscription, contract)
         for (subscription, _), contract in zip(periods, contracts, strict=True)
         if isinstance(contract, Contract)
     ]
-    usage = iter(usage_of_contracts(known))
+    usage, time = iter(usage_of_contracts(known)), iter(time_of_contracts(known))
     return [
-        _tried(rated_contract, contract, next(usage))
+        _tried(rated_contract, contract, next(usage), next(time))
         if isinstance(contract, Contract)
         else contract
         for contract in contracts
@@ -87,6 +93,21 @@ def usage_of_contracts(
     found: list[dict[Period, list[UsageQuantity]]] = [{} for _ in contracts]
     for place, each, used in zip(places, wanted, billable_usage_of_many(wanted), strict=True):
         found[place][each.period] = used
+    return found
+
+
+def time_of_contracts(
+    contracts: Sequence[tuple[Subscription, Contract]],
+) -> list[dict[Period, ExpectedTime]]:
+    """The time in which usage was expected, where it decides what is given back of fees."""
+    wanted, places = [], []
+    for place, (subscription, contract) in enumerate(contracts):
+        for span in credited_spans(contract):
+            wanted.append((subscription.customer_id, span))
+            places.append(place)
+    found: list[dict[Period, ExpectedTime]] = [{} for _ in contracts]
+    for place, (_, span), time in zip(places, wanted, expected_time_of_many(wanted), strict=True):
+        found[place][span] = time
     return found
 
 

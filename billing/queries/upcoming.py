@@ -23,7 +23,7 @@ from billing.queries.periods import (
     plan_version_for,
     subscription_of,
 )
-from billing.queries.rated import prices_by_span, usage_of_contracts
+from billing.queries.rated import prices_by_span, time_of_contracts, usage_of_contracts
 from metering.queries import completeness
 from tenants.models import Customer
 
@@ -96,7 +96,8 @@ def upcoming_invoice(customer: Customer, *, as_of: datetime) -> UpcomingInvoice 
     if basis is None:
         return None
     (usage,) = usage_of_contracts([(basis.subscription, basis.contract)])
-    rated = rated_contract(basis.contract, usage)
+    (time,) = time_of_contracts([(basis.subscription, basis.contract)])
+    rated = rated_contract(basis.contract, usage, time)
     return _upcoming(basis, rated, as_of)
 
 
@@ -110,7 +111,8 @@ def month_to_date(customer: Customer, *, as_of: datetime) -> MonthToDate | None:
         for span, prices in prices_by_span(basis.contract).items()
     }
     usage = {span: whole for span, (_, whole) in read.items()}
-    upcoming = _upcoming(basis, rated_contract(basis.contract, usage), as_of)
+    (time,) = time_of_contracts([(basis.subscription, basis.contract)])
+    upcoming = _upcoming(basis, rated_contract(basis.contract, usage, time), as_of)
     names = {line.application_id: line.application_name for line in upcoming.lines}
     by_day = {span: days for span, (days, _) in read.items()}
     charges = contract_days(basis.contract, by_day, usage, upcoming.rated, _last_day(basis, as_of))

@@ -64,6 +64,12 @@ class Resources(Router):
         """A POST that needs its Idempotency-Key, makes nothing new and answers 200."""
         return self._operation("POST", path, scope, {200: answers}, summary, naming="required")
 
+    def computing(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """A POST that works something out and keeps nothing, so that it may be repeated."""
+        return self._operation("POST", path, scope, {200: answers}, summary)
+
     def changing(
         self, path: str, *, scope: str, answers: Any, summary: str
     ) -> Callable[[_View], _View]:

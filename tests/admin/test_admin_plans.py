@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Plan, PlanVersion, Price
-from billing.operations import copy_plan_version
+from billing.operations import draft_next_version
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
@@ -131,7 +131,7 @@ class TestAPrice:
         with tenant_scope(tenant.pk):
             price = Price.objects.get()
             assert price.accepted_qualities == ["exact", "estimated"]
-            copy = copy_plan_version(plan, effective_from=at(2, 1))
+            copy = draft_next_version(plan, effective_from=at(2, 1))
             assert copy.prices.get().accepted_qualities == ["exact", "estimated"]
 
 

@@ -52,6 +52,7 @@ def test_every_answer_is_as_the_document_says(
         "customer_id": provider.story.customer.pk,
         "plan_id": provider.story.plan.pk,
         "subscription_id": provider.story.subscription.pk,
+        "version_id": provider.invoice.plan_version_id,
         "invoice_id": provider.invoice.pk,
         "grant_id": provider.grant.pk,
     }

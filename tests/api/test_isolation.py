@@ -32,6 +32,9 @@ BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
+    "void_an_invoice": {"reason": "taken"},
+    "record_a_payment": {"amount": "1", "received_on": "2026-11-02", "reference": "taken"},
+    "backtest_a_version": {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
     "publish_version": {
         "effective_from": "2026-12-01T00:00:00Z",
         "prices": [{"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price": "0.02"}],
@@ -44,6 +47,7 @@ def ids_of(provider: Provider) -> dict[str, Any]:
         "customer_id": provider.story.customer.pk,
         "plan_id": provider.story.plan.pk,
         "subscription_id": provider.story.subscription.pk,
+        "version_id": provider.invoice.plan_version_id,
         "invoice_id": provider.invoice.pk,
         "grant_id": provider.grant.pk,
     }

@@ -1,5 +1,6 @@
 """What programs ask about usage."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from tenants.models import Customer
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, done, fields, program_of
 from tests.api.conftest import Provider
+from tests.billing.timeline import at, use
 
 pytestmark = pytest.mark.django_db
 
@@ -93,3 +95,19 @@ def test_refuses_what_it_cannot_answer(
     provider: Provider, program: Program, change: dict[str, str], wrong: str
 ) -> None:
     assert fields(program.get("/usage", **{**OCTOBER, **change})) == {wrong}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+@pytest.mark.parametrize("bucket", ["day", "month", "none"])
+def test_is_the_same_by_hours_and_by_instances(
+    provider: Provider, program: Program, bucket: str, zone: str
+) -> None:
+    with tenant_scope(provider.tenant.pk):
+        for number in range(30):
+            moment = at(10, 8) + timedelta(minutes=35 * number)
+            use(provider.story.mail, moment, cpu_us=10**9 + number)
+    cut = {"from": "2026-10-08T01:25:00Z", "to": "2026-10-08T14:50:00Z", "time_zone": zone}
+    by_hours = points(program, bucket=bucket, **cut)
+    by_instances = points(program, bucket=bucket, group_by="instance", **cut)
+    assert by_hours == by_instances
+    assert by_hours

@@ -8,6 +8,7 @@ from billing.models import Invoice, Plan, PlanTerms, PlanVersion, Price, Subscri
 from billing.operations import (
     Agreement,
     Offer,
+    Rebate,
     close_billing_period,
     finalize_invoice,
     publish_plan_version,
@@ -74,3 +75,7 @@ def close_next(subscription: Subscription, *, as_of: datetime, finalize: bool = 
 def lines_of(invoice: Invoice) -> list[tuple[str, str, str]]:
     """Kind, label and amount of each line."""
     return [(line.kind, line.label, f"{line.amount:.2f}") for line in invoice.lines.all()]
+
+
+def rebate(percent: str = "50", **more: object) -> Rebate:
+    return Rebate("Welcome", OCTOBER, percent=Decimal(percent), **more)  # type: ignore[arg-type]

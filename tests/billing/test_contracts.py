@@ -11,21 +11,17 @@ from billing.core.periods import Period
 from billing.models import BillingDetails, Invoice, Price, PriceOverride
 from billing.operations import (
     CommitmentTooShort,
-    DiscountNotUsable,
     Offer,
     OverrideIsInvoiced,
     OwnPrice,
-    Rebate,
     VersionAlreadyPublished,
     VersionNotUsable,
     draft_plan_version,
-    end_discount,
     end_price,
     finalize_invoice,
     grant_discount,
     grant_price,
     publish_draft,
-    recompute_draft,
     subscribe,
 )
 from billing.overrides import OverrideNotUsable
@@ -43,6 +39,7 @@ from tests.billing.agreements import (
     cpu,
     lines_of,
     offer,
+    rebate,
 )
 from tests.billing.timeline import HOUR_US, NOVEMBER, OCTOBER, Story, at, disk_price, use
 
@@ -274,97 +271,6 @@ class TestATrial:
             ("minimum", "Minimum of the period", "16.00"),
         ]
         assert invoice.lines.first().raw_quantity == 10 * HOUR_US  # type: ignore[union-attr]
-
-
-def rebate(percent: str = "50", **more: object) -> Rebate:
-    return Rebate("Welcome", OCTOBER, percent=Decimal(percent), **more)  # type: ignore[arg-type]
-
-
-class TestADiscount:
-    def months(self, story: Story, count: int = 3) -> list[Invoice]:
-        for month in (10, 11, 12)[:count]:
-            use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
-        after = datetime.fromisoformat("2027-01-10T00:00Z")
-        return [close_next(story.subscription, as_of=after) for _ in range(count)]
-
-    def test_stands_below_what_it_is_taken_from(self) -> None:
-        story = begin_contract(cpu(), disk_price())
-        grant_discount(story.customer, rebate())
-
-        (invoice,) = self.months(story, 1)
-
-        assert lines_of(invoice) == [
-            ("usage", "CPU time", "10.00"),
-            ("discount", "Welcome: CPU time", "-5.00"),
-        ]
-        assert invoice.lines.last().price.code == "cpu"  # type: ignore[union-attr]
-
-    @pytest.mark.parametrize(
-        ("periods", "totals"), [(1, [5, 10, 10]), (2, [5, 5, 10]), (None, [5, 5, 5])]
-    )
-    def test_ends_with_its_periods(self, periods: int | None, totals: list[int]) -> None:
-        story = begin_contract()
-        grant_discount(story.subscription, rebate(periods=periods))
-
-        assert [invoice.total for invoice in self.months(story)] == totals
-
-    def test_is_counted_anew_each_time_a_period_is_rated(self) -> None:
-        story = begin_contract()
-        grant_discount(story.customer, rebate(periods=2))
-        invoices = self.months(story)
-
-        again = [recompute_draft(invoice).total for invoice in [*invoices, *reversed(invoices)]]
-
-        assert again == [5, 5, 10, 10, 5, 5]
-
-    def test_is_not_used_up_where_nothing_was_charged(self) -> None:
-        story = begin_contract()
-        grant_discount(story.customer, rebate(periods=1))
-        use(story.shop, at(11, 3), cpu_us=10 * HOUR_US)
-
-        totals = [close_next(story.subscription, as_of=at(12, 2)).total for _ in range(2)]
-
-        assert totals == [0, 5]
-
-    def test_of_a_plan_is_every_subscribers(self) -> None:
-        story, other = begin_contract(), begin_contract(reference="other")
-        grant_discount(story.plan, rebate())
-
-        assert self.months(story, 1)[0].total == 5
-        assert self.months(other, 1)[0].total == 10
-
-    def test_of_an_amount_is_in_its_currency_alone(self) -> None:
-        story = begin_contract()
-        for currency in ("EUR", "USD"):
-            grant_discount(
-                story.customer, Rebate("Gift", OCTOBER, amount=Decimal(4), currency=currency)
-            )
-
-        assert self.months(story, 1)[0].total == 6
-
-    def test_can_be_ended(self) -> None:
-        story = begin_contract()
-        discount = grant_discount(story.customer, rebate())
-        end_discount(discount, ends_at=at(11, 15))
-
-        assert [invoice.total for invoice in self.months(story)] == [5, 5, 10]
-
-    @pytest.mark.parametrize(
-        "odd",
-        [
-            Rebate("Both", OCTOBER, percent=Decimal(5), amount=Decimal(1), currency="EUR"),
-            Rebate("Neither", OCTOBER),
-            Rebate("Too much", OCTOBER, percent=Decimal(101)),
-            Rebate("No currency", OCTOBER, amount=Decimal(1)),
-            Rebate("Never", OCTOBER, percent=Decimal(5), ends_at=OCTOBER),
-        ],
-        ids=lambda odd: odd.name,
-    )
-    def test_that_no_invoice_could_have_is_refused(self, odd: Rebate) -> None:
-        story = begin_contract()
-
-        with pytest.raises(DiscountNotUsable):
-            grant_discount(story.customer, odd)
 
 
 class TestACommitment:

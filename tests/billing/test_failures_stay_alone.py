@@ -13,7 +13,7 @@ from billing import closing
 from billing.closing import close_tenant
 from billing.models import Invoice, Price, Subscription
 from billing.operations import close_due, drafting, finalize_invoice
-from billing.operations.taxing import Document
+from billing.operations.taxing import Document, store
 from billing.tasks import close_due_periods
 from metering.models import Host
 from tenants.models import Tenant
@@ -39,15 +39,14 @@ def failing_for(reference: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 def refuse_drafts_of(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database refuses whatever is stored of one customer's drafts."""
-    sound = drafting.store
 
-    def store(documents: Sequence[Document]) -> None:
+    def stored(documents: Sequence[Document]) -> None:
         if any(each.invoice.customer_reference == reference for each in documents):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 / 0")
-        sound(documents)
+        store(documents)
 
-    monkeypatch.setattr(drafting, "store", store)
+    monkeypatch.setattr(drafting, "store", stored)
 
 
 @pytest.mark.usefixtures("inside")

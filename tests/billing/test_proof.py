@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -19,14 +20,14 @@ from billing.proof.keys import proof_key, public_keys
 from metering.core.cloudevents import parse_event
 from metering.corrections import delete_usage, replace_usage
 from metering.events import store_events
-from metering.models import Application, Assignment, Sample
+from metering.models import Application, Assignment, Host, Sample
 from metering.queries import samples_of
 from metering.rollups import roll_up
 from metering.usage import UsagePeriod
-from tenants.models import Tenant
+from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.billing.proving import Proven, every_kind, prove, said_of
-from tests.verify.rebuilding import contents_of
+from tests.verify.rebuilding import changed_json, contents_of, signed_anew
 from tests.verify.running import run
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +161,7 @@ class TestPricesOfEveryKind:
             Counting(),
             Counting(primaries="one", primary_factor=Decimal("0.5")),
             Counting(gaps="held"),
+            Counting(gaps="credited"),
         ],
     )
     def test_are_recomputed(self, tenant: Tenant, tmp_path: Path, counting: Counting) -> None:
@@ -168,6 +170,48 @@ class TestPricesOfEveryKind:
         assert (code, said[-1]) == (0, "PASS"), said
         labels = {line.split("  ")[0] for line in said}
         assert labels >= {"CPU", "Orders", "Roles", "Burst", "Peak", "Base", "Support"}
+
+
+class TestACreditForGaps:
+    def test_is_recomputed_from_the_rollups(self, tenant: Tenant, tmp_path: Path) -> None:
+        proven = prove(tenant, prices=every_kind, counting=Counting(gaps="credited"))
+        bundle = proven.bundle()
+        code, said = said_of(bundle, tmp_path)
+        (line,) = [each for each in said if each.startswith("Base: credit for gaps")]
+        assert line.endswith("EUR  ok")
+        assert (code, said[-1]) == (0, "PASS")
+
+        for change in (less_expected, nothing_given_back):
+            code, said = said_of(
+                signed_anew(bundle, changed_json("invoice.json", change)), tmp_path
+            )
+            assert (code, said[-1].split(":")[0]) == (1, "FAIL"), said
+
+    def test_for_a_silent_host_is_recomputed(self, tenant: Tenant, tmp_path: Path) -> None:
+        def fall_silent(first: datetime) -> None:
+            Host.objects.update(last_window_end=first + timedelta(hours=2, minutes=5))
+            Host.objects.create(
+                name="other",
+                environment=Environment.objects.get(),
+                last_window_end=first + timedelta(hours=9),
+            )
+
+        counting = Counting(gaps="credited")
+        proven = prove(tenant, prices=every_kind, counting=counting, before_closing=fall_silent)
+        code, said = said_of(proven.bundle(), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
+
+
+def credit_in(invoice: Any) -> Any:
+    return next(line for line in invoice["lines"] if "time" in line["facts"])
+
+
+def less_expected(invoice: Any) -> None:
+    credit_in(invoice)["facts"]["time"]["expected_us"] -= 1
+
+
+def nothing_given_back(invoice: Any) -> None:
+    invoice["lines"].remove(credit_in(invoice))
 
 
 class TestTheProofKey:

@@ -20,6 +20,7 @@ from billing.queries.restatement import changed_invoices, refused_late_usage
 from metering.models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.billing.agreements import begin_contract, close_next, cpu
 from tests.billing.at_once import at_once
 from tests.billing.late import deliver, note_at, stored
 from tests.billing.test_database_guards import meanwhile
@@ -117,6 +118,20 @@ class TestLateUsage:
         note_at(at(11, 2))
         assert restate_invoice(invoice, as_of=LATER) is None
         assert changed_invoices(noted_before=LATER) == []
+
+    def test_that_counts_towards_a_minimum_makes_no_note_of_nothing(self) -> None:
+        story = begin_contract(cpu("1"), minimum="100")
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        invoice = close_next(story.subscription, as_of=NOVEMBER, finalize=True)
+        assert invoice.total == 100
+        deliver(story.shop, at(10, 4, 7), cpu_us=20 * HOUR_US, received_at=at(11, 2))
+        assert restate_invoice(invoice, as_of=LATER) is None
+        assert not Invoice.objects.filter(refers_to=invoice).exists()
+        assert not changed_invoices(noted_before=LATER)
+        deliver(story.shop, at(10, 5, 7), cpu_us=90 * HOUR_US, received_at=at(11, 6))
+        note = restate_invoice(invoice, as_of=at(11, 7))
+        assert note is not None
+        assert (note.kind, note.total) == ("debit_note", Decimal(20))
 
     def test_that_was_too_much_makes_a_credit_note(self) -> None:
         _, invoice = invoiced(cpu_hours=1000)

@@ -59,78 +59,103 @@ def close_month(story: Story, after: datetime) -> Invoice:
     return finalize_invoice(draft, as_of=after)
 
 
+def trial_in_july(story: Story) -> Invoice:
+    use(story.shop, at(7, 10), cpu_us=500 * HOUR_US)
+    july = close_month(story, at(8, 2))
+    assert lines_of(july) == [("usage", "CPU time", "0.00")]
+    assert july.lines.get().quantity == 500
+    return july
+
+
+def half_price_in_august(story: Story) -> Invoice:
+    use(story.shop, at(8, 10), cpu_us=30 * HOUR_US)
+    august = close_month(story, at(9, 2))
+    assert lines_of(august) == [
+        ("usage", "CPU time", "20.00"),
+        ("recurring", "Basic fee", "31.00"),
+        ("percentage", "Support", "2.00"),
+        ("discount", "Welcome: CPU time", "-10.00"),
+        ("discount", "Welcome: Basic fee", "-15.50"),
+        ("discount", "Welcome: Support", "-1.00"),
+    ]
+    return august
+
+
+def other_prices_from_the_middle_of_september(story: Story) -> Invoice:
+    """From the midnight that begins 16 September on, halfway through."""
+    offer(
+        story.plan,
+        cpu("2", allowance="20"),
+        basic_fee("61"),
+        effective_from=at(9, 15, 18, 15),
+        at_once=True,
+    )
+    use(story.shop, at(9, 10), cpu_us=10 * HOUR_US)
+    use(story.mail, at(9, 20), cpu_us=20 * HOUR_US)
+    september = close_month(story, at(10, 2))
+    assert lines_of(september)[:5] == [
+        ("usage", "CPU time", "5.00"),
+        ("usage", "CPU time", "20.00"),
+        ("recurring", "Basic fee", "15.50"),
+        ("recurring", "Basic fee", "30.50"),
+        ("percentage", "Support", "0.50"),
+    ]
+    assert september.total == Decimal("35.75")
+    return september
+
+
+def a_price_of_their_own_in_october(story: Story) -> Invoice:
+    """20 of October's 31 days at the plan's price, with that share of 20 hours included: 54.1935,
+    which is rounded up as the invoice's largest remainder."""
+    own = {"unit_price": "0.5", "allowance": "0"}
+    grant_price(
+        story.customer,
+        OwnPrice("cpu", "EUR", own, at(10, 20, 18, 15), at(11, 30, 18, 15), "offer 7"),
+    )
+    use(story.shop, at(10, 10), cpu_us=40 * HOUR_US)
+    use(story.shop, at(10, 25), cpu_us=40 * HOUR_US)
+    october = close_month(story, at(11, 2))
+    assert lines_of(october)[:3] == [
+        ("usage", "CPU time", "54.20"),
+        ("usage", "CPU time", "20.00"),
+        ("recurring", "Basic fee", "61.00"),
+    ]
+    assert october.total == Decimal("67.60")
+    return october
+
+
+def their_price_alone_in_november(story: Story) -> Invoice:
+    use(story.shop, at(11, 10), cpu_us=100 * HOUR_US)
+    november = close_month(story, at(12, 2))
+    assert lines_of(november) == [
+        ("usage", "CPU time", "50.00"),
+        ("recurring", "Basic fee", "61.00"),
+    ]
+    return november
+
+
+def shortfall_in_december(story: Story) -> Invoice:
+    preview = upcoming_invoice(story.customer, as_of=at(12, 20))
+    december = close_month(story, datetime.fromisoformat("2027-01-02T00:00Z"))
+    assert preview is not None
+    assert preview.total == december.total
+    assert lines_of(december)[-1][:2] == ("true_up", "Commitment, shortfall")
+    return december
+
+
 class TestAContract:
     def test_is_billed_month_by_month_as_it_was_agreed(self) -> None:
         story = signed()
-
-        use(story.shop, at(7, 10), cpu_us=500 * HOUR_US)
-        july = close_month(story, at(8, 2))
-        assert lines_of(july) == [("usage", "CPU time", "0.00")]
-        assert july.lines.get().quantity == 500
-
-        use(story.shop, at(8, 10), cpu_us=30 * HOUR_US)
-        august = close_month(story, at(9, 2))
-        assert lines_of(august) == [
-            ("usage", "CPU time", "20.00"),
-            ("recurring", "Basic fee", "31.00"),
-            ("percentage", "Support", "2.00"),
-            ("discount", "Welcome: CPU time", "-10.00"),
-            ("discount", "Welcome: Basic fee", "-15.50"),
-            ("discount", "Welcome: Support", "-1.00"),
-        ]
-
-        # From the midnight that begins 16 September on, halfway through, prices are others.
-        offer(
-            story.plan,
-            cpu("2", allowance="20"),
-            basic_fee("61"),
-            effective_from=at(9, 15, 18, 15),
-            at_once=True,
+        months = (
+            trial_in_july,
+            half_price_in_august,
+            other_prices_from_the_middle_of_september,
+            a_price_of_their_own_in_october,
+            their_price_alone_in_november,
+            shortfall_in_december,
         )
-        use(story.shop, at(9, 10), cpu_us=10 * HOUR_US)
-        use(story.mail, at(9, 20), cpu_us=20 * HOUR_US)
-        september = close_month(story, at(10, 2))
-        assert lines_of(september)[:5] == [
-            ("usage", "CPU time", "5.00"),
-            ("usage", "CPU time", "20.00"),
-            ("recurring", "Basic fee", "15.50"),
-            ("recurring", "Basic fee", "30.50"),
-            ("percentage", "Support", "0.50"),
-        ]
-        assert september.total == Decimal("35.75")
+        invoices = [bill(story) for bill in months]
 
-        own = {"unit_price": "0.5", "allowance": "0"}
-        grant_price(
-            story.customer,
-            OwnPrice("cpu", "EUR", own, at(10, 20, 18, 15), at(11, 30, 18, 15), "offer 7"),
-        )
-        use(story.shop, at(10, 10), cpu_us=40 * HOUR_US)
-        use(story.shop, at(10, 25), cpu_us=40 * HOUR_US)
-        october = close_month(story, at(11, 2))
-        # 20 of October's 31 days at the plan's price, with that share of 20 hours included:
-        # 54.1935, which is rounded up as the invoice's largest remainder.
-        assert lines_of(october)[:3] == [
-            ("usage", "CPU time", "54.20"),
-            ("usage", "CPU time", "20.00"),
-            ("recurring", "Basic fee", "61.00"),
-        ]
-        assert october.total == Decimal("67.60")
-
-        use(story.shop, at(11, 10), cpu_us=100 * HOUR_US)
-        november = close_month(story, at(12, 2))
-        assert lines_of(november) == [
-            ("usage", "CPU time", "50.00"),
-            ("recurring", "Basic fee", "61.00"),
-        ]
-
-        preview = upcoming_invoice(story.customer, as_of=at(12, 20))
-        december = close_month(story, datetime.fromisoformat("2027-01-02T00:00Z"))
-        assert preview is not None
-        assert preview.total == december.total
         # 600 for the half-year, of which July was a trial: 153 of 184 days.
-        charged = sum(each.total for each in (july, august, september, october, november))
-        assert charged + december.total == Decimal("498.91")
-        assert lines_of(december)[-1][:2] == ("true_up", "Commitment, shortfall")
-
-        for invoice in (july, august, september, october, november, december):
-            assert changes_since_finalized(invoice) is None
+        assert sum(each.total for each in invoices) == Decimal("498.91")
+        assert all(changes_since_finalized(each) is None for each in invoices)

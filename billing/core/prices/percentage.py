@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from billing.core.exact import EXACT, ZERO, require_decimal
+from billing.core.exact import EXACT, ZERO, quotient, require_decimal
 from billing.core.money import sum_amounts
 from billing.core.prices.bounds import require_price
 
@@ -51,5 +51,5 @@ class Percentage:
         return [max(EXACT.subtract(amount, self.allowance), ZERO) for amount in of]
 
     def charge(self, base: Decimal) -> Decimal:
-        """The percentage of a base, exact."""
-        return EXACT.multiply(base, self.percent.scaleb(-2, EXACT))
+        """The percentage of a base: exact up to 30 decimals, half up."""
+        return quotient(EXACT.multiply(base, self.percent), 100)

@@ -9,7 +9,8 @@ from typing import cast, get_args
 from billing.core.commitment import CommitmentPart
 from billing.core.contract import contract_lines, priced_spans, recurring_lines
 from billing.core.discounts import DiscountTerm, discount_lines
-from billing.core.exact import plain, shortened
+from billing.core.exact import ZERO, plain, shortened
+from billing.core.gap_credit import ExpectedTime
 from billing.core.periods import (
     Anchoring,
     BillingCycle,
@@ -27,6 +28,7 @@ from billing.core.proration import ProratedBy, share_in_words, share_of
 from billing.core.rating import PriceSpec
 from billing.core.recurring import Fee, FeeBasis, fee_lines
 from tests.billing.core.agreements import (
+    CPU_HOUR_US,
     EURO,
     OCTOBER,
     basic_fee,
@@ -107,6 +109,22 @@ def _charged(timing: Timing, period: Period, cycle: BillingCycle, end: datetime)
     price = replace(basic_fee("31"), model=model)
     lines = fee_lines(Fee(price, model, cycle.start, end), FeeBasis(period, cycle, EURO))
     return " + ".join(plain(line.unrounded) for line in lines)
+
+
+def gap_credit_rows(rows: list[Row]) -> list[Row]:
+    yearly = replace(
+        basic_fee("365", price_id="year"), model=Flat(Decimal(365), interval="yearly"), code="year"
+    )
+    agreed = contract(replace(terms(basic_fee("62"), yearly), credits_gaps=True))
+    computed = []
+    for row in rows:
+        expected, measured = (
+            sum(int(hours) for hours in cell.split(" + ")) * CPU_HOUR_US for cell in row[:2]
+        )
+        lines = contract_lines(agreed, {}, {OCTOBER: ExpectedTime(measured, expected)})
+        given = {each.price_id: each.unrounded for each in lines if each.attributes}
+        computed.append([*row[:2], *(plain(given.get(fee, ZERO)) for fee in ("fee", "year"))])
+    return computed
 
 
 def order_rows(rows: list[Row]) -> list[Row]:

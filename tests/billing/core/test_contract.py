@@ -255,3 +255,25 @@ class TestACommitment:
         agreed = contract(terms(cpu()), commitment=part)
 
         assert len(contract_lines(agreed, {OCTOBER: [cpu_hours(50)]})) == 1
+
+
+class TestAPercentageOfAShare:
+    def test_keeps_30_decimals_so_that_an_amount_can_be_taken_off(self) -> None:
+        """A third of a fee never ends; a percentage of it must not grow longer still."""
+        support = PriceSpec(
+            "s", None, "", Percentage(Decimal("12.3457"), ("fee",)), label="Support", code="support"
+        )
+        part = Period(at(10, 22), at(11, 1))
+        agreed = replace(
+            contract(
+                terms(basic_fee("10"), support, span=part),
+                discounts=(DiscountTerm("d", "Rebate", amount=Decimal(1)),),
+            ),
+            period=part,
+            cycle=replace(CYCLE, start=part.start),
+        )
+        fee, percentage, *discounts = contract_lines(agreed, {})
+
+        assert plain(fee.unrounded) == "3.225806451612903225806451612903"
+        assert plain(percentage.unrounded) == "0.398248387096774193548387096774"
+        assert sum_amounts([line.unrounded for line in discounts]) == -1

@@ -17,6 +17,7 @@ from billing.core.quantity import in_unit, unit_for
 from billing.core.rating import PriceSpec, UsageQuantity
 from billing.core.readings import Reading
 from tests.billing.core import pricing_page_contracts as contracts
+from tests.billing.core import pricing_page_models as models
 from tests.billing.core import pricing_page_usage as usage
 
 PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
@@ -121,11 +122,19 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "units": each(unit_row),
     "per unit": each(per_unit_row),
     "graduated": each(graduated_row),
+    "volume": each(models.volume_row),
+    "package": each(models.package_row),
+    "matrix": each(models.matrix_row),
+    "percentage": each(models.percentage_row),
     "allowance": each(allowance_row),
+    "limits": each(models.limits_row),
+    "roll-over": models.roll_over_rows,
+    "parts": each(models.parts_row),
     "applications": application_rows,
     "roles": usage.role_rows,
     "primaries": usage.primary_rows,
     "gaps": usage.gap_rows,
+    "time-weighted": each(models.weighted_row),
     "rank": each(usage.rank_row),
     "percentile and peak": each(usage.interval_row),
     "corrections": usage.correction_rows,
@@ -134,6 +143,8 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "proration": each(contracts.proration_row),
     "at once": contracts.at_once_rows,
     "fees": contracts.fee_rows,
+    "least": each(models.least_row),
+    "credit for gaps": contracts.gap_credit_rows,
     "order": contracts.order_rows,
     "discounts": contracts.discount_rows,
 }

@@ -3,10 +3,14 @@ them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from billing.core.contract import priced_spans
+from billing.core.contract import credited_spans, priced_spans
+from billing.core.gap_credit import ExpectedTime
+from billing.core.periods import Period
 from billing.core.proof.known import Known, Silent
+from billing.core.proof.quantities import MeasuredTime, SpanUsage
 from billing.core.proof.records import RollupRecord
 from hostmeter_verify.findings import require
 from hostmeter_verify.terms import RatedPeriod
@@ -30,6 +34,28 @@ def gaps_not_known(invoice: Mapping[str, Any], periods: Sequence[RatedPeriod]) -
         if line.get("price") in filled and (late or _names_silence(line)):
             found.append(f"line {number}, {line.get('label')}: what a silent host would have used")
     return found
+
+
+def expected_time(known: Known, span: Period, read: SpanUsage) -> ExpectedTime:
+    """The time that gaps of the span are credited by: as the rollups and the silences say."""
+    rolled = read.measured.get(None, MeasuredTime(0, 0))
+    silent_us = sum(
+        (min(each.end, span.end) - each.start) // timedelta.resolution
+        for each in known.silences_in(span) or ()
+    )
+    return ExpectedTime(rolled.covered_us, rolled.window_us + silent_us)
+
+
+def credits_not_known(periods: Sequence[RatedPeriod]) -> list[str]:
+    """Where flat fees are given back for what was not measured, and nobody wrote down for how long
+    hosts were silent."""
+    return [
+        f"what fees give back for {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC: "
+        "for how long a silent host was expected"
+        for period in periods
+        if period.silences is None
+        for span in credited_spans(period.contract)
+    ]
 
 
 def _names_silence(line: Mapping[str, Any]) -> bool:

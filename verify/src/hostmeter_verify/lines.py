@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.core.contract import Contract, priced_spans, rated_contract
+from billing.core.contract import Contract, credited_spans, priced_spans, rated_contract
 from billing.core.exact import plain
 from billing.core.explanation import StepJson
 from billing.core.periods import Period
@@ -14,6 +14,7 @@ from billing.core.proof.quantities import RollupNotBilled, usage_by_span
 from billing.core.proof.records import RollupRecord
 from billing.core.rating import RatedInvoice, RatedLine
 from billing.core.readings import Reading
+from hostmeter_verify.coverage import expected_time
 from hostmeter_verify.findings import Difference, require, require_equal
 from hostmeter_verify.invoice import decimal
 from hostmeter_verify.terms import RatedPeriod
@@ -28,9 +29,9 @@ Numbered = Sequence[tuple[int, Mapping[str, Any]]]
 
 def wanted_of(contract: Contract) -> dict[Period, list[Reading]]:
     """Which usage has to be read. Raises Difference."""
-    wanted: dict[Period, list[Reading]] = {}
     try:
         spans = priced_spans(contract)
+        wanted: dict[Period, list[Reading]] = {span: [] for span in credited_spans(contract)}
     except (ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise Difference("terms.json", "the contract", "one that can be rated", error) from error
     require(len(spans) <= _SPANS_MAX, "terms.json", "prices and spans", _SPANS_MAX, len(spans))
@@ -52,10 +53,15 @@ def rated(
     try:
         usage = usage_by_span(wanted, rollups, known)
         quantities = {span: each.quantities for span, each in usage.items()}
-        return [rated_contract(each.contract, quantities) for each in periods]
+        time = {
+            span: expected_time(known, span, usage[span])
+            for each in periods
+            for span in credited_spans(each.contract)
+        }
+        return [rated_contract(each.contract, quantities, time) for each in periods]
     except RollupNotBilled as error:
         raise Difference("usage.jsonl.gz", "a rollup", "one that is billed", error) from error
-    except SamplesMissing:
+    except (SamplesMissing, Difference):
         raise
     except (KeyError, ValueError, TypeError, ArithmeticError) as error:
         raise Difference("usage.jsonl.gz", "rating", "usage that can be rated", error) from error

@@ -15,7 +15,7 @@ from billing.core.rating import RatedInvoice
 from hostmeter_verify import lines, restated, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
-from hostmeter_verify.coverage import check_silences, gaps_not_known, heard
+from hostmeter_verify.coverage import check_silences, credits_not_known, gaps_not_known, heard
 from hostmeter_verify.findings import Difference, require_equal
 from hostmeter_verify.invoice import checked_invoice, decimal
 from hostmeter_verify.progress import Progress
@@ -71,7 +71,7 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     progress.clear()
     _say_evidence(evidence, say)
 
-    silent = gaps_not_known(invoice, periods)
+    silent = gaps_not_known(invoice, periods) + credits_not_known(periods)
     if silent:
         return Outcome([*evidence.unverified, *silent])
     if not terms.get("kept", True):

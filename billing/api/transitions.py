@@ -1,0 +1,169 @@
+"""What happens to an invoice: review, sending, payments, taking back, giving up."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from billing.api.fields import DecimalText, Exact
+from billing.api.invoices import InvoiceOut, shown_invoice, visible_invoice
+from billing.models import Invoice, Payment
+from billing.operations import (
+    DocumentNotIssued,
+    InvoiceNotPayable,
+    InvoiceNotVoidable,
+    PaymentDiffers,
+    PaymentExceedsOpen,
+    PaymentNotUsable,
+    ReasonMissing,
+    TransitionNotAllowed,
+    begin_review,
+    mark_sent,
+    record_payment,
+    void_invoice,
+    write_off,
+)
+from tenants.api.caller import ApiRequest
+from tenants.api.errors import conflict, unprocessable
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.resources import Resources
+
+transitions = Resources()
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTABLE)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]
+
+_CONFLICTS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (DocumentNotIssued, "invoice-not-issued"),
+    (InvoiceNotPayable, "invoice-not-payable"),
+    (InvoiceNotVoidable, "invoice-not-voidable"),
+    (PaymentDiffers, "payment-differs"),
+    (PaymentExceedsOpen, "payment-exceeds-open"),
+    (TransitionNotAllowed, "transition-not-allowed"),
+)
+
+
+class VoidIn(Taken):
+    reason: Annotated[Reason, Field(description="It stands on the credit note.")]
+
+
+class PaymentIn(Taken):
+    """Money that was received; a reference is counted once for an invoice. What is more than is
+    open is refused, or becomes the customer's credit."""
+
+    amount: Annotated[Decimal, DecimalText(12, 4)]
+    received_on: date
+    reference: Reference
+    excess_to_credit: bool = False
+
+
+class PaymentOut(Given):
+    """`to_credit` of the amount became the customer's credit."""
+
+    id: UUID
+    amount: Exact
+    to_credit: Exact
+    received_on: date
+    reference: str
+    recorded_at: Instant
+    invoice: InvoiceOut
+
+
+@transitions.acting(
+    "/invoices/{uuid:invoice_id}/review",
+    scope="invoices:write",
+    answers=InvoiceOut,
+    summary="Put a draft into review",
+)
+def review_an_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
+    return _moved(request, invoice_id, lambda each: begin_review(each, as_of=request.as_of))
+
+
+@transitions.acting(
+    "/invoices/{uuid:invoice_id}/send",
+    scope="invoices:write",
+    answers=InvoiceOut,
+    summary="Note that an invoice was sent to its customer",
+)
+def send_an_invoice(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
+    return _moved(request, invoice_id, lambda each: mark_sent(each, as_of=request.as_of))
+
+
+@transitions.acting(
+    "/invoices/{uuid:invoice_id}/write-off",
+    scope="invoices:write",
+    answers=InvoiceOut,
+    summary="Give up what is open of an invoice",
+)
+def write_an_invoice_off(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
+    return _moved(request, invoice_id, lambda each: write_off(each, as_of=request.as_of))
+
+
+@transitions.creating(
+    "/invoices/{uuid:invoice_id}/void",
+    scope="invoices:write",
+    answers=InvoiceOut,
+    summary="Take an invoice back in full; the answer is the credit note",
+)
+def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> InvoiceOut:
+    return _moved(
+        request,
+        invoice_id,
+        lambda each: void_invoice(each, void.reason, as_of=request.as_of),
+    )
+
+
+@transitions.creating(
+    "/invoices/{uuid:invoice_id}/payments",
+    scope="invoices:write",
+    answers=PaymentOut,
+    summary="Record money that was received for an invoice",
+)
+def record_a_payment(request: ApiRequest, invoice_id: UUID, payment: PaymentIn) -> PaymentOut:
+    invoice = visible_invoice(request.caller, invoice_id)
+    with _refusals():
+        recorded = record_payment(
+            invoice,
+            payment.amount,
+            received_on=payment.received_on,
+            reference=payment.reference,
+            as_of=request.as_of,
+            excess_to_credit=payment.excess_to_credit,
+        )
+    return _shown_payment(recorded)
+
+
+def _moved(request: ApiRequest, invoice_id: UUID, move: Callable[[Invoice], Invoice]) -> InvoiceOut:
+    invoice = visible_invoice(request.caller, invoice_id)
+    with _refusals():
+        return shown_invoice(move(invoice))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raises Problem: 409 where the invoice's state is against it, 422 where the request is."""
+    try:
+        yield
+    except ReasonMissing as refusal:
+        raise unprocessable(("reason", str(refusal))) from refusal
+    except PaymentNotUsable as refusal:
+        raise unprocessable(("amount", str(refusal))) from refusal
+    except tuple(kind for kind, _ in _CONFLICTS) as refusal:
+        name = next(name for kind, name in _CONFLICTS if isinstance(refusal, kind))
+        raise conflict(name, f"{refusal}.") from refusal
+
+
+def _shown_payment(payment: Payment) -> PaymentOut:
+    return PaymentOut(
+        id=payment.pk,
+        amount=payment.amount,
+        to_credit=payment.to_credit,
+        received_on=payment.received_on,
+        reference=payment.reference,
+        recorded_at=payment.recorded_at,
+        invoice=shown_invoice(Invoice.objects.get(pk=payment.invoice_id)),
+    )

@@ -1,0 +1,118 @@
+"""A draft of a plan's next version: what it would change is seen before it is published."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.models import Invoice, PlanVersion
+from billing.operations import Offer, draft_plan_version
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
+from tests.billing.timeline import HOUR_US, Story, at, begin_story, cpu_price, use
+
+OCTOBER_DAYS = {"first": "2026-10-01", "last": "2026-10-31"}
+
+
+@pytest.fixture
+def story(tenant: Tenant) -> Story:
+    """120 CPU-hours in October, in Berlin: 1.20 as they were billed."""
+    with tenant_scope(tenant.pk):
+        story = begin_story()
+        use(story.shop, at(10, 3), cpu_us=100 * HOUR_US)
+        use(story.mail, at(10, 4), cpu_us=20 * HOUR_US)
+        story.customer.time_zone = "UTC"
+        story.customer.save()
+        return story
+
+
+@pytest.fixture
+def draft(tenant: Tenant, story: Story) -> PlanVersion:
+    """At four times the price."""
+    with tenant_scope(tenant.pk):
+        return draft_plan_version(story.plan, Offer([cpu_price("0.04")], at(12, 1)))
+
+
+@pytest.fixture
+def owner(tenant: Tenant) -> Client:
+    return signed_in(tenant)
+
+
+def page_of(version: PlanVersion) -> str:
+    return reverse("admin:billing_planversion_backtest", args=[version.pk])
+
+
+class TestTheBacktestPage:
+    def test_shows_what_each_customer_would_pay(self, owner: Client, draft: PlanVersion) -> None:
+        page = owner.get(page_of(draft), OCTOBER_DAYS).content.decode()
+        assert "Shop-Ltd" in page
+        for figure in ("1.20 EUR", "4.80 EUR", "+3.60 EUR (+300.0 %)"):
+            assert figure in page
+
+    def test_writes_nothing(self, tenant: Tenant, owner: Client, draft: PlanVersion) -> None:
+        owner.get(page_of(draft), OCTOBER_DAYS)
+        with tenant_scope(tenant.pk):
+            draft.refresh_from_db()
+            assert draft.published_at is None
+            assert not Invoice.objects.exists()
+
+    def test_says_what_to_do_where_nothing_was_billed(
+        self, owner: Client, draft: PlanVersion
+    ) -> None:
+        page = owner.get(page_of(draft), {"first": "2026-01-01", "last": "2026-01-31"})
+        assert "Choose earlier days, or subscribe a customer" in page.content.decode()
+
+    def test_refuses_days_in_the_wrong_order(self, owner: Client, draft: PlanVersion) -> None:
+        page = owner.get(page_of(draft), {"first": "2026-10-31", "last": "2026-10-01"})
+        assert "the first one first" in page.content.decode()
+
+    def test_names_who_cannot_be_rated(
+        self, tenant: Tenant, owner: Client, draft: PlanVersion, story: Story
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            story.subscription.currency = "USD"
+            story.subscription.save()
+        page = owner.get(page_of(draft), OCTOBER_DAYS).content.decode()
+        assert "has no price in USD" in page
+
+
+class TestPublishing:
+    def test_a_new_version_is_a_draft_first(
+        self, tenant: Tenant, owner: Client, story: Story
+    ) -> None:
+        page = reverse("admin:billing_plan_new_version", args=[story.plan.pk])
+        owner.post(page, {"effective_from_0": "2027-01-01", "effective_from_1": "00:00"})
+        with tenant_scope(tenant.pk):
+            assert PlanVersion.objects.get(number=2).published_at is None
+
+    def test_is_offered_below_the_backtest(
+        self, tenant: Tenant, owner: Client, draft: PlanVersion
+    ) -> None:
+        shown = owner.get(page_of(draft), OCTOBER_DAYS).content.decode()
+        assert shown.index("4.80 EUR") < shown.index("Publish version 2")
+        assert "begin from 2026-12-01 00:00 on" in shown
+        answer = owner.post(page_of(draft))
+        assert answer.status_code == 302
+        with tenant_scope(tenant.pk):
+            draft.refresh_from_db()
+            assert draft.published_at is not None
+
+    def test_happens_once(self, owner: Client, draft: PlanVersion) -> None:
+        owner.post(page_of(draft))
+        again = owner.post(page_of(draft)).content.decode()
+        assert "Publish version 2" not in again
+
+    def test_says_why_it_cannot_be(self, tenant: Tenant, owner: Client, draft: PlanVersion) -> None:
+        with tenant_scope(tenant.pk):
+            draft.effective_from = at(1, 1).replace(year=2025)
+            draft.save()
+        page = owner.post(page_of(draft)).content.decode()
+        assert "The version before takes effect on 2026-01-01" in page
+
+    def test_of_another_tenants_draft_finds_nothing(
+        self, tenant: Tenant, other_tenant: Tenant, draft: PlanVersion
+    ) -> None:
+        signed_in(other_tenant).post(page_of(draft))
+        with tenant_scope(tenant.pk):
+            draft.refresh_from_db()
+            assert draft.published_at is None
