@@ -88,14 +88,10 @@ class TestARun:
         with monkeypatch.context() as patch:
             refuse_drafts_of("customer-1", patch)
             outcome = close_tenant(tenant.pk, as_of=NOVEMBER)
-        assert [str(failure) for failure in outcome.failures] == [
-            "customer-1: division by zero"
-        ]
+        assert [str(failure) for failure in outcome.failures] == ["customer-1: division by zero"]
         with tenant_scope(tenant.pk):
             failures = BillingShard.objects.values_list("failures", flat=True)
-            assert [each for each in failures if each] == [
-                [["customer-1", "division by zero"]]
-            ]
+            assert [each for each in failures if each] == [[["customer-1", "division by zero"]]]
         assert len(close_tenant(tenant.pk, as_of=LATER).invoices) == 1
         assert references(tenant) == ["customer-0", "customer-1"]
 
