@@ -4,12 +4,12 @@ runs inside a tenant's scope."""
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
 from billing.core.cells import Attributes, Cell, CellUsage
 from billing.core.explanation import Json
+from billing.core.facts import seconds_of
 from billing.core.intervals import Raw
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
@@ -26,7 +26,6 @@ from metering.usage import RoleKey, UsagePeriod, measured_usage, role_totals
 
 # The newest gaps of an application that stand with its usage.
 CAUSES_MAX: Final = 20
-_SECOND_US: Final = 1_000_000
 
 Facts = dict[str, Json]
 
@@ -91,7 +90,7 @@ class Basis:
         expected = sum(each.window_us for each in times) + sum(each.length_us for each in silences)
         if not expected:
             return None
-        told: Facts = {"measured_s": _seconds(covered), "expected_s": _seconds(expected)}
+        told: Facts = {"measured_s": seconds_of(covered), "expected_s": seconds_of(expected)}
         if covered < expected:
             told["causes"] = self._causes(own, silences)
         return told
@@ -201,9 +200,3 @@ def attributes_of(
     """The cell of a matrix price that the usage of an instance belongs to."""
     values = {"environment": basis.environments[application_id], "role": role, **more}
     return tuple((name, values[name]) for name in sorted(reading.by))
-
-
-def _seconds(us: int) -> int | str:
-    """Whole, or written out with its fraction."""
-    whole, rest = divmod(us, _SECOND_US)
-    return format(Decimal(us).scaleb(-6).normalize(), "f") if rest else whole

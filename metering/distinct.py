@@ -14,7 +14,7 @@ from django.db.models.fields.json import KeyTextTransform
 
 from metering.models import Role, Rollup
 from metering.stated_models import Correction, Event
-from metering.usage import UsagePeriod, quantity_of, within
+from metering.usage import UsagePeriod, quantity_of
 
 _OF_ROLLUPS: Final = {
     "instance": "instance_id",
@@ -42,7 +42,7 @@ def distinct_values(
     column = _OF_ROLLUPS.get(name)
     if column is None:
         return _of_events(periods, meter, name)
-    rows = within(Rollup.objects.order_by(), periods).annotate(used=quantity_of(meter))
+    rows = Rollup.objects.order_by().filter(_within(periods)).annotate(used=quantity_of(meter))
     if without:
         rows = rows.exclude(measurements__overlap=list(without))
     found = rows.filter(used__gt=0).values_list("application_id", "instance_id", "role", column)
@@ -53,7 +53,7 @@ def distinct_values(
     }
 
 
-def _of_events(periods: Sequence[UsagePeriod], meter: str, name: str) -> set[DistinctValue]:
+def _within(periods: Sequence[UsagePeriod]) -> Q:
     wanted = Q()
     for period in periods:
         wanted |= Q(
@@ -61,6 +61,10 @@ def _of_events(periods: Sequence[UsagePeriod], meter: str, name: str) -> set[Dis
             bucket_start__gte=period.start,
             bucket_start__lt=period.end,
         )
+    return wanted
+
+
+def _of_events(periods: Sequence[UsagePeriod], meter: str, name: str) -> set[DistinctValue]:
     deleted = Correction.objects.filter(
         Q(meters__isnull=True) | Q(meters__contains=[meter]),
         Q(instance__isnull=True) | Q(instance_id=OuterRef("instance_id")),
@@ -69,7 +73,7 @@ def _of_events(periods: Sequence[UsagePeriod], meter: str, name: str) -> set[Dis
         starts_at__lte=OuterRef("bucket_start"),
         ends_at__gt=OuterRef("bucket_start"),
     )
-    rows = Event.objects.filter(wanted, ~Exists(deleted), meter=meter)
+    rows = Event.objects.filter(_within(periods), ~Exists(deleted), meter=meter)
     valued = rows.annotate(value=KeyTextTransform(name, "data"))
     found = valued.filter(value__isnull=False).values_list("application_id", "instance_id", "value")
     return {

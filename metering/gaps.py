@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Func, Sum
 
 from metering.core.gaps import Gap, gap_of_bucket, joined
-from metering.models import Measurement
+from metering.models import Instance, Measurement
 from metering.usage import UsagePeriod, rows_with
 
 # Of the newest rows: two months of buckets for one host and cause.
@@ -26,14 +26,17 @@ def gaps_in(periods: Sequence[UsagePeriod]) -> list[Gap]:
     rows = (
         rows_with(periods, causes)
         .annotate(profile=Func("measurements", function="unnest"))
-        .values_list("instance__host__name", "bucket_start", "profile")
+        .values_list("instance_id", "bucket_start", "profile")
         .annotate(window_us=Sum("window_us"), covered_us=Sum("covered_us"))
         .order_by("-bucket_start")
     )
     lacking: defaultdict[tuple[str, str, datetime], list[int]] = defaultdict(lambda: [0, 0])
-    for host, start, profile, window_us, covered_us in rows[:_ROWS_MAX]:
+    newest = list(rows[:_ROWS_MAX])
+    instances = Instance.objects.filter(pk__in={instance_id for instance_id, *_ in newest})
+    hosts = dict(instances.values_list("pk", "host__name"))
+    for instance_id, start, profile, window_us, covered_us in newest:
         if profile in causes:
-            sums = lacking[host, causes[profile], start]
+            sums = lacking[hosts[instance_id], causes[profile], start]
             sums[0] += int(window_us)
             sums[1] += int(covered_us)
     return joined(

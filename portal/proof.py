@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from hostmeter_agent.wire import BUCKET_SECONDS
 
+from billing.core.contract import Contract, priced_spans
 from billing.core.explanation import StepJson
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
@@ -23,10 +24,12 @@ from billing.queries import (
     PlanHasNoVersion,
     UpcomingInvoice,
     current_period,
-    plan_version_for,
     subscription_of,
     upcoming_invoice,
 )
+from billing.queries.agreed import NotQuotedInCurrency
+from billing.queries.contracts import contract_of
+from billing.queries.frozen import invoiced_contract
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import Measured
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
@@ -121,15 +124,28 @@ def upcoming_source(
         raise LineNotFound
     period = current_period(subscription, as_of=as_of)
     try:
-        version = plan_version_for(subscription.plan, period.start)
-    except PlanHasNoVersion as absent:
+        contract = contract_of(subscription, period)
+    except (PlanHasNoVersion, NotQuotedInCurrency) as absent:
         raise LineNotFound from absent
-    price = version.prices.select_related("plan_version__plan").filter(pk=price_id).first()
-    own = own_periods(customer, application_id, period)
+    price = Price.objects.select_related("plan_version__plan").filter(pk=price_id).first()
+    own = _priced(own_periods(customer, application_id, period), contract, price_id)
     if price is None or not own:
         raise LineNotFound
     application = Application.objects.select_related("environment").get(pk=application_id)
     return LineSource(price, application, period, tuple(own), None, _refused_by(price))
+
+
+def _priced(
+    periods: Sequence[UsagePeriod], contract: Contract, price_id: UUID
+) -> list[UsagePeriod]:
+    """The stretches as far as the price holds in them: a version can take effect at once."""
+    spans = [each.span for each in priced_spans(contract) if each.full.id == str(price_id)]
+    return [
+        UsagePeriod(each.application_id, max(each.start, span.start), min(each.end, span.end))
+        for each in periods
+        for span in spans
+        if each.start < span.end and span.start < each.end
+    ]
 
 
 def _refused_by(price: Price) -> frozenset[UUID]:
@@ -183,7 +199,8 @@ def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     application, price = line.application, line.price
     if application is None or price is None or line.kind != InvoiceLine.Kind.USAGE:
         raise LineNotFound("it was not counted from usage of its own")
-    own = own_periods(customer, application.pk, period)
+    contract = invoiced_contract(line.invoice)
+    own = _priced(own_periods(customer, application.pk, period), contract, price.pk)
     # Shown by the names that the invoice has, whatever they are called today.
     application.name = line.application_name
     application.environment.name = line.environment_name

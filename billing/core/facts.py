@@ -70,6 +70,12 @@ def _overlap(fact: _Facts, reading: Reading, unit: Unit) -> str:
     )
 
 
+def seconds_of(us: int) -> int | str:
+    """Whole, or written out with its fraction."""
+    whole, rest = divmod(us, 1_000_000)
+    return format(Decimal(us).scaleb(-6).normalize(), "f") if rest else whole
+
+
 def _coverage(fact: _Facts, reading: Reading, unit: Unit) -> str:
     return (
         f"Measured for {_shown(fact.get('measured_s'))} s "

@@ -5,9 +5,11 @@ it: the invoice, its notes, and late usage on later invoices. So tiers, allowanc
 come out as if all had been known at once, and what has been made up for once is not again.
 """
 
-from collections.abc import Hashable, Iterable
+import json
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from billing.core.currencies import Currency
 from billing.core.exact import EXACT, ZERO, plain, rounded, shortened
@@ -44,6 +46,19 @@ class Charge:
             self.quantity.copy_negate(),
             self.unrounded.copy_negate(),
         )
+
+
+def charge_key(
+    kind: str,
+    price: Hashable,
+    application: Hashable,
+    label: str,
+    attributes: Mapping[str, Any],
+) -> Hashable:
+    """What a line charges for. A line of a difference is of the kind of the one it changes; what
+    has no price is told apart by its words."""
+    told = json.dumps(attributes, sort_keys=True)
+    return kind, price, application, "" if price else label, told
 
 
 @dataclass(frozen=True, slots=True)

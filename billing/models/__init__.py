@@ -38,6 +38,7 @@ from billing.models.plans import (
     accepted_by_default,
 )
 from billing.models.proof import (
+    InvoiceTerms,
     ProofKey,
 )
 from billing.models.runs import (
@@ -63,6 +64,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceNumbering",
     "InvoiceTax",
+    "InvoiceTerms",
     "JournalEntry",
     "LateUsage",
     "Payment",

@@ -1,10 +1,11 @@
-"""With which key a tenant's proof bundles are signed."""
+"""With which key a tenant's proof bundles are signed, and by what issued documents were rated."""
 
 from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
 
+from billing.models.invoices import Invoice
 from tenants.models import TenantOwned
 
 
@@ -26,3 +27,21 @@ class ProofKey(TenantOwned):
 
     def __str__(self) -> str:
         return bytes(self.public_key).hex()
+
+
+class InvoiceTerms(TenantOwned):
+    """By what an issued document was rated, as it was on its day. Written before the document gets
+    its number; a trigger keeps it from then on. billing.queries.frozen says what `body` holds."""
+
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.CASCADE, db_constraint=False, related_name="terms"
+    )
+    body = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "invoice"], name="invoice_terms_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.invoice)

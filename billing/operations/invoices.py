@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from billing.core.contract import Contract
 from billing.core.periods import Period
 from billing.models import Invoice, Subscription
 from billing.operations.drafting import (
@@ -14,7 +15,8 @@ from billing.operations.drafting import (
 )
 from billing.operations.taxing import write_lines
 from billing.queries import due_periods, plan_version_for
-from billing.queries.charges import charged_lines
+from billing.queries.charges import charged_by
+from billing.queries.contracts import contract_of
 from billing.queries.restatement import late_lines
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
@@ -48,7 +50,8 @@ def recompute_draft(invoice: Invoice) -> Invoice:
         locked = locked_invoice(invoice)
         if locked.is_issued:
             raise InvoiceAlreadyFinalized(f"number {locked.reference}")
-        return rate_again(locked, strict=False)
+        rate_again(locked, strict=False)
+        return locked
 
 
 def locked_invoice(invoice: Invoice) -> Invoice:
@@ -69,8 +72,8 @@ def close_due(*, as_of: datetime) -> list[Invoice]:
     ]
 
 
-def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
-    """Rate a draft that is locked. If `strict`, each line's tax must be known.
+def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
+    """Rate a draft that is locked, and return by what. If `strict`, each line's tax must be known.
 
     Raises UsageNotRolledUp, InvoiceCurrencyDiffers and, if `strict`, TaxRateUnknown and
     TaxCountryUnknown.
@@ -80,7 +83,8 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
     keep_prices([subscription.plan_id])
     subscription.plan.refresh_from_db()
     require_rolled_up(subscription.customer, period)
-    rated, lines = charged_lines(subscription, period, as_of=period.end)
+    contract = contract_of(subscription, period)
+    rated, lines = charged_by(contract, subscription)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
     version = plan_version_for(subscription.plan, period.start)
@@ -93,4 +97,4 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Invoice:
         setattr(invoice, name, value)
     invoice.save(update_fields=list(changed))
     write_lines(invoice, [*lines, *late_lines(invoice)], strict=strict)
-    return invoice
+    return contract

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from django.db import transaction
 
+from billing.core.contract import Contract
 from billing.core.lifecycle import PAYABLE
-from billing.models import BillingSettings, Invoice, InvoiceNumbering, LateUsage
+from billing.models import BillingSettings, Invoice, InvoiceNumbering, InvoiceTerms, LateUsage
 from billing.operations.credit import apply_credit
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
+from billing.queries.frozen import frozen_terms
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.queries.restatement import invoices_restated_by, pending_late_usage
 
@@ -29,8 +31,8 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
         lock_customer(locked.customer_id)
         seen = _marks_of(locked)
-        rate_again(locked, strict=True)
-        issue(locked, as_of=as_of)
+        contract = rate_again(locked, strict=True)
+        issue(locked, as_of=as_of, contract=contract)
         forget_late_usage(seen)
         return locked
 
@@ -53,12 +55,15 @@ def forget_late_usage(marks: list[UUID]) -> None:
     LateUsage.objects.filter(pk__in=marks).delete()
 
 
-def issue(invoice: Invoice, *, as_of: datetime) -> None:
+def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None) -> None:
     """Give a locked draft, whose lines and taxes are written, its number for good.
+
+    By what it is rated is kept with it; an invoice's `contract` is made unless it is given.
 
     Who bills and who is billed stand on it as they are called now; on a note as on the invoice
     that it changes. A credit note is taken off what is open of that invoice, which is locked too.
     """
+    InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract))
     settings = billing_settings()
     original = invoice.refers_to
     invoice.seller_details = (original and original.seller_details) or seller_details()

@@ -136,7 +136,8 @@ def _mirrored(line: InvoiceLine, *, back: bool = False) -> InvoiceLine:
 
 def _negate(line: Line) -> None:
     for name in _FIGURES:
-        setattr(line, name, -Decimal(getattr(line, name)))
+        # A minus sign would round to the 28 digits of the default context.
+        setattr(line, name, Decimal(getattr(line, name)).copy_negate())
 
 
 def _negated_group(group: TaxGroup) -> TaxGroup:

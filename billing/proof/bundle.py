@@ -4,7 +4,7 @@ the usage."""
 import gzip
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,11 +21,12 @@ from billing.core.periods import Period
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
 from billing.core.proof.records import BatchRecord, RollupRecord, canonical
+from billing.core.proof.terms import from_json
 from billing.models import Invoice
 from billing.proof import documents, evidence
 from billing.proof.evidence import Behind
 from billing.proof.keys import proof_key
-from billing.queries.contracts import contract_of
+from billing.queries.frozen import terms_of
 from metering.core.hours import HOUR, hour_of
 from metering.models import Application
 from metering.primaries import contested_hours
@@ -67,9 +68,11 @@ def _manifest_head(invoice: Invoice) -> dict[str, Any]:
 def _write_members(
     invoice: Invoice, as_of: datetime, members: "_Members", samples: Period | None
 ) -> None:
-    period = Period(invoice.period_start, invoice.period_end)
-    contract = contract_of(invoice.subscription, period)
-    periods = billable_periods(invoice.customer, period)
+    terms, kept = terms_of(invoice)
+    contracts = list(_contracts(terms))
+    periods = [
+        usage for each in contracts for usage in billable_periods(invoice.customer, each.period)
+    ]
     known = Application.objects.filter(pk__in={each.application_id for each in periods})
     names = dict(known.values_list("pk", "name"))
     environments = dict(known.values_list("pk", "environment__name"))
@@ -80,14 +83,24 @@ def _write_members(
     names.update((pk, name) for pk, name in billed_as if pk is not None)
     members.add("FORMAT", [archive.FORMAT])
     members.add_json("invoice.json", documents.invoice_document(invoice))
-    members.add_json("terms.json", documents.terms_document(invoice, contract))
+    members.add_json("terms.json", documents.terms_document(invoice, terms, kept=kept))
+    billed = documents.billed_document(invoice, terms)
+    if billed is not None:
+        members.add_json("billed.json", billed)
     members.add_json(
         "assignments.json", documents.assignments_document(periods, names, environments)
     )
     behind = Behind(periods, as_of) if periods else None
     _write_usage(behind, members)
     if behind is not None:
-        _write_samples(behind, members, samples, once=_bills_one_primary(contract))
+        _write_samples(behind, members, samples, once=any(map(_bills_one_primary, contracts)))
+
+
+def _contracts(terms: Mapping[str, Any]) -> Iterator[Contract]:
+    """The document's own, and those of the periods that it restates."""
+    for each in (terms, *terms["restated"]):
+        if each["contract"] is not None:
+            yield from_json(Contract, each["contract"])
 
 
 def _bills_one_primary(contract: Contract) -> bool:

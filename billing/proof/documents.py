@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from billing.core.contract import Contract
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.proof.records import microseconds
@@ -71,8 +70,9 @@ def _written(value: object) -> Any:
     return value
 
 
-def terms_document(invoice: Invoice, contract: Contract) -> dict[str, Any]:
-    """The version of the plan, and the contract that the period is rated by."""
+def terms_document(invoice: Invoice, terms: Mapping[str, Any], *, kept: bool) -> dict[str, Any]:
+    """The version of the plan, and by what the document was rated: `kept` on its day, or made out
+    now."""
     version, currency = invoice.plan_version, currency_of(invoice.currency)
     return {
         "rules": RULES,
@@ -83,7 +83,45 @@ def terms_document(invoice: Invoice, contract: Contract) -> dict[str, Any]:
             "effective_from": microseconds(version.effective_from),
         },
         "currency": {"code": currency.code, "decimals": currency.decimals},
-        "contract": to_json(contract),
+        "kept": kept,
+        "contract": terms["contract"],
+        "silences": terms["silences"],
+        "restated": [
+            {name: each[name] for name in ("invoice", "contract", "silences")}
+            for each in terms["restated"]
+        ],
+    }
+
+
+def billed_document(invoice: Invoice, terms: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The lines of other documents that this one's lines follow from: of each period that is
+    restated all that had billed it, in order, and what is taken back. None where there are none."""
+    restated = {
+        each["invoice"]: [_billed(UUID(pk), sign, each["invoice"]) for pk, sign in each["billed"]]
+        for each in terms["restated"]
+    }
+    lines = invoice.lines.filter(kind=InvoiceLine.Kind.CORRECTION).order_by("position")
+    taken = dict.fromkeys(lines.values_list("facts__takes_back", flat=True))
+    # The first is what is taken back, the others are credit notes on it.
+    back = [_billed(UUID(pk), -1 if at else 1, None) for at, pk in enumerate(taken)]
+    return {"restated": restated, "taken_back": back} if restated or back else None
+
+
+def _billed(pk: UUID, sign: int, restates: str | None) -> dict[str, Any]:
+    """An issued document, as far as it bills the period of the invoice `restates`; all of it for
+    None."""
+    document = Invoice.objects.get(pk=pk)
+    lines = document.lines.order_by("position")
+    if restates == str(pk):
+        lines = lines.exclude(facts__has_key="restates")
+    elif restates is not None and document.kind == Invoice.Kind.INVOICE:
+        lines = lines.filter(kind=InvoiceLine.Kind.LATE_USAGE, facts__restates=restates)
+    return {
+        "id": str(pk),
+        "kind": document.kind,
+        "reference": document.reference,
+        "sign": sign,
+        "lines": [_line(line) for line in lines],
     }
 
 

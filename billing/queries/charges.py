@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from billing.core.contract import Contract
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
 from billing.line_copy import NewLine
 from billing.models import Subscription
 from billing.queries.agreed import Agreed
-from billing.queries.rated import rated_period, rated_periods
+from billing.queries.rated import rated_by, rated_period, rated_periods
 from metering.models import Application
 
 Charged = tuple[RatedInvoice, list[NewLine]]
@@ -18,6 +19,12 @@ Charged = tuple[RatedInvoice, list[NewLine]]
 def charged_lines(subscription: Subscription, period: Period, *, as_of: datetime) -> Charged:
     """What the period comes to at `as_of`, and its lines with the names of today."""
     rated = rated_period(subscription, period, as_of=as_of)
+    return rated, _lines(rated, _environments([rated]))
+
+
+def charged_by(contract: Contract, subscription: Subscription) -> Charged:
+    """As charged_lines, of a period whose contract is there already."""
+    rated = rated_by(contract, subscription)
     return rated, _lines(rated, _environments([rated]))
 
 

@@ -33,7 +33,11 @@ def rated_period(
     (a draft, too) that all of the period is rated with in place of the plan's own. Raises what
     contract_of raises.
     """
-    contract = contract_of(subscription, period, version=version)
+    return rated_by(contract_of(subscription, period, version=version), subscription)
+
+
+def rated_by(contract: Contract, subscription: Subscription) -> RatedInvoice:
+    """What the contract of a subscription's period comes to, with the usage that is known."""
     (usage,) = usage_of_contracts([(subscription, contract)])
     (time,) = time_of_contracts([(subscription, contract)])
     return rated_contract(contract, usage, time)

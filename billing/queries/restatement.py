@@ -1,6 +1,5 @@
 """What issued invoices lack of the usage that is known now."""
 
-import json
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from django.db.models import F, Max, Q, QuerySet
 
 from billing.core.currencies import currency_of
 from billing.core.periods import Period
-from billing.core.restatement import Charge, Difference, differences, steps
+from billing.core.restatement import Charge, Difference, charge_key, differences, steps
 from billing.line_copy import Line, NewLine
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
 from billing.queries.charges import charged_lines
@@ -166,13 +165,8 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
 
 def key_of(line: Line) -> Hashable:
     """What a line charges for. A line of a difference names the kind of the one it changes."""
-    return (
-        line.facts.get("of_kind", line.kind),
-        line.price_id,
-        line.application_id,
-        "" if line.price_id else line.label,
-        json.dumps(line.attributes, sort_keys=True),
-    )
+    kind = line.facts.get("of_kind", line.kind)
+    return charge_key(kind, line.price_id, line.application_id, line.label, line.attributes)
 
 
 def _charge(line: Line) -> Charge:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from metering.rollups import roll_up
 from tenants.models import Customer, Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import Agent, batch, sample
+from tests.verify.running import run, verifier_in
 
 MEASURED = {
     "a": {"meters": {"cpu.time": ["exact", "cgroup/2"], "memory.used": ["sampled", "cgroup/2"]}},
@@ -60,11 +62,20 @@ class Proven:
     first: datetime
 
     def bundle(self, *, samples: Period | None = None) -> bytes:
+        return self.bundle_of(self.invoice, samples=samples)
+
+    def bundle_of(self, document: Invoice, *, samples: Period | None = None) -> bytes:
         out = BytesIO()
         with tenant_scope(self.tenant.pk):
-            invoice = Invoice.objects.get(pk=self.invoice.pk)
-            export_proof(invoice, out, as_of=timezone.now(), samples=samples)
+            stored = Invoice.objects.get(pk=document.pk)
+            export_proof(stored, out, as_of=timezone.now(), samples=samples)
         return out.getvalue()
+
+    def deliver_more(self, start: datetime, count: int = 40) -> None:
+        """Usage that nobody knew of before."""
+        late = batch(*usage_from(start, count), epoch=str(uuid4()), measurements=MEASURED)
+        assert deliver(self.agent, late).status_code == 200
+        roll_up(self.tenant.pk)
 
     def hour(self) -> Period:
         """The first hour with usage."""
@@ -174,6 +185,15 @@ def prove(
     assert not outcome.failures, outcome.failures
     (invoice,) = outcome.invoices
     return Proven(tenant, customer, invoice, agent, first)
+
+
+def said_of(bundle: bytes, folder: Path) -> tuple[int, list[str]]:
+    """The verifier's exit code and lines."""
+    path = folder / "bundle.zip"
+    path.write_bytes(bundle)
+    done = run(verifier_in(folder), "verify", path)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
 
 
 def deliver(agent: Agent, document: dict[str, Any]) -> Any:

@@ -184,6 +184,21 @@ class TestDifferentValues:
             counted = only(Reading("transactions", "unique", distinct=name))
             assert counted.quantity == count
 
+    def test_are_counted_where_applications_were_billed_for_different_times(
+        self, shop: Application
+    ) -> None:
+        mail = Application.objects.create(name="mail", environment=shop.environment)
+        for app in (shop, mail):
+            use(app, at(10, 3), "a", transactions=1)
+            use(app, at(10, 4), "b", transactions=1)
+        periods = [
+            UsagePeriod(shop.pk, OCTOBER, NOVEMBER),
+            UsagePeriod(mail.pk, at(10, 4), NOVEMBER),
+        ]
+        reading = Reading("transactions", "unique", distinct="host", over="customer")
+        (counted,) = usage_of(periods, [reading], PERIOD)
+        assert counted.quantity == 2
+
     def test_of_events_are_counted(self, inside: UUID) -> None:
         for number, user in enumerate(["a", "b", "a", None, 7]):
             document = event(
@@ -230,6 +245,21 @@ class TestGaps:
             assert fact(found, "gaps") == {
                 "policy": policy, "intervals": 2, "raw": expected - 500,
             }  # fmt: skip
+
+    def test_name_their_hosts_where_applications_were_billed_for_different_times(
+        self, shop: Application
+    ) -> None:
+        mail = Application.objects.create(name="mail", environment=shop.environment)
+        ids = (self.stop(),)
+        for app in (shop, mail):
+            use(app, at(10, 3), "a", covered_s=0, cpu_time=1, ids=ids)
+        periods = [
+            UsagePeriod(shop.pk, OCTOBER, NOVEMBER),
+            UsagePeriod(mail.pk, at(10, 2), at(10, 20)),
+        ]
+        for quantity in usage_of(periods, [Reading("cpu.time", "sum")], PERIOD):
+            (cause,) = fact(quantity, "coverage")["causes"]
+            assert (cause["cause"], cause["host"]) == ("host-down", "a")
 
     def test_of_silent_hosts_last_as_long_as_others_deliver(self, shop: Application) -> None:
         use(shop, at(10, 30), "a", memory_used=300)

@@ -2,16 +2,20 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from billing.models import Price
+from billing.operations import Offer, publish_plan_version
 from metering.core.buckets import BUCKET, bucket_of
 from metering.models import Instance, Rollup, SampleBatch
 from portal.formatting import raw_quantity
 from tenants.scope import tenant_scope
+from tests.metering.test_rollups import usage_of
 from tests.portal.test_pages import words
 from tests.portal.world import World, use_buckets
 
@@ -172,7 +176,32 @@ def test_the_pages_of_a_line_ask_a_bounded_number_of_queries(
 ) -> None:
     url = line_url
     for below in ("days", "buckets", None):
-        with django_assert_max_num_queries(46):
+        with django_assert_max_num_queries(48):
             assert reader.get(url).status_code == 200
         if below is not None:
             url = first_link(reader, url, below)
+
+
+class TestALineOfAVersionThatTookEffectAtOnce:
+    def test_opens_with_the_usage_since_then(self, reader: Client, world: World) -> None:
+        with tenant_scope(world.tenant.pk):
+            first = Rollup.objects.filter(
+                application=world.application, bucket_start__gte=world.invoice.period_end
+            ).earliest("bucket_start")
+            price = Price(
+                label="CPU time", meter="cpu.time", aggregation="sum", unit="CPU-second",
+                unit_price=Decimal("0.5"),
+            )  # fmt: skip
+            offer = Offer([price], first.bucket_start + BUCKET, takes_effect="at_once")
+            version = publish_plan_version(world.cpu.plan_version.plan, offer)
+            after = Rollup.objects.filter(
+                application=world.application, bucket_start__gte=first.bucket_start + BUCKET
+            )
+            used = sum(usage_of(each).get("cpu.time", 0) for each in after)
+            found = version.prices.get()
+        assert used
+        url = reverse("portal:upcoming-line", args=[found.pk, world.application.pk])
+        page = words(reader, url)
+        assert "€0.50 per CPU-second" in page
+        assert f"{raw_quantity('cpu.time', used)}".replace("\u00a0", " ") in page
+        assert "= the quantity of this line" in page

@@ -17,7 +17,12 @@ from billing.core.proof import archive
 from billing.core.proof.archive import Member
 from billing.core.proof.records import canonical
 
-GOLDEN = Path(__file__).parent / "golden" / "bundle.zip"
+_KEPT = Path(__file__).parent / "golden"
+GOLDEN = _KEPT / "bundle.zip"
+# Restates an invoice that a debit note had restated before.
+CREDIT_NOTE = _KEPT / "credit-note.zip"
+# Takes an invoice back that a credit note had restated.
+TAKEN_BACK = _KEPT / "taken-back.zip"
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 Contents = dict[str, bytes]
 

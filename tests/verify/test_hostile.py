@@ -11,7 +11,15 @@ from hostmeter_verify.__main__ import main
 
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
-from tests.verify.rebuilding import GOLDEN, Contents, archived, contents_of, signed_anew
+from tests.verify.rebuilding import (
+    CREDIT_NOTE,
+    GOLDEN,
+    TAKEN_BACK,
+    Contents,
+    archived,
+    contents_of,
+    signed_anew,
+)
 
 _KIND = "jsonl.gz"
 
@@ -39,6 +47,20 @@ TEXTS = {
     "a list of lists": b"[[1], [2]]",
     "an empty object": b"{}",
     "an object of objects": b'{"lines": {}, "prices": {}, "taxes": {}}',
+}
+_ID = "00000000-0000-0000-0000-000000000001"
+_DOCUMENT = {"id": _ID, "kind": "invoice", "reference": "1", "sign": 1, "lines": []}
+MALFORMED = {
+    "a list of documents": {"restated": [], "taken_back": []},
+    "no documents": {"restated": {}, "taken_back": []},
+    "documents of no kind": {"restated": {"1": 1}, "taken_back": {}},
+    "a document that is none": {"restated": {}, "taken_back": [1]},
+    "a sign of nothing": {"restated": {}, "taken_back": [_DOCUMENT | {"sign": 0}]},
+    "a line that is none": {"restated": {}, "taken_back": [_DOCUMENT | {"lines": [[]]}]},
+    "a line without figures": {
+        "restated": {},
+        "taken_back": [_DOCUMENT | {"lines": [{"label": "x", "attributes": {}}]}],
+    },
 }
 
 
@@ -69,6 +91,17 @@ class TestAHostileMember:
     @pytest.mark.parametrize("name", DOCUMENTS)
     def test_of_one_document_is_refused(self, refused: Refused, name: str, text: str) -> None:
         refused(signed_anew(GOLDEN.read_bytes(), _replaced(name, TEXTS[text])))
+
+    @pytest.mark.parametrize("text", TEXTS)
+    @pytest.mark.parametrize("name", ["billed.json", "invoice.json", "terms.json"])
+    def test_of_a_note_is_refused(self, refused: Refused, name: str, text: str) -> None:
+        refused(signed_anew(CREDIT_NOTE.read_bytes(), _replaced(name, TEXTS[text])))
+
+    @pytest.mark.parametrize("name", MALFORMED)
+    def test_of_what_was_billed_is_refused(self, refused: Refused, name: str) -> None:
+        content = json.dumps(MALFORMED[name]).encode()
+        refused(signed_anew(CREDIT_NOTE.read_bytes(), _replaced("billed.json", content)))
+        refused(signed_anew(TAKEN_BACK.read_bytes(), _replaced("billed.json", content)))
 
     @pytest.mark.parametrize("text", TEXTS)
     @pytest.mark.parametrize("name", TABLES)

@@ -21,6 +21,7 @@ MEMBERS: Final = (
     FORMAT_MEMBER,
     "assignments.json",
     "batches.jsonl.gz",
+    "billed.json",
     "corrections.json",
     "digests.jsonl.gz",
     "events.jsonl.gz",
@@ -34,7 +35,7 @@ MEMBERS: Final = (
     "terms.json",
     "usage.jsonl.gz",
 )
-OPTIONAL: Final = frozenset({"samples.jsonl.gz"})
+OPTIONAL: Final = frozenset({"billed.json", "samples.jsonl.gz"})
 # What the proof key signs is this and the manifest: no other use of the key can be taken for it.
 SIGNED_PREFIX: Final = b"hostmeter-proof-manifest-1\n"
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from billing.core.periods import Period
 from billing.core.proof.records import EventRecord
 from billing.core.readings import Reading
 from metering.core.corrections import Correction
@@ -31,10 +32,22 @@ class InstanceKnown:
     host_class: str
 
 
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """An instance of which nothing is heard over [start, end), though it ran before."""
+
+    application: str
+    instance: str
+    role: str
+    start: datetime
+    end: datetime
+
+
 @dataclass(slots=True)
 class Known:
     """`names` and `environments` are those of applications. `windows` are those of primaries by
-    application and hour, for the hours whose samples are known; `events` by application."""
+    application and hour, for the hours whose samples are known; `events` by application.
+    `silences` are those of billing periods in which they are known."""
 
     assigned: Sequence[Assigned]
     names: Mapping[str, str]
@@ -42,6 +55,7 @@ class Known:
     instances: Mapping[str, InstanceKnown]
     profiles: Mapping[str, Profile]
     corrections: Sequence[Correction] = ()
+    silences: Mapping[Period, Sequence[Silent]] = field(default_factory=dict)
     windows: dict[tuple[str, datetime], list[PrimaryWindow]] = field(default_factory=dict)
     events: dict[str, list[EventRecord]] = field(default_factory=dict)
     _stretches: dict[str, list[Assigned]] = field(default_factory=dict)
@@ -52,6 +66,13 @@ class Known:
                 self._stretches.setdefault(each.application, []).append(each)
         own = self._stretches.get(application, ())
         return any(each.start <= bucket < each.end for each in own)
+
+    def silences_in(self, span: Period) -> list[Silent] | None:
+        """Those that begin in a part of a billing period; None where they are not known."""
+        for period, silences in self.silences.items():
+            if period.start <= span.start and span.end <= period.end:
+                return [each for each in silences if span.start <= each.start < span.end]
+        return None
 
     def refusing(self, reading: Reading) -> frozenset[str]:
         """The profiles whose usage the reading does not accept."""

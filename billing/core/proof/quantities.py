@@ -5,22 +5,24 @@ said in plain Python. A test holds the two against each other.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
 from billing.core.cells import Attributes, Cell, CellUsage, cell_of, cells_of
 from billing.core.explanation import Json
+from billing.core.facts import seconds_of
 from billing.core.intervals import Raw, interval_count
 from billing.core.periods import Period
 from billing.core.proof.contests import Contests
 from billing.core.proof.distinct import distinct_values
-from billing.core.proof.known import Known
+from billing.core.proof.known import Known, Silent
 from billing.core.proof.records import RollupRecord
 from billing.core.provenance import Provenance
 from billing.core.rating import UsageQuantity
 from billing.core.readings import Aggregation, Reading
 from billing.core.weighing import by_role_told, factor_of, written
-from metering.core.filling import BucketUsage, filled
+from metering.core.filling import BucketUsage, filled, silent_buckets
 from metering.core.quality import NOT_STATED, in_order, refused_qualities, worst_of
 
 Facts = dict[str, Json]
@@ -42,8 +44,9 @@ class MeasuredTime:
 
 @dataclass(slots=True)
 class SpanUsage:
-    """What a stretch of the period comes to. Facts lack the coverage, which `measured` is a part
-    of: how long a silent host's usage was expected stands in no rollup."""
+    """What a stretch of the period comes to. Where silences are not known facts lack the coverage,
+    which `measured` is a part of: how long a silent host's usage was expected stands in no
+    rollup."""
 
     quantities: list[UsageQuantity] = field(default_factory=list)
     measured: dict[str | None, MeasuredTime] = field(default_factory=dict)
@@ -98,6 +101,10 @@ class _SpanReader:
         self._profiles: dict[UUID, frozenset[str | None]] = {}
         self._time: dict[UUID, MeasuredTime] = {}
         self._contests = Contests(known, [each for each in readings if each.primaries == "one"])
+        self._silences = known.silences_in(span)
+
+    def _end_of(self, silent: Silent) -> datetime:
+        return min(silent.end, self.span.end)
 
     def add(self, application: UUID, rows: Sequence[RollupRecord]) -> None:
         """All of an application's rollups in the span, in order of time."""
@@ -175,7 +182,8 @@ class _SpanReader:
         for bucket, attributes in placed:
             series[bucket.instance_id, bucket.role].append((bucket, attributes))
         result: list[_Placed] = []
-        for own in series.values():
+        for key, heard in series.items():
+            own = [*heard, *self._silent(key, heard[-1])]
             buckets = filled([bucket for bucket, _ in own], reading.meter, reading.gaps)
             for bucket, (_, attributes) in zip(buckets, own, strict=True):
                 result.append((bucket, attributes))
@@ -184,6 +192,16 @@ class _SpanReader:
                         gaps, cell_of(reading, bucket.application_id, attributes), reading, bucket
                     )
         return result
+
+    def _silent(self, key: tuple[UUID, str], last: _Placed) -> list[_Placed]:
+        """The time in which the instance's host is silent."""
+        return [
+            (bucket, last[1])
+            for each in self._silences or ()
+            if (UUID(each.instance), each.role) == key
+            and UUID(each.application) == last[0].application_id
+            for bucket in silent_buckets(last[0], each.start, self._end_of(each))
+        ]
 
     def _add_values(
         self, reading: Reading, found: _Gathered, application: UUID, rows: Sequence[RollupRecord]
@@ -221,6 +239,10 @@ class _SpanReader:
         for cell in cells:
             used = found.cells.get(cell, CellUsage(0))
             overlap = found.overlaps.get((cell[0], ()))
+            facts = facts_of(reading, used, overlap, found.gaps.get(cell))
+            coverage = self._coverage(cell)
+            if coverage is not None:
+                facts["coverage"] = coverage
             yield UsageQuantity(
                 None if cell[0] is None else str(cell[0]),
                 "" if cell[0] is None else self._known.names[str(cell[0])],
@@ -228,8 +250,25 @@ class _SpanReader:
                 used.quantity,
                 cell[1],
                 self._provenance(reading, cell, found.refused.get(cell, 0)),
-                facts_of(reading, used, overlap, found.gaps.get(cell)),
+                facts,
             )
+
+    def _coverage(self, cell: Cell) -> Facts | None:
+        """The fact `coverage` without its causes; None where silences are not known."""
+        if self._silences is None:
+            return None
+        own = set(self._time if cell[0] is None else (cell[0],))
+        times = [time for application, time in self._time.items() if application in own]
+        silent_us = sum(
+            (self._end_of(each) - each.start) // timedelta.resolution
+            for each in self._silences
+            if UUID(each.application) in own
+        )
+        expected = sum(each.window_us for each in times) + silent_us
+        if not expected:
+            return None
+        covered = sum(each.covered_us for each in times)
+        return {"measured_s": seconds_of(covered), "expected_s": seconds_of(expected)}
 
     def _provenance(self, reading: Reading, cell: Cell, refused: Raw) -> Provenance:
         applications = self._profiles.keys() if cell[0] is None else (cell[0],)

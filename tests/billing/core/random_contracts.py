@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import accumulate
 from typing import Final, get_args
 
@@ -19,6 +20,7 @@ from billing.core.prices.matrix import Row
 from billing.core.prices.percentage import AppliesTo
 from billing.core.prices.proration import Proration
 from billing.core.prices.tiers import Tier
+from billing.core.quantity import unit_of
 from billing.core.rating import PriceSpec, UsageQuantity
 from billing.core.readings import Reading
 from tests.billing.core.agreements import OCTOBER, contract, terms
@@ -155,12 +157,24 @@ def contracts(draw: st.DrawFn, *, monotone: bool = False) -> Contract:
     return replace(agreed, currency=currency_of(draw(codes)))
 
 
+def raws_of(reading: Reading, unit: str) -> st.SearchStrategy[int]:
+    """Any quantity, and often one that lies on a bound, an allowance or a package's end, or just
+    beside it: all of them are eighths of a unit."""
+    eighth = Fraction(unit_of(reading, unit).raw_per_unit, 8)
+    near = st.builds(
+        lambda number, beside: max(int(number * eighth) + beside, 0),
+        st.integers(0, 4_000),
+        st.integers(-1, 1),
+    )
+    return st.one_of(RAWS, near)
+
+
 @st.composite
 def usage_of(draw: st.DrawFn, prices: Sequence[PriceSpec]) -> list[UsageQuantity]:
     """What up to three applications used of all that the prices read."""
     found = []
-    readings = dict.fromkeys(price.reading for price in prices if price.reading)
-    for reading in readings:
+    units = {price.reading: price.unit for price in prices if price.reading}
+    for reading, unit in units.items():
         for application in range(draw(st.integers(0, 3))):
             roles = ROLES[: draw(st.integers(1, 3))] if reading.by else ("",)
             found += [
@@ -168,7 +182,7 @@ def usage_of(draw: st.DrawFn, prices: Sequence[PriceSpec]) -> list[UsageQuantity
                     str(application),
                     f"app {application // 2}",
                     reading,
-                    draw(RAWS),
+                    draw(raws_of(reading, unit)),
                     (("role", role),) if role else (),
                 )
                 for role in roles

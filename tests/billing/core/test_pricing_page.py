@@ -143,8 +143,8 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "proration": each(contracts.proration_row),
     "at once": contracts.at_once_rows,
     "fees": contracts.fee_rows,
-    "least": each(models.least_row),
     "credit for gaps": contracts.gap_credit_rows,
+    "least": each(models.least_row),
     "order": contracts.order_rows,
     "discounts": contracts.discount_rows,
 }

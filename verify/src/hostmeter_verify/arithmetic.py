@@ -3,7 +3,7 @@ is in the server and here alike, and would be found by neither."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 from hostmeter_verify.findings import require, require_equal
 from hostmeter_verify.invoice import number
@@ -13,17 +13,24 @@ _WHERE = "invoice.json"
 _OFF_MAX = Fraction(1, 10**26)
 
 
-def check_arithmetic(invoice: Mapping[str, Any], decimals: int) -> None:
-    """Lines sum to the total and are rounded by largest remainder; groups of tax sum to the tax;
-    what is payable follows. Raises Difference."""
+# Of what others had rounded before.
+_CHANGES: Final = ("late_usage", "correction")
+
+
+def check_arithmetic(invoice: Mapping[str, Any], decimals: int, *, documents: int = 1) -> None:
+    """Lines sum to the total and are rounded by largest remainder; groups of tax sum to the tax,
+    where each of the `documents` that it may be made of was rounded once; what is payable follows.
+    Raises Difference."""
     lines = invoice["lines"]
     unit = Fraction(1, 10**decimals)
     amounts = [number(line, "amount") for line in lines]
     total = number(invoice, "total")
     require_equal("the sum of the lines", _WHERE, total, sum(amounts))
-    if all(line.get("kind") not in ("late_usage", "correction") for line in lines):
-        _check_rounding([number(line, "unrounded") for line in lines], amounts, unit)
-    _check_tax(invoice, unit)
+    own = [line for line in lines if line.get("kind") not in _CHANGES]
+    _check_rounding(
+        [number(line, "unrounded") for line in own], [number(line, "amount") for line in own], unit
+    )
+    _check_tax(invoice, unit, off_max=(1 + documents) * unit)
 
 
 def _check_rounding(
@@ -44,7 +51,7 @@ def _half_up(value: Fraction) -> int:
     return magnitude if value >= 0 else -magnitude
 
 
-def _check_tax(invoice: Mapping[str, Any], unit: Fraction) -> None:
+def _check_tax(invoice: Mapping[str, Any], unit: Fraction, *, off_max: Fraction) -> None:
     total, tax_total = number(invoice, "total"), number(invoice, "tax_total")
     groups = invoice["taxes"]
     require_equal(
@@ -54,7 +61,7 @@ def _check_tax(invoice: Mapping[str, Any], unit: Fraction) -> None:
         taxable, tax, percent = (number(each, name) for name in ("taxable", "tax", "percent"))
         off = abs(tax - taxable * percent / 100)
         require(
-            off < 2 * unit,
+            off < off_max,
             "the tax",
             f"at {percent}%",
             f"about {float(taxable * percent / 100)}",

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
+from billing.core.periods import Period
 from billing.core.proof.known import Assigned, InstanceKnown
 from billing.core.proof.records import (
     BatchRecord,
@@ -150,8 +151,8 @@ class Assignments:
     assigned: tuple[Assigned, ...]
 
 
-def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assignments:
-    """Stretches inside the billing period that do not overlap. Raises Difference."""
+def checked_assignments(bundle: Bundle, periods: Sequence[Period]) -> Assignments:
+    """Stretches inside the billing periods that do not overlap. Raises Difference."""
     names: dict[str, str] = {}
     environments: dict[str, str] = {}
     assigned: list[Assigned] = []
@@ -166,8 +167,8 @@ def checked_assignments(bundle: Bundle, start: datetime, end: datetime) -> Assig
         except RecordNotReadable as error:
             raise Difference("assignments.json", "an item", "a stretch", error) from error
         where = f"application {application}"
-        inside = start <= stretch.start < stretch.end <= end
-        require(inside, "assignments.json", where, f"within {start} to {end}", stretch)
+        inside = any(each.start <= stretch.start < stretch.end <= each.end for each in periods)
+        require(inside, "assignments.json", where, "within the periods that are rated", stretch)
         assigned.append(stretch)
     assigned.sort(key=lambda each: (each.application, each.start))
     for before, after in pairwise(assigned):

@@ -1,21 +1,28 @@
 """The verification of one bundle, from its bytes to what is payable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
+from billing.core.currencies import Currency
+from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.core.proof.contests import SamplesMissing
 from billing.core.proof.known import Known
 from billing.core.proof.records import RecordNotReadable, instant, integer
-from hostmeter_verify import lines, rollups, usage
+from billing.core.rating import RatedInvoice
+from hostmeter_verify import lines, restated, rollups, usage
 from hostmeter_verify.arithmetic import check_arithmetic
 from hostmeter_verify.bundle import Bundle
-from hostmeter_verify.coverage import credits_not_known, gaps_not_known
-from hostmeter_verify.findings import Difference
-from hostmeter_verify.invoice import checked_invoice
+from hostmeter_verify.coverage import check_silences, credits_not_known, gaps_not_known, heard
+from hostmeter_verify.findings import Difference, require_equal
+from hostmeter_verify.invoice import checked_invoice, decimal
 from hostmeter_verify.progress import Progress
+from hostmeter_verify.terms import RatedPeriod, checked_currency, checked_terms
+
+# What is charged for the invoice's own period.
+_OWN: Final = ("restates", None)
 
 
 @dataclass(slots=True)
@@ -36,12 +43,13 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     invoice = checked_invoice(bundle.json("invoice.json"))
     terms = bundle.json("terms.json")
     start, end = _period(invoice)
-    contract = lines.checked_contract(terms, Period(start, end))
-    currency = lines.checked_currency(invoice["currency"], terms)
+    periods = checked_terms(terms, invoice, Period(start, end))
+    currency = checked_currency(invoice["currency"], terms)
+    billed = restated.checked_billed(_billed(bundle))
     _introduce(bundle, invoice, say)
 
     evidence = usage.Evidence()
-    assignments = usage.checked_assignments(bundle, start, end)
+    assignments = usage.checked_assignments(bundle, [each.period for each in periods])
     evidence.assigned = assignments.assigned
     known = Known(
         assignments.assigned,
@@ -49,27 +57,75 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
         assignments.environments,
         usage.checked_instances(bundle),
         usage.checked_profiles(bundle),
+        silences={each.period: each.silences for each in periods if each.silences is not None},
     )
+    check_silences(periods, known)
     hours = usage.checked_digests(bundle, evidence)
     usage.check_batches(bundle, usage.checked_keys(bundle), evidence, progress)
     sources = rollups.read_sources(bundle, hours, known, evidence)
     checked = rollups.checked_rollups(bundle, hours, sources, evidence, progress)
     try:
-        computed, read = lines.rated(contract, checked, known, invoice)
+        computed = lines.rated(periods, heard(checked, periods), known)
     except SamplesMissing as missing:
         return Outcome([*evidence.unverified, str(missing)])
     progress.clear()
     _say_evidence(evidence, say)
 
-    if invoice["kind"] != "invoice":
-        return Outcome([*evidence.unverified, "notes are not recomputed"])
-    evidence.unverified += gaps_not_known(invoice, contract, read)
-    evidence.unverified += credits_not_known(invoice, contract, read)
-    unverified = evidence.unverified + lines.compare_lines(invoice, computed, say)
-    check_arithmetic(invoice, currency.decimals)
+    silent = gaps_not_known(invoice, periods) + credits_not_known(periods)
+    if silent:
+        return Outcome([*evidence.unverified, *silent])
+    if not terms.get("kept", True):
+        say("terms  not kept on its day: made out when the bundle was written")
+    _compare(invoice, list(zip(periods, computed, strict=True)), billed, currency, say)
+    check_arithmetic(invoice, currency.decimals, documents=1 + billed.documents)
     for name in ("total", "tax_total", "credit_applied", "payable"):
         say(f"{name.replace('_', ' ')}  {invoice[name]} {currency.code}  ok")
-    return Outcome(unverified)
+    return Outcome(evidence.unverified)
+
+
+def _billed(bundle: Bundle) -> Any:
+    if "billed.json" in bundle.members:
+        return bundle.json("billed.json")
+    return {"restated": {}, "taken_back": []}
+
+
+def _compare(
+    invoice: Mapping[str, Any],
+    rated: Sequence[tuple[RatedPeriod, RatedInvoice]],
+    billed: restated.BilledBefore,
+    currency: Currency,
+    say: Callable[[str], None],
+) -> None:
+    """Every line, each with what it follows from."""
+    groups: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
+    for number, line in enumerate(invoice["lines"], start=1):
+        groups.setdefault(_group_of(line), []).append((number, line))
+    for period, computed in rated:
+        own = groups.pop(("restates", period.restates), [])
+        if period.restates is None:
+            lines.compare_lines(own, computed, say)
+            _compare_total(invoice, computed)
+        else:
+            restated.compare_differences(invoice, own, (period, computed), billed, say)
+    restated.compare_taken_back(invoice, groups.pop("takes back", []), billed, currency, say)
+    for (number, line), *_ in groups.values():
+        raise Difference(f"line {number}", str(line.get("label")), "terms for it", "none")
+
+
+def _compare_total(invoice: Mapping[str, Any], computed: RatedInvoice) -> None:
+    """What the period comes to and what earlier ones lack, which is compared line by line."""
+    late = [line for line in invoice["lines"] if _group_of(line) != _OWN]
+    expected = sum_amounts([computed.total, *(decimal(line, "amount") for line in late)])
+    require_equal("the total", "invoice.json", expected, decimal(invoice, "total"))
+
+
+def _group_of(line: Mapping[str, Any]) -> Any:
+    facts = line.get("facts")
+    if line.get("kind") == "correction":
+        return "takes back"
+    if line.get("kind") == "late_usage":
+        return "restates", str(facts.get("restates") if isinstance(facts, dict) else None)
+    return _OWN
 
 
 def _period(invoice: Mapping[str, Any]) -> tuple[Any, Any]:
