@@ -8,16 +8,17 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from unfold.widgets import (
     UnfoldAdminSplitDateTimeWidget,
 )
 
-from billing.admin_backtest import BacktestForm, backtest_tables, last_month
+from billing.admin_backtest import FIGURES, BacktestForm, PublishForm, last_month, streamed
 from billing.admin_prices import PriceInline
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.models import (
@@ -113,9 +114,10 @@ class PlanVersionForm(ScopedForm):
         start = data.get("effective_from")
         if plan is None or start is None:
             return data
-        others = PlanVersion.objects.filter(plan=plan).exclude(pk=self.instance.pk)
+        published = PlanVersion.objects.filter(plan=plan, published_at__isnull=False)
+        others = published.exclude(pk=self.instance.pk)
         before, after = others, others.none()
-        if not self.instance._state.adding:
+        if not self.instance._state.adding and self.instance.published_at:
             before = others.filter(number__lt=self.instance.number)
             after = others.filter(number__gt=self.instance.number)
         last = before.aggregate(start=Max("effective_from"))["start"]
@@ -259,37 +261,51 @@ class PlanVersionAdmin(ScopedAdmin):
         if not change:
             last = PlanVersion.objects.filter(plan=obj.plan).aggregate(number=Max("number"))
             obj.number = (last["number"] or 0) + 1
+            # The first one has nobody to change anything for; every other is looked at first.
+            if obj.plan.versions.exists():
+                obj.published_at = None
         super().save_model(request, obj, form, change)
 
-    @action(description="Backtest and publish", permissions=["view"], url_path="backtest")
-    def backtest(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def has_backtest_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Of whoever may publish; a version in use is compared as well."""
+        return super().has_change_permission(request)
+
+    @action(description="Backtest and publish", permissions=["backtest"], url_path="backtest")
+    def backtest(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """What the version would have charged; a draft is published from here."""
         version = self.get_object(request, object_id)
         if version is None:
             return HttpResponseRedirect(reverse("admin:billing_planversion_changelist"))
-        draft = version.published_at is None and self.has_change_permission(request, version)
-        errors = []
-        if request.method == "POST" and draft:
-            try:
-                publish_draft(version, as_of=timezone.now())
-            except (VersionAlreadyPublished, VersionNotUsable) as refusal:
-                errors.append(sentence(refusal))
-            else:
-                self.log_change(request, version, "Published.")
-                messages.success(request, f"Version {version.number} is published.")
+        publishing = None
+        if version.published_at is None:
+            as_drafted = {name: getattr(version, name) for name in PublishForm.base_fields}
+            publishing = PublishForm(request.POST or None, initial=as_drafted)
+            if request.method == "POST" and self._published(request, version, publishing):
                 page = reverse("admin:billing_planversion_change", args=[version.pk])
                 return HttpResponseRedirect(page)
-        return self._backtest_page(request, version, draft=draft, errors=errors)
+        return self._backtest_page(request, version, publishing)
+
+    def _published(self, request: HttpRequest, version: PlanVersion, form: PublishForm) -> bool:
+        """Whether it is; the form says why it is not."""
+        if not form.is_valid():
+            return False
+        try:
+            publish_draft(version, as_of=timezone.now(), **form.cleaned_data)
+        except VersionAlreadyPublished as refusal:
+            form.add_error(None, sentence(refusal))
+            return False
+        except VersionNotUsable as refusal:
+            form.add_error("effective_from", sentence(refusal))
+            return False
+        self.log_change(request, version, "Published.")
+        messages.success(request, f"Version {version.number} is published.")
+        return True
 
     def _backtest_page(
-        self, request: HttpRequest, version: PlanVersion, *, draft: bool, errors: list[str]
-    ) -> HttpResponse:
-        form = BacktestForm(request.GET or last_month())
-        tables, note = backtest_tables(version, form.period) if form.is_valid() else ([], "")
-        start = timezone.localtime(version.effective_from)
-        at_once = version.takes_effect == PlanVersion.TakesEffect.AT_ONCE
-        return TemplateResponse(
-            request,
+        self, request: HttpRequest, version: PlanVersion, publishing: PublishForm | None
+    ) -> HttpResponseBase:
+        form = BacktestForm(request.GET or last_month(version))
+        page = render_to_string(
             "admin/hostmeter/backtest_page.html",
             {
                 **self.admin_site.each_context(request),
@@ -299,17 +315,13 @@ class PlanVersionAdmin(ScopedAdmin):
                 "title": f"Backtest of {version}",
                 "text": "Past usage, as it was billed and as this version would bill it. Nothing "
                 "is written.",
-                "tables": tables,
-                "nothing": "No billing period of the plan begins on these days and has ended. "
-                "Choose earlier days, or subscribe a customer to the plan."
-                if form.is_valid()
-                else "",
-                "note": note,
+                "figures": mark_safe(FIGURES),  # noqa: S308
                 "back": "All versions",
-                "publish": request.path if draft else "",
-                "errors": errors,
-                "effect": f"It rates usage from {start:%Y-%m-%d %H:%M} on."
-                if at_once
-                else f"It rates billing periods that begin from {start:%Y-%m-%d %H:%M} on.",
+                "publishing": publishing,
+                "publish": request.get_full_path(),
             },
+            request,
         )
+        if not form.is_valid():
+            return HttpResponse(page.replace(FIGURES, ""))
+        return streamed(page, version, form.period)

@@ -1,6 +1,7 @@
 """What a plan version would have charged for usage that was."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from tenants.api.fields import Given, Instant, Taken
 from tenants.api.resources import Resources
 
 backtests = Resources()
+_LENGTH_MAX: Final = timedelta(days=400)
 
 
 class BacktestIn(Taken):
@@ -69,6 +71,8 @@ def backtest_a_version(request: ApiRequest, version_id: UUID, backtest: Backtest
         period = Period(backtest.start, backtest.end)
     except PeriodEmpty as error:
         raise unprocessable(("to", "it has to lie after from")) from error
+    if period.end - period.start > _LENGTH_MAX:
+        raise unprocessable(("to", f"at most {_LENGTH_MAX.days} days after from"))
     chunks = backtested_chunks(version, period, as_of=request.as_of, after=backtest.after)
     first = next(chunks, None)
     periods = [] if first is None else list(first.periods)

@@ -44,8 +44,15 @@ def draft_next_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
         return version
 
 
-def publish_draft(version: PlanVersion, *, as_of: datetime) -> PlanVersion:
-    """Let a draft rate what comes from its `effective_from` on.
+def publish_draft(
+    version: PlanVersion,
+    *,
+    as_of: datetime,
+    effective_from: datetime | None = None,
+    takes_effect: str | None = None,
+) -> PlanVersion:
+    """Let a draft rate what comes from its `effective_from` on; this and how it takes effect are as
+    the draft says, or as given here.
 
     Raises VersionAlreadyPublished, and VersionNotUsable where it has no prices, prices that
     cannot be rated, takes effect before the version that it follows or, at once, in a period that
@@ -57,10 +64,12 @@ def publish_draft(version: PlanVersion, *, as_of: datetime) -> PlanVersion:
         draft = locked.get(pk=version.pk)
         if draft.published_at is not None:
             raise VersionAlreadyPublished(f"on {draft.published_at:%Y-%m-%d}")
+        draft.effective_from = effective_from or draft.effective_from
+        draft.takes_effect = takes_effect or draft.takes_effect
         _require_usable(draft)
         require_place(draft)
         draft.published_at = as_of
-        draft.save(update_fields=["published_at"])
+        draft.save(update_fields=["published_at", "effective_from", "takes_effect"])
         return draft
 
 

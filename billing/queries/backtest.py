@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
@@ -16,6 +19,7 @@ from billing.queries.periods import Bounds, invoiced_bounds, period_at
 from billing.queries.rated import rated_periods
 
 _SUBSCRIPTIONS_AT_ONCE: Final = 50
+_INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,22 @@ class BacktestedPeriod:
     old: Decimal
     new: Decimal
     unrated: str = ""
+
+    @property
+    def difference(self) -> Decimal:
+        return self.new - self.old
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestedCustomer:
+    """All of one customer's periods in one currency."""
+
+    customer: str
+    reference: str
+    currency: str
+    periods: int
+    old: Decimal
+    new: Decimal
 
     @property
     def difference(self) -> Decimal:
@@ -63,9 +83,11 @@ def backtested_periods(
 
 @dataclass(frozen=True, slots=True)
 class BacktestChunk:
-    """The periods of some subscriptions, the last of those, and whether there may be more."""
+    """The periods of some subscriptions, how many and the last of those, and whether there may be
+    more."""
 
     periods: Sequence[BacktestedPeriod]
+    subscriptions: int
     last: UUID
     more: bool
 
@@ -83,9 +105,45 @@ def backtested_chunks(
         ]
         yield BacktestChunk(
             list(_backtested(due, version)),
+            len(subscriptions),
             subscriptions[-1].pk,
             len(subscriptions) == _SUBSCRIPTIONS_AT_ONCE,
         )
+
+
+def backtested_subscriptions(version: PlanVersion, period: Period) -> int:
+    """How many subscriptions a backtest looks at."""
+    return _subscribed(version, period).count()
+
+
+def backtested_customers(periods: Iterable[BacktestedPeriod]) -> list[BacktestedCustomer]:
+    """By currency, in each the customer first whose charges change the most, up or down."""
+    own: dict[tuple[UUID, str], list[BacktestedPeriod]] = {}
+    for each in periods:
+        own.setdefault((each.customer_id, each.currency), []).append(each)
+    customers = [
+        BacktestedCustomer(
+            billed[0].customer,
+            billed[0].reference,
+            currency,
+            len(billed),
+            sum_amounts([each.old for each in billed]),
+            sum_amounts([each.new for each in billed]),
+        )
+        for (_, currency), billed in own.items()
+    ]
+    return sorted(
+        customers, key=lambda each: (each.currency, -abs(each.difference), each.reference)
+    )
+
+
+def last_billed_month(version: PlanVersion, *, as_of: datetime) -> datetime:
+    """An instant in the last whole month in which the plan had a subscription, in the current time
+    zone; in the month before `as_of` where it had none."""
+    before = _month_start(as_of) - _INSTANT
+    begun = Subscription.objects.filter(plan=version.plan_id, starts_at__lte=before)
+    ends = [each or before for each in begun.values_list("ends_at", flat=True).distinct()]
+    return min(before, max(ends) - _INSTANT) if ends else before
 
 
 def backtest_totals(periods: Iterable[BacktestedPeriod]) -> list[BacktestTotal]:
@@ -112,16 +170,22 @@ def largest_movers(periods: Iterable[BacktestedPeriod], count: int) -> Sequence[
     return ordered[:count]
 
 
+def _month_start(instant: datetime) -> datetime:
+    local = timezone.localtime(instant)
+    return local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _subscribed(version: PlanVersion, period: Period) -> "QuerySet[Subscription]":
+    return Subscription.objects.filter(plan=version.plan_id, starts_at__lt=period.end).exclude(
+        ends_at__lte=period.start
+    )
+
+
 def _subscriptions(
     version: PlanVersion, period: Period, last: UUID | None
 ) -> Iterator[list[Subscription]]:
     while True:
-        chunk = (
-            Subscription.objects.filter(plan=version.plan_id, starts_at__lt=period.end)
-            .exclude(ends_at__lte=period.start)
-            .select_related("customer", "plan")
-            .order_by("pk")
-        )
+        chunk = _subscribed(version, period).select_related("customer", "plan").order_by("pk")
         if last is not None:
             chunk = chunk.filter(pk__gt=last)
         subscriptions = list(chunk[:_SUBSCRIPTIONS_AT_ONCE])

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Plan, PlanVersion, Price
-from billing.operations import draft_next_version
+from billing.operations import draft_next_version, publish_draft
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
@@ -46,6 +46,23 @@ def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **chan
     }  # fmt: skip
     page = reverse("admin:billing_planversion_add")
     return client.post(page, form | VERSION | price).content.decode()
+
+
+class TestAVersionThatIsAdded:
+    def test_is_a_draft_unless_it_is_the_first(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            plan = Plan.objects.create(name="New", currency="EUR")
+        assert add_version(owner, plan) == ""
+        assert add_version(owner, plan, start="2026-02-01") == ""
+        with tenant_scope(tenant.pk):
+            first, second = plan.versions.order_by("number")
+        assert (first.published_at is None, second.published_at is None) == (False, True)
+
+    def test_that_is_a_draft_holds_no_other_back(self, tenant: Tenant, owner: Client) -> None:
+        with tenant_scope(tenant.pk):
+            plan = Plan.objects.create(name="New", currency="EUR")
+        for start in ("2026-01-01", "2027-06-01", "2027-01-01"):
+            assert add_version(owner, plan, start=start) == ""
 
 
 class TestAPrice:
@@ -174,6 +191,7 @@ class TestAVersion:
         self.new_version(owner, plan, "2026-03-01")
         with tenant_scope(tenant.pk):
             first = PlanVersion.objects.get(plan=plan, number=1)
+            publish_draft(PlanVersion.objects.get(plan=plan, number=2), as_of=at(1, 1))
         page = reverse("admin:billing_planversion_change", args=[first.pk])
         form = {"effective_from_0": "2026-04-01", "effective_from_1": "00:00"}
         assert (

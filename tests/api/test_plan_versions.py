@@ -126,6 +126,15 @@ class TestADraft:
         answer = program.post(f"/plan-versions/{draft['id']}/backtest", backwards)
         assert problem(answer, 422)["errors"][0]["field"] == "to"
 
+    def test_looks_at_four_hundred_days_at_most(
+        self, program: Program, draft: dict[str, Any]
+    ) -> None:
+        long = OCTOBER | {"from": "2020-01-01T00:00:00Z"}
+        (error,) = problem(program.post(f"/plan-versions/{draft['id']}/backtest", long), 422)[
+            "errors"
+        ]
+        assert (error["field"], error["reason"]) == ("to", "at most 400 days after from")
+
     def test_is_nothing_for_a_customer_to_see(
         self, provider: Provider, draft: dict[str, Any]
     ) -> None:

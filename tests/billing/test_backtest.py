@@ -3,15 +3,18 @@
 import io
 import json
 from decimal import Decimal
+from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from billing.core.periods import Period
-from billing.models import Invoice, PlanVersion
+from billing.models import Invoice, Plan, PlanVersion
 from billing.operations import Offer, close_due, draft_plan_version, subscribe
 from billing.queries.backtest import (
+    BacktestedPeriod,
     backtest_totals,
+    backtested_customers,
     backtested_periods,
     largest_movers,
 )
@@ -87,10 +90,36 @@ class TestABacktest:
         assert (total.old, total.new) == (Decimal("1.20"), Decimal("4.40"))
 
 
+def backtested(reference: str, currency: str, old: str, new: str) -> BacktestedPeriod:
+    customer_id = uuid5(NAMESPACE_DNS, reference)
+    return BacktestedPeriod(
+        customer_id, reference.title(), reference, AUTUMN, currency, Decimal(old), Decimal(new)
+    )
+
+
+class TestTheCustomers:
+    def test_have_the_sum_of_their_periods(self) -> None:
+        (shop,) = backtested_customers(
+            [backtested("shop", "EUR", "1.20", "4.40"), backtested("shop", "EUR", "2", "1.50")]
+        )
+        assert (shop.periods, shop.old, shop.new) == (2, Decimal("3.20"), Decimal("5.90"))
+
+    def test_are_compared_with_those_of_their_currency(self) -> None:
+        found = backtested_customers(
+            [
+                backtested("mail", "JPY", "100", "90"),
+                backtested("shop", "EUR", "1", "2"),
+                backtested("news", "EUR", "5", "3"),
+                backtested("cafe", "EUR", "2", "1"),
+            ]
+        )
+        assert [each.reference for each in found] == ["news", "cafe", "shop", "mail"]
+
+
 class TestTheCommand:
-    def run(self, *arguments: str) -> tuple[str, str]:
+    def run(self, *arguments: str, start: str = "2026-10-01T00:00Z") -> tuple[str, str]:
         out, error = io.StringIO(), io.StringIO()
-        period = ("--from", "2026-10-01T00:00Z", "--to", "2026-11-01T00:00Z")
+        period = ("--from", start, "--to", "2026-11-01T00:00Z")
         try:
             call_command(
                 "backtest", *arguments, *period, "--tenant", "first-host", stdout=out, stderr=error
@@ -125,3 +154,14 @@ class TestTheCommand:
     def test_says_in_a_line_what_is_wrong(self) -> None:
         _, error = self.run("Hosting", "9")
         assert error == "CommandError: no plan 'Hosting' with a version 9"
+        _, error = self.run("Hosting", "2", start="1900-01-01T00:00Z")
+        assert "CommandError: 1900-01-01 00:00:00+00:00 is not within 1970 to" in error
+
+    @pytest.mark.usefixtures("_drafted")
+    def test_answers_json_where_nothing_was_billed(self, tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            draft_plan_version(Plan.objects.create(name="New", currency="EUR"),
+                               Offer([cpu_price()], at(12, 1)))  # fmt: skip
+        out, error = self.run("New", "1", "--json")
+        assert json.loads(out) == {"periods": []}
+        assert error == "no billing period of the plan begins there and has ended\n"

@@ -10,7 +10,7 @@ from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.amounts import written_amount
-from billing.core.periods import Period, PeriodEmpty
+from billing.core.periods import InstantOutOfRange, Period, PeriodEmpty
 from billing.management.arguments import past_instant, tenant_id
 from billing.models import PlanVersion
 from billing.queries.backtest import (
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             raise CommandError(f"the database cannot be used: {reason}") from failure
         if not found:
             self.stderr.write("no billing period of the plan begins there and has ended")
-        elif options["json"]:
+        if options["json"]:
             self.stdout.write(json.dumps({"periods": [_as_json(each) for each in found]}))
         else:
             self._report(found)
@@ -102,6 +102,8 @@ def _period(start: str, end: str, now: datetime) -> Period:
         return Period(past_instant("--from", start, now), past_instant("--to", end, now))
     except PeriodEmpty as error:
         raise CommandError("--to has to lie after --from") from error
+    except InstantOutOfRange as error:
+        raise CommandError(str(error)) from error
 
 
 def _version(plan: str, number: int) -> PlanVersion:
