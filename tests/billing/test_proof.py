@@ -20,11 +20,11 @@ from billing.proof.keys import proof_key, public_keys
 from metering.core.cloudevents import parse_event
 from metering.corrections import delete_usage, replace_usage
 from metering.events import store_events
-from metering.models import Application, Assignment, Host, Sample
+from metering.models import Application, Assignment, Sample
 from metering.queries import samples_of
 from metering.rollups import roll_up
 from metering.usage import UsagePeriod
-from tenants.models import Environment, Tenant
+from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.proving import Proven, every_kind, prove, said_of
 from tests.verify.rebuilding import changed_json, contents_of, signed_anew
@@ -186,20 +186,6 @@ class TestACreditForGaps:
                 signed_anew(bundle, changed_json("invoice.json", change)), tmp_path
             )
             assert (code, said[-1].split(":")[0]) == (1, "FAIL"), said
-
-    def test_for_a_silent_host_is_recomputed(self, tenant: Tenant, tmp_path: Path) -> None:
-        def fall_silent(first: datetime) -> None:
-            Host.objects.update(last_window_end=first + timedelta(hours=2, minutes=5))
-            Host.objects.create(
-                name="other",
-                environment=Environment.objects.get(),
-                last_window_end=first + timedelta(hours=9),
-            )
-
-        counting = Counting(gaps="credited")
-        proven = prove(tenant, prices=every_kind, counting=counting, before_closing=fall_silent)
-        code, said = said_of(proven.bundle(), tmp_path)
-        assert (code, said[-1]) == (0, "PASS"), said
 
 
 def credit_in(invoice: Any) -> Any:

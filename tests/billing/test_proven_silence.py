@@ -47,7 +47,7 @@ def silent(tenant: Tenant, **chosen: Any) -> Proven:
 
 
 class TestPricesThatFillGaps:
-    @pytest.mark.parametrize("gaps", ["held", "interpolated"])
+    @pytest.mark.parametrize("gaps", ["held", "interpolated", "credited"])
     @pytest.mark.parametrize("kinds", [prices, every_kind])
     def test_are_recomputed_while_a_host_is_silent(
         self, tenant: Tenant, tmp_path: Path, gaps: str, kinds: Any
