@@ -115,6 +115,8 @@ API_OPERATIONS: dict[str, str] = {
 # A route may answer to several operations; tests/api/test_isolation.py goes through them all.
 ISOLATION_TESTS |= {
     "api:openapi": "tests/api/test_answers.py::test_the_document_is_for_everyone",
+    # Made from the document alone.
+    "api:docs": "tests/api/test_reference.py::test_the_page_describes_every_operation",
     **dict.fromkeys(
         (
             "api:environments",
