@@ -146,3 +146,15 @@ class TestWallets:
         assert "wallet-exists" in problem(program.post("/wallets", body), 409)["type"]
         made = done(program.post("/wallets", {**body, "currency": "USD", "threshold": "1"}), 201)
         assert made["asks_for"]["amount"] == "5"
+
+
+def test_a_step_that_is_refused_names_the_states_that_allow_it(
+    provider: Provider, program: Program
+) -> None:
+    path = f"/invoices/{provider.invoice.pk}"
+    refused = problem(program.post(f"{path}/write-off"), 409)
+    assert "finalized, sent, partly paid, overdue" in refused["detail"]
+    done(program.post(f"{path}/finalize"))
+    done(program.post(f"{path}/void", {"reason": "wrong plan"}), 201)
+    again = problem(program.post(f"{path}/write-off"), 409)
+    assert again["type"].endswith("transition-not-allowed")
