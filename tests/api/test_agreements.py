@@ -67,6 +67,37 @@ class TestOwnPrices:
         }
         assert fields(program.post("/own-prices", body)) == {"definition"}
 
+    @pytest.mark.parametrize(
+        "definition",
+        [
+            {"unit_price": 10**400},
+            {"unit_price": "1e999999"},
+            {"unit_price": "NaN"},
+            {"unit_price": None},
+            {"unit_price": {}},
+            {"unit_price": True},
+            {"unit_price": 0.5},
+            {"unit_price": "\x00"},
+            {"allowance": []},
+            {"minimum": "-1"},
+            {"maximum": "9" * 60},
+            {"definition": {"size": {}}},
+            {"definition": []},
+            {"\x00": "1"},
+        ],
+    )
+    def test_refuse_what_is_no_price(
+        self, provider: Provider, program: Program, definition: Any
+    ) -> None:
+        body = {
+            "customer_id": str(provider.story.customer.pk),
+            "code": provider.own_price.code,
+            "currency": "EUR",
+            "definition": definition,
+            "starts_at": "2027-01-01T00:00:00Z",
+        }
+        assert fields(program.post("/own-prices", body)) == {"definition"}
+
     def test_do_not_change_what_is_finalized(self, provider: Provider, program: Program) -> None:
         done(program.post(f"/invoices/{provider.invoice.pk}/finalize"))
         body = {
