@@ -7,7 +7,7 @@ cannot read, so that it reaches the line that says what is needed.
 
 import sys
 
-RUNTIME_COMMANDS = ("up", "status", "stop", "test")
+RUNTIME_COMMANDS = ("up", "status", "stop", "test", "fuzz_api")
 # They need nothing installed, and must not touch the environment of what runs.
 ASK_ONLY = ("status", "stop")
 
@@ -21,7 +21,7 @@ def main(arguments):
 
     name = arguments[0] if arguments else "help"
     if name not in ASK_ONLY:
-        bootstrap.enter(development=name == "test")
+        bootstrap.enter(development=name in ("test", "fuzz_api"))
     if name in RUNTIME_COMMANDS:
         from config.runtime.command import main as run
     else:

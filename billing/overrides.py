@@ -41,7 +41,7 @@ def overridden_spec(price: Price, version: PlanVersion, definition: Any) -> Pric
             raise OverrideNotUsable(
                 f"{str(name)[:40]!r} is the plan's; these can differ: {', '.join(OVERRIDABLE)}"
             )
-        if isinstance(value, float):
+        if isinstance(value, float | bool):
             raise OverrideNotUsable(f'write numbers as text, like "0.05", not {value}')
         try:
             setattr(own, name, _FIELDS[name].to_python(value))

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
@@ -14,6 +16,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
 from billing.api import routers as billing_routers
+from config.api_reference import reference_of
 from metering.api import routers as metering_routers
 from tenants.api.document import KEY_SCHEME, PROBLEM
 from tenants.api.errors import raise_problems
@@ -79,8 +82,21 @@ def openapi_document(request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.dumps(api.get_openapi_schema()), content_type="application/json")
 
 
+@cache
+def _reference() -> dict[str, Any]:
+    return reference_of(api.get_openapi_schema())
+
+
+def api_reference(request: HttpRequest) -> HttpResponse:
+    """GET /api/v1/docs: the same for everyone, so it needs no key."""
+    return render(request, "portal/api_reference.html", _reference())
+
+
 def _addresses() -> list[URLPattern]:
-    addresses = [path("openapi.json", openapi_document, name="openapi")]
+    addresses = [
+        path("openapi.json", openapi_document, name="openapi"),
+        path("docs", api_reference, name="docs"),
+    ]
     for each in api.urls[0]:
         # Ninja's own page at the root is not one of ours.
         if isinstance(each, URLPattern) and each.name != "api-root":

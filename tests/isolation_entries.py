@@ -83,6 +83,12 @@ API_OPERATIONS: dict[str, str] = {
     "create_subscription": _API_POST,
     "get_subscription": _API_ONE,
     "end_a_subscription": _API_ONE,
+    "list_own_prices": _API_LIST,
+    "create_own_price": _API_POST,
+    "end_own_price": _API_ONE,
+    "list_discounts": _API_LIST,
+    "create_discount": _API_POST,
+    "end_a_discount": _API_ONE,
     "get_upcoming_invoice": _API_ONE,
     "list_invoices": _API_LIST,
     "get_invoice": _API_ONE,
@@ -96,11 +102,21 @@ API_OPERATIONS: dict[str, str] = {
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
     "void_credit_grant": _API_ONE,
+    "list_wallets": _API_LIST,
+    "create_wallet": _API_POST,
+    "get_wallet": _API_ONE,
+    "update_wallet": _API_ONE,
+    "list_top_ups": _API_ONE,
+    "create_top_up": _API_ONE,
+    "pay_top_up": _API_ONE,
+    "fail_top_up": _API_ONE,
 }
 
 # A route may answer to several operations; tests/api/test_isolation.py goes through them all.
 ISOLATION_TESTS |= {
     "api:openapi": "tests/api/test_answers.py::test_the_document_is_for_everyone",
+    # Made from the document alone.
+    "api:docs": "tests/api/test_reference.py::test_the_page_describes_every_operation",
     **dict.fromkeys(
         (
             "api:environments",
@@ -111,6 +127,9 @@ ISOLATION_TESTS |= {
             "api:subscriptions",
             "api:invoices",
             "api:credit-grants",
+            "api:discounts",
+            "api:own-prices",
+            "api:wallets",
         ),
         _API_LIST,
     ),
@@ -133,6 +152,12 @@ ISOLATION_TESTS |= {
             "api:plan-versions-version-id-publish",
             "api:credit-grants-grant-id",
             "api:credit-grants-grant-id-void",
+            "api:discounts-discount-id-end",
+            "api:own-prices-own-price-id-end",
+            "api:top-ups-top-up-id-failed",
+            "api:top-ups-top-up-id-paid",
+            "api:wallets-wallet-id",
+            "api:wallets-wallet-id-top-ups",
         ),
         _API_ONE,
     ),

@@ -4,6 +4,7 @@ from typing import Final
 
 from ninja import Router
 
+from billing.api.agreements import agreements
 from billing.api.backtests import backtests
 from billing.api.credit import credit
 from billing.api.customers import customers
@@ -12,14 +13,17 @@ from billing.api.plans import plans
 from billing.api.subscriptions import subscriptions
 from billing.api.transitions import transitions
 from billing.api.upcoming import upcoming
+from billing.api.wallets import wallets
 
 routers: Final[dict[str, Router]] = {
     "customers": customers,
     "plans": plans,
     "backtests": backtests,
     "subscriptions": subscriptions,
+    "agreements": agreements,
     "upcoming invoices": upcoming,
     "invoices": invoices,
     "what happens to invoices": transitions,
     "credit": credit,
+    "wallets": wallets,
 }

@@ -30,3 +30,9 @@ PAYABLE: Final = frozenset({"finalized", "sent", "partly_paid", "overdue"})
 def may_follow(before: str, after: str) -> bool:
     """Whether an invoice may go from the status `before` to `after`."""
     return after in TRANSITIONS[before]
+
+
+def written_before(after: str) -> str:
+    """The statuses from which an invoice may go to `after`, in words."""
+    before = [status for status in TRANSITIONS if may_follow(status, after)]
+    return ", ".join(before).replace("_", " ")

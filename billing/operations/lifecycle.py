@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from billing.core.currencies import currency_of
 from billing.core.exact import EXACT, ZERO, plain
-from billing.core.lifecycle import PAYABLE, may_follow
+from billing.core.lifecycle import PAYABLE, may_follow, written_before
 from billing.core.money import round_amount
 from billing.models import Invoice, Payment
 from billing.operations.invoices import locked_invoice
@@ -150,7 +150,10 @@ def write_off(invoice: Invoice, *, as_of: datetime) -> Invoice:
             return locked
         allowed = may_follow(locked.status, Invoice.Status.UNCOLLECTIBLE)
         if not allowed or locked.kind == Invoice.Kind.CREDIT_NOTE:
-            raise TransitionNotAllowed(f"{locked} is {locked.get_status_display().lower()}")
+            raise TransitionNotAllowed(
+                f"{locked} is {locked.get_status_display().lower()}; an invoice or debit note is "
+                f"given up that is {written_before(Invoice.Status.UNCOLLECTIBLE)}"
+            )
         post_write_off(locked, as_of=as_of)
         locked.status = Invoice.Status.UNCOLLECTIBLE
         locked.save(update_fields=["status"])

@@ -8,7 +8,7 @@ from uuid import uuid4
 from django.db import transaction
 
 from billing.core.exact import EXACT
-from billing.core.lifecycle import may_follow
+from billing.core.lifecycle import may_follow, written_before
 from billing.core.tax import TaxGroup
 from billing.line_copy import Line
 from billing.models import Invoice, InvoiceLine
@@ -59,7 +59,10 @@ def _require_voidable(invoice: Invoice) -> None:
     if not invoice.is_issued:
         raise InvoiceNotVoidable("it has no number yet; a draft can still be changed")
     if not may_follow(invoice.status, Invoice.Status.VOID):
-        raise InvoiceNotVoidable(f"it is {invoice.get_status_display()}")
+        raise InvoiceNotVoidable(
+            f"it is {invoice.get_status_display().lower()}; an invoice is taken back that is "
+            f"{written_before(Invoice.Status.VOID)}"
+        )
     debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
     standing = debits.first()
     if standing is not None:

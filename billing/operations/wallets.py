@@ -3,18 +3,106 @@
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
+from billing.core.currencies import currency_of
 from billing.core.entries import moved
-from billing.core.exact import ZERO
+from billing.core.exact import ZERO, plain
 from billing.core.ledger import EntryKind
+from billing.core.money import round_amount
 from billing.models import Invoice, TopUp, Wallet
 from billing.operations.journal import event, lock_customer, post
 from billing.queries.credit import wallet_balance
+from tenants.models import Customer
+from tenants.refusals import constraint_of
 
 
 class TopUpSettled(Exception):
     """The top-up has failed, or was paid, before."""
+
+
+class WalletExists(Exception):
+    """The customer has a wallet in this currency."""
+
+
+class TopUpAmountNotUsable(ValueError):
+    """It is no amount of the wallet's currency above zero."""
+
+
+def open_wallet(
+    customer: Customer,
+    currency: str,
+    *,
+    threshold: Decimal,
+    top_up_amount: Decimal,
+    enabled: bool,
+    as_of: datetime,
+) -> Wallet:
+    """A wallet that asks for `top_up_amount` whenever its balance is below `threshold`.
+
+    Raises WalletExists and TopUpAmountNotUsable.
+    """
+    _require_amount(top_up_amount, currency)
+    try:
+        with transaction.atomic():
+            wallet = Wallet.objects.create(
+                customer=customer,
+                currency=currency,
+                threshold=threshold,
+                top_up_amount=top_up_amount,
+                enabled=enabled,
+            )
+    except IntegrityError as error:
+        if constraint_of(error) == "wallet_once_a_currency":
+            raise WalletExists(f"{customer} has a wallet in {currency}") from error
+        raise
+    request_top_up(wallet, as_of=as_of)
+    return wallet
+
+
+def change_wallet(
+    wallet: Wallet,
+    *,
+    threshold: Decimal | None = None,
+    top_up_amount: Decimal | None = None,
+    enabled: bool | None = None,
+    as_of: datetime,
+) -> Wallet:
+    """Change what is given; a request that is open keeps its amount. Raises
+    TopUpAmountNotUsable."""
+    if top_up_amount is not None:
+        _require_amount(top_up_amount, wallet.currency)
+    with transaction.atomic():
+        lock_customer(wallet.customer_id)
+        locked = Wallet.objects.get(pk=wallet.pk)
+        locked.threshold = locked.threshold if threshold is None else threshold
+        locked.top_up_amount = locked.top_up_amount if top_up_amount is None else top_up_amount
+        locked.enabled = locked.enabled if enabled is None else enabled
+        locked.save(update_fields=["threshold", "top_up_amount", "enabled"])
+        request_top_up(locked, as_of=as_of)
+        return locked
+
+
+def top_up_wallet(wallet: Wallet, amount: Decimal, *, as_of: datetime) -> TopUp:
+    """Put money into the wallet that came without being asked for; an open request stays. Each
+    call is money of its own. Raises TopUpAmountNotUsable."""
+    _require_amount(amount, wallet.currency)
+    with transaction.atomic():
+        lock_customer(wallet.customer_id)
+        top_up = TopUp.objects.create(
+            wallet=wallet,
+            amount=amount,
+            state=TopUp.State.PAID,
+            requested_at=as_of,
+            settled_at=as_of,
+        )
+        _post(top_up, as_of)
+        return top_up
+
+
+def _require_amount(amount: Decimal, currency: str) -> None:
+    if amount <= ZERO or round_amount(amount, currency_of(currency)) != amount:
+        raise TopUpAmountNotUsable(f"{plain(amount)} {currency} is no amount that can be paid")
 
 
 def pay_from_wallet(invoice: Invoice, payable: Decimal, *, as_of: datetime) -> Decimal:
@@ -63,10 +151,8 @@ def record_top_up_paid(top_up: TopUp, *, as_of: datetime) -> TopUp:
             raise TopUpSettled(f"it failed on {locked.settled_at:%Y-%m-%d}; make a new one")
         if locked.state == TopUp.State.REQUESTED:
             _settle(locked, TopUp.State.PAID, as_of)
-        wallet = locked.wallet
-        happened = event(wallet.customer_id, wallet.currency, as_of, "Wallet topped up")
-        post(moved(EntryKind.TOP_UP, happened, locked.amount), locked.pk)
-        request_top_up(wallet, as_of=as_of)
+        _post(locked, as_of)
+        request_top_up(locked.wallet, as_of=as_of)
         return locked
 
 
@@ -96,6 +182,12 @@ def request_due_top_ups(*, as_of: datetime) -> int:
 def _locked(top_up: TopUp) -> TopUp:
     lock_customer(top_up.wallet.customer_id)
     return TopUp.objects.select_related("wallet").get(pk=top_up.pk)
+
+
+def _post(top_up: TopUp, as_of: datetime) -> None:
+    wallet = top_up.wallet
+    happened = event(wallet.customer_id, wallet.currency, as_of, "Wallet topped up")
+    post(moved(EntryKind.TOP_UP, happened, top_up.amount), top_up.pk)
 
 
 def _settle(top_up: TopUp, state: TopUp.State, as_of: datetime) -> None:

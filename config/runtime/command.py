@@ -1,4 +1,4 @@
-"""`manage.py up | status | stop | test`."""
+"""`manage.py up | status | stop | test | fuzz_api`."""
 
 import os
 import sys
@@ -33,6 +33,10 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         from config.runtime.testing import run_tests
 
         return run_tests(arguments)
+    if name == "fuzz_api":
+        from config.runtime.fuzzing import fuzz_api
+
+        return fuzz_api(arguments)
     if name == "up":
         from config.runtime.up import up
 

@@ -15,6 +15,7 @@ RUNTIME_HELP = """
     status [--json]                   what runs, and where
     stop                              stop everything
     test [pytest arguments]           run the tests on servers of their own
+    fuzz_api [--cases N]              send the API made-up requests, on servers of its own
 """
 # Commands that only read the code. The rest would fail on the first query, far from the cause.
 WITHOUT_DATABASE = {

@@ -3,11 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
-from billing.models import CreditGrant, Invoice
-from billing.operations import NewGrant, close_due, grant_credit
+from billing.models import CreditGrant, Discount, Invoice, Price, PriceOverride, TopUp
+from billing.operations import (
+    NewGrant,
+    OwnPrice,
+    Rebate,
+    close_due,
+    grant_credit,
+    grant_discount,
+    grant_price,
+    open_wallet,
+)
 from tenants.models import Tenant
 from tenants.rates import rates
 from tenants.scope import tenant_scope
@@ -23,6 +33,25 @@ class Provider:
     story: Story
     invoice: Invoice
     grant: CreditGrant
+    top_up: TopUp
+    own_price: PriceOverride
+    discount: Discount
+
+    @property
+    def ids(self) -> dict[str, UUID]:
+        """What the paths of the document ask for, by the parameters' names."""
+        return {
+            "customer_id": self.story.customer.pk,
+            "plan_id": self.story.plan.pk,
+            "subscription_id": self.story.subscription.pk,
+            "version_id": self.invoice.plan_version_id,
+            "invoice_id": self.invoice.pk,
+            "grant_id": self.grant.pk,
+            "wallet_id": self.top_up.wallet_id,
+            "top_up_id": self.top_up.pk,
+            "own_price_id": self.own_price.pk,
+            "discount_id": self.discount.pk,
+        }
 
 
 def provider_in(tenant: Tenant, word: str) -> Provider:
@@ -36,7 +65,22 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
             NewGrant(story.customer, "paid", "EUR", Decimal(25), note=f"{word} credit"),
             as_of=NOVEMBER,
         )
-    return Provider(tenant, story, invoice, grant)
+        wallet = open_wallet(
+            story.customer,
+            "EUR",
+            threshold=Decimal(5),
+            top_up_amount=Decimal(20),
+            enabled=True,
+            as_of=NOVEMBER,
+        )
+        price = Price.objects.filter(plan_version=invoice.plan_version_id).first()
+        assert price is not None
+        own = OwnPrice(price.code, "EUR", {"unit_price": "0.01"}, at(12, 1), reason=word)
+        own_price = grant_price(story.customer, own)
+        rebate = Rebate(f"{word} offer", at(12, 1), percent=Decimal(10))
+        discount = grant_discount(story.customer, rebate)
+        top_up = wallet.top_ups.get()
+    return Provider(tenant, story, invoice, grant, top_up, own_price, discount)
 
 
 @pytest.fixture

@@ -32,6 +32,11 @@ BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
+    "update_wallet": {"enabled": False},
+    "create_top_up": {"amount": "1"},
+    "fail_top_up": {"reason": "taken"},
+    "end_own_price": {"ends_at": "2026-12-20T00:00:00Z"},
+    "end_a_discount": {"ends_at": "2026-12-20T00:00:00Z"},
     "void_an_invoice": {"reason": "taken"},
     "record_a_payment": {"amount": "1", "received_on": "2026-11-02", "reference": "taken"},
     "backtest_a_version": {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
@@ -40,17 +45,6 @@ BODIES: dict[str, Any] = {
         "prices": [{"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price": "0.02"}],
     },
 }
-
-
-def ids_of(provider: Provider) -> dict[str, Any]:
-    return {
-        "customer_id": provider.story.customer.pk,
-        "plan_id": provider.story.plan.pk,
-        "subscription_id": provider.story.subscription.pk,
-        "version_id": provider.invoice.plan_version_id,
-        "invoice_id": provider.invoice.pk,
-        "grant_id": provider.grant.pk,
-    }
 
 
 def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:
@@ -79,8 +73,8 @@ def test_a_list_names_nothing_of_another_tenant(
 def test_what_another_tenant_has_answers_as_if_it_did_not_exist(
     name: str, provider: Provider, other_provider: Provider, program: Program
 ) -> None:
-    theirs = ask(program, name, ids_of(other_provider))
-    missing = ask(program, name, dict.fromkeys(ids_of(other_provider), uuid4()))
+    theirs = ask(program, name, other_provider.ids)
+    missing = ask(program, name, dict.fromkeys(other_provider.ids, uuid4()))
     problem(theirs, 404)
     assert theirs.content == missing.content
 
@@ -93,7 +87,7 @@ def test_what_another_customer_has_answers_as_if_it_did_not_exist(
         other = Customer.objects.create(name="Other", reference="other")
     own = program_of(provider.tenant, customer=other)
     method, _ = _OPERATIONS[name]
-    seen = ask(own, name, ids_of(provider))
+    seen = ask(own, name, provider.ids)
     # A customer's own key has no scope that changes anything.
     problem(seen, 404 if method == "get" else 403)
 
@@ -110,7 +104,7 @@ def test_a_list_names_nothing_of_another_customer(name: str, provider: Provider)
 def test_a_post_names_nothing_of_another_tenant(
     provider: Provider, other_provider: Provider, program: Program
 ) -> None:
-    theirs = {name: str(value) for name, value in ids_of(other_provider).items()}
+    theirs = {name: str(value) for name, value in other_provider.ids.items()}
     application = str(other_provider.story.shop.pk)
     bodies: dict[str, dict[str, Any]] = {
         "/subscriptions": {
@@ -123,6 +117,24 @@ def test_a_post_names_nothing_of_another_tenant(
             "kind": "paid",
             "currency": "EUR",
             "amount": "1",
+        },
+        "/wallets": {
+            "customer_id": theirs["customer_id"],
+            "currency": "EUR",
+            "top_up_amount": "1",
+        },
+        "/own-prices": {
+            "customer_id": theirs["customer_id"],
+            "code": provider.own_price.code,
+            "currency": "EUR",
+            "definition": {"unit_price": "1"},
+            "starts_at": "2026-12-01T00:00:00Z",
+        },
+        "/discounts": {
+            "subscription_id": theirs["subscription_id"],
+            "name": "Taken",
+            "percent": "100",
+            "starts_at": "2026-12-01T00:00:00Z",
         },
         "/corrections": {
             "application_id": application,

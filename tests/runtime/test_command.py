@@ -86,7 +86,7 @@ def test_help_lists_the_commands_of_this_project(environment: dict[str, str]) ->
     done = manage(environment, "help")
 
     assert done.returncode == 0
-    for name in ("up", "status", "stop", "test", "migrate"):
+    for name in ("up", "status", "stop", "test", "fuzz_api", "migrate"):
         assert f"    {name}" in done.stdout
 
 
