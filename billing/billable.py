@@ -98,14 +98,7 @@ def _periods(assignments: Iterable[Assignment], period: Period) -> list[UsagePer
     ]
 
 
-def billable_usage(
-    customer: Customer, prices: Sequence[PriceSpec], period: Period
-) -> list[UsageQuantity]:
-    """The period's usage."""
-    return billable_usage_of_many([Wanted(customer.pk, period, prices)])[0]
-
-
-def billable_usage_of_many(wanted: Sequence[Wanted]) -> list[list[UsageQuantity]]:
+def billable_usage(wanted: Sequence[Wanted]) -> list[list[UsageQuantity]]:
     """What each asks for. What hours tell is read for many customers together, in as many queries
     as for one; what needs each 5 minutes is read customer by customer, so that no more than one
     customer's are in memory."""

@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError
 
-from billing.billable import Wanted, billable_usage_of_many, expected_time_of_many
+from billing.billable import Wanted, billable_usage, expected_time_of_many
 from billing.core.contract import Contract, credited_spans, priced_spans, rated_contract
 from billing.core.gap_credit import ExpectedTime
 from billing.core.periods import Period
@@ -91,7 +91,7 @@ def usage_of_contracts(
             wanted.append(Wanted(subscription.customer_id, span, prices))
             places.append(place)
     found: list[dict[Period, list[UsageQuantity]]] = [{} for _ in contracts]
-    for place, each, used in zip(places, wanted, billable_usage_of_many(wanted), strict=True):
+    for place, each, used in zip(places, wanted, billable_usage(wanted), strict=True):
         found[place][each.period] = used
     return found
 
