@@ -15,7 +15,11 @@ from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
 from billing.queries.frozen import frozen_terms
 from billing.queries.parties import billing_settings, buyer_details, seller_details
-from billing.queries.restatement import invoices_restated_by, pending_late_usage
+from billing.queries.restatement import (
+    invoices_restated_by,
+    issued_dependents,
+    pending_late_usage,
+)
 
 
 def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
@@ -53,6 +57,14 @@ def pending_marks(invoice: Invoice) -> list[UUID]:
 def forget_late_usage(marks: list[UUID]) -> None:
     """Delete marks that a rating has made up for."""
     LateUsage.objects.filter(pk__in=marks).delete()
+
+
+def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
+    """Have the issued invoices looked at again that go on from this one, of which other amounts
+    stand from now on. The customer is locked, so that none is issued meanwhile."""
+    LateUsage.objects.bulk_create(
+        LateUsage(invoice=later, noted_at=as_of) for later in issued_dependents(changed)
+    )
 
 
 def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None) -> None:

@@ -7,13 +7,21 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, charge_key, differences, steps
 from billing.line_copy import Line, NewLine
-from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
+from billing.models import (
+    BillingSettings,
+    Discount,
+    Invoice,
+    InvoiceLine,
+    LateUsage,
+    Price,
+    PriceOverride,
+)
 from billing.queries.charges import charged_lines
 from billing.queries.parties import billing_settings
 from billing.taxes import invoice_tax_day
@@ -55,15 +63,42 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
 
 
-def issued_after(invoice: Invoice) -> "QuerySet[Invoice]":
-    """The issued invoices of the subscription's later periods, which may go on from this one: by
-    an allowance that rolls over, or a commitment."""
-    return Invoice.objects.filter(
-        kind=Invoice.Kind.INVOICE,
-        subscription=invoice.subscription_id,
-        finalized_at__isnull=False,
-        period_start__gte=invoice.period_end,
-    ).exclude(status=Invoice.Status.VOID)
+def issued_dependents(invoice: Invoice) -> "QuerySet[Invoice]":
+    """The issued invoices of later periods that go on from this one: by a commitment or an
+    allowance that rolls over, of its subscription; by a discount for so many periods, of its
+    customer."""
+    own = Q(subscription=invoice.subscription_id)
+    return (
+        Invoice.objects.filter(
+            own & (Q(subscription__commitment__isnull=False) | _rolls_over()) | _counts_periods(),
+            kind=Invoice.Kind.INVOICE,
+            customer=invoice.customer_id,
+            finalized_at__isnull=False,
+            period_start__gte=invoice.period_end,
+        )
+        .exclude(status=Invoice.Status.VOID)
+        .order_by("period_start", "pk")
+    )
+
+
+def _rolls_over() -> Q:
+    """Whether an allowance of the period is one that rolls over, the plan's or the customer's own;
+    of an own price it is enough that it might."""
+    prices = Price.objects.filter(plan_version=OuterRef("plan_version"), rollover_periods__gt=0)
+    overrides = PriceOverride.objects.filter(
+        customer=OuterRef("customer"), definition__has_key="rollover_periods"
+    )
+    return Q(Exists(prices)) | Q(Exists(overrides))
+
+
+def _counts_periods() -> Q:
+    limited = Discount.objects.exclude(duration=Discount.Duration.FOREVER)
+    whose = (
+        Q(customer=OuterRef("customer"))
+        | Q(subscription=OuterRef("subscription"))
+        | Q(plan=OuterRef("subscription__plan"))
+    )
+    return Q(Exists(limited.filter(whose)))
 
 
 def refused_late_usage() -> "QuerySet[LateUsage]":
@@ -83,13 +118,16 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
         return []
     earlier = (
         Invoice.objects.filter(
+            Q(late_usage__hour__isnull=True)
+            | Q(
+                late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days)
+            ),
             kind=Invoice.Kind.INVOICE,
             customer=draft.customer_id,
             currency=draft.currency,
             finalized_at__isnull=False,
             period_end__lte=draft.period_start,
             late_usage__refused_at__isnull=True,
-            late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
         .select_related(

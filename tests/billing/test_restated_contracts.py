@@ -6,13 +6,13 @@ from decimal import Decimal
 import pytest
 
 from billing.closing import restate_tenant
-from billing.models import Invoice
-from billing.operations import restate_invoice
+from billing.models import BillingSettings, Invoice, LateUsage
+from billing.operations import grant_discount, restate_invoice, void_invoice
 from billing.queries import changes_since_finalized
 from tenants.models import Tenant
-from tests.billing.agreements import begin_contract, close_next, cpu
+from tests.billing.agreements import begin_contract, close_next, cpu, rebate
 from tests.billing.late import note_at
-from tests.billing.timeline import HOUR_US, at, use
+from tests.billing.timeline import HOUR_US, Story, at, use
 
 
 def kinds(note: Invoice | None) -> list[tuple[str, Decimal]]:
@@ -74,3 +74,70 @@ class TestLateUsage:
         # October left nothing of its 50 hours, so November has its own alone.
         second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
         assert second.total == 10
+
+
+def invoiced(story: Story, *hours: int) -> list[Invoice]:
+    """The issued invoices of October, November …, with so many CPU-hours each."""
+    invoices = []
+    for number, used in enumerate(hours):
+        if used:
+            use(story.shop, at(10 + number, 3), cpu_us=used * HOUR_US)
+        following = at(11 + number, 2) if number < 2 else datetime(2027, 1, 2, tzinfo=UTC)
+        invoices.append(close_next(story.subscription, as_of=following, finalize=True))
+    return invoices
+
+
+def restated(tenant: Tenant, as_of: datetime) -> list[tuple[Invoice | None, str, Decimal]]:
+    """What each note is of, which note it is and what it comes to; until nothing more comes."""
+    notes: list[Invoice] = []
+    for hours in range(2, 20, 2):
+        notes += restate_tenant(tenant.pk, as_of=as_of + timedelta(hours=hours)).invoices
+    return [(note.refers_to, note.kind, note.total) for note in notes]
+
+
+@pytest.mark.usefixtures("inside")
+class TestTakingAnInvoiceBack:
+    def test_takes_what_it_left_of_an_allowance_from_the_next(self, tenant: Tenant) -> None:
+        price = cpu("1", allowance="50")
+        price.rollover_periods = 1
+        first, second = invoiced(begin_contract(price), 20, 75)
+        assert second.total == 0
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        # November was given 30 of October's hours; it has its own 50 alone.
+        assert restated(tenant, at(12, 3)) == [(second, "debit_note", Decimal(25))]
+
+    def test_raises_the_true_up_of_its_commitment(self, tenant: Tenant) -> None:
+        story = begin_contract(cpu("1"), commitment=Decimal(100), commitment_interval="quarterly")
+        first, _, last = invoiced(story, 10, 20, 30)
+        assert last.total == 70
+        as_of = datetime(2027, 1, 3, tzinfo=UTC)
+        void_invoice(first, "wrong customer", as_of=as_of)
+        assert restated(tenant, as_of) == [(last, "debit_note", Decimal(10))]
+        note = last.notes.get()
+        assert "taken back" in note.reason
+        assert [line.facts["of_kind"] for line in note.lines.all()] == ["true_up"]
+
+    def test_gives_its_discount_to_the_next_period(self, tenant: Tenant) -> None:
+        story = begin_contract()
+        grant_discount(story.customer, rebate(periods=1))
+        first, second = invoiced(story, 10, 10)
+        assert (first.total, second.total) == (5, 10)
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        assert restated(tenant, at(12, 3)) == [(second, "credit_note", Decimal(5))]
+
+    def test_leaves_alone_what_does_not_go_on_from_it(self) -> None:
+        first, _ = invoiced(begin_contract(), 10, 10)
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        assert not LateUsage.objects.exists()
+
+    def test_changes_later_periods_however_long_ago_they_ended(self, tenant: Tenant) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage_days=10)
+        story = begin_contract()
+        grant_discount(story.customer, rebate(periods=1))
+        first, second = invoiced(story, 10, 10)
+        use(story.shop, at(11, 4), cpu_us=HOUR_US)
+        note_at(at(12, 20))
+        void_invoice(first, "wrong customer", as_of=at(12, 20))
+        ((changed, _, _),) = restated(tenant, at(12, 20))
+        assert changed == second
+        assert LateUsage.objects.get().refused_at is not None
