@@ -13,7 +13,7 @@ from billing.operations.credit import apply_credit
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
-from billing.queries.frozen import frozen_terms
+from billing.queries.frozen import frozen_terms, restated_on
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.queries.restatement import (
     invoices_restated_by,
@@ -38,6 +38,8 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         contract = rate_again(locked, strict=True)
         issue(locked, as_of=as_of, contract=contract)
         forget_late_usage(seen)
+        for restated in restated_on(locked) if seen else ():
+            mark_dependents(restated, as_of=as_of)
         return locked
 
 

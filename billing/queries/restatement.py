@@ -241,6 +241,7 @@ def _difference_line(invoice: Invoice, line: Line, difference: Difference) -> Ne
             "period": [_text(invoice.period_start), _text(invoice.period_end)],
             "of_kind": line.facts.get("of_kind", line.kind),
             "supplied_on": invoice_tax_day(invoice).isoformat(),
+            **{name: line.facts[name] for name in ("discount",) if name in line.facts},
             **_windows(invoice, line.application_id),
         },
     )
