@@ -2,13 +2,22 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from billing.core.contract import Contract
 from billing.core.lifecycle import PAYABLE
-from billing.models import BillingSettings, Invoice, InvoiceNumbering, InvoiceTerms, LateUsage
+from billing.models import (
+    BillingSettings,
+    Invoice,
+    InvoiceNumbering,
+    InvoiceTerms,
+    LateUsage,
+    Logo,
+)
 from billing.operations.credit import apply_credit
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
@@ -20,6 +29,8 @@ from billing.queries.restatement import (
     issued_dependents,
     pending_late_usage,
 )
+from tenants.models import Tenant
+from tenants.scope import current_tenant_id
 
 
 def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
@@ -80,7 +91,7 @@ def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None
     InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract))
     settings = billing_settings()
     original = invoice.refers_to
-    invoice.seller_details = (original and original.seller_details) or seller_details()
+    invoice.seller_details = (original and original.seller_details) or _seller_of_today(settings)
     invoice.buyer_details = (original and original.buyer_details) or buyer_details(invoice.customer)
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         _take_off(invoice)
@@ -94,6 +105,20 @@ def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None
     invoice.save()
     post_issued(invoice)
     mark_settled(invoice)
+
+
+def _seller_of_today(settings: BillingSettings) -> dict[str, Any]:
+    """What is kept of the seller, with the digest of the logo in place of the logo."""
+    slug = Tenant.objects.values_list("slug", flat=True).get(pk=current_tenant_id())
+    return {**seller_details(settings), "slug": slug, "logo": _kept_logo(settings.logo_svg)}
+
+
+def _kept_logo(svg: str) -> str:
+    if not svg:
+        return ""
+    digest = sha256(svg.encode()).hexdigest()
+    Logo.objects.get_or_create(digest=digest, defaults={"svg": svg})
+    return digest
 
 
 def _take_off(note: Invoice) -> None:

@@ -14,7 +14,7 @@ from django.db.models.fields.json import KeyTextTransform
 from billing.core.exact import EXACT, ZERO
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
-from billing.models import Invoice, InvoiceLine, Subscription
+from billing.models import Discount, Invoice, InvoiceLine, Subscription
 from tenants.models import Customer
 
 
@@ -70,15 +70,29 @@ def discounted_periods(
         customer=customer, kind=Invoice.Kind.INVOICE, period_start__lt=before
     )
     invoices = list(earlier.exclude(status=Invoice.Status.VOID).values_list("pk", flat=True))
-    lines = InvoiceLine.objects.filter(facts__discount__in=list(discount_ids)).annotate(
-        discount=KeyTextTransform("discount", "facts")
-    )
     taken: defaultdict[tuple[str, UUID], Decimal] = defaultdict(Decimal)
     for (invoice, discount), amount in _by_invoice(
-        customer.pk, invoices, lines, InvoiceLine.Kind.DISCOUNT, "discount", "amount"
+        customer.pk,
+        invoices,
+        _discount_lines(discount_ids),
+        InvoiceLine.Kind.DISCOUNT,
+        "discount",
+        "amount",
     ):
         taken[discount, invoice] = EXACT.add(taken[discount, invoice], amount)
     return Counter(discount for (discount, _), amount in taken.items() if amount)
+
+
+def has_been_taken(discount: Discount) -> bool:
+    """Whether it stands on an invoice, a draft's or an issued one's, or on a note."""
+    return _discount_lines([str(discount.pk)]).exists()
+
+
+def _discount_lines(discount_ids: Collection[str]) -> "QuerySet[InvoiceLine]":
+    """In the words of the index, which has these kinds alone."""
+    kinds = [InvoiceLine.Kind.DISCOUNT, InvoiceLine.Kind.LATE_USAGE]
+    named = InvoiceLine.objects.annotate(discount=KeyTextTransform("discount", "facts"))
+    return named.filter(kind__in=kinds, discount__in=list(discount_ids))
 
 
 def _used_by_invoice(

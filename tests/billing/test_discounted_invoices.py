@@ -4,15 +4,19 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
-from billing.models import Invoice
+from billing.models import Discount, Invoice
 from billing.operations import (
+    DiscountIsInvoiced,
     DiscountNotUsable,
     Rebate,
     end_discount,
+    finalize_invoice,
     grant_discount,
     recompute_draft,
 )
+from tenants.refusals import constraint_of
 from tests.billing.agreements import begin_contract, close_next, cpu, lines_of, rebate
 from tests.billing.timeline import HOUR_US, OCTOBER, Story, at, disk_price, use
 
@@ -104,3 +108,81 @@ class TestADiscount:
 
         with pytest.raises(DiscountNotUsable):
             grant_discount(story.customer, odd)
+
+
+class TestADiscountOnIssuedInvoices:
+    def issued(self, **more: object) -> Discount:
+        """It stands on October's and November's invoices."""
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate(**more))
+        for month in (10, 11):
+            use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
+            close_next(story.subscription, as_of=at(month + 1, 2), finalize=True)
+        return discount
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"percent": Decimal(10)},
+            {"name": "Other"},
+            {"price_codes": ["disk"]},
+            {"position": 2},
+            {"duration": "once"},
+            {"starts_at": at(11, 1)},
+            {"ends_at": at(10, 15)},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_cannot_be_another_one(self, change: dict[str, object]) -> None:
+        discount = self.issued()
+
+        with pytest.raises(IntegrityError) as refused, transaction.atomic():
+            Discount.objects.filter(pk=discount.pk).update(**change)
+
+        assert constraint_of(refused.value) == "discount_is_invoiced"
+
+    def test_cannot_be_deleted(self) -> None:
+        self.issued()
+
+        with pytest.raises(IntegrityError) as refused, transaction.atomic():
+            Discount.objects.all().delete()
+
+        assert constraint_of(refused.value) == "discount_is_invoiced"
+
+    def test_can_end_after_them_and_no_earlier(self) -> None:
+        discount = self.issued()
+
+        with pytest.raises(DiscountIsInvoiced):
+            end_discount(discount, ends_at=at(11, 1))
+
+        assert end_discount(discount, ends_at=at(11, 2)).ends_at == at(11, 2)
+
+    def test_cannot_go_on_in_what_was_invoiced_without_it(self) -> None:
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate(ends_at=at(10, 20)))
+        for month in (10, 11):
+            use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
+            close_next(story.subscription, as_of=at(month + 1, 2), finalize=True)
+
+        with pytest.raises(DiscountIsInvoiced):
+            end_discount(discount, ends_at=at(12, 1))
+
+    @pytest.mark.parametrize("subject", ["plan", "subscription"])
+    def test_of_more_than_a_customer_is_kept_as_well(self, subject: str) -> None:
+        story = begin_contract()
+        discount = grant_discount(getattr(story, subject), rebate())
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        close_next(story.subscription, as_of=at(11, 2), finalize=True)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Discount.objects.filter(pk=discount.pk).update(percent=1)
+
+    def test_can_change_while_it_stands_on_drafts_alone(self) -> None:
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate())
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        draft = close_next(story.subscription, as_of=at(11, 2))
+
+        Discount.objects.filter(pk=discount.pk).update(percent=10)
+
+        assert finalize_invoice(draft, as_of=at(11, 2)).total == 9
