@@ -17,7 +17,7 @@ AMOUNT_DIGITS = 54
 AMOUNT_DECIMALS = 4
 
 
-class LogoField(models.TextField):
+class LogoField(models.TextField):  # type: ignore[type-arg]  # not generic when it runs
     """An SVG, stored with its shapes alone whichever way it comes. A form is told what is wrong
     with it; saving anything else raises LogoNotUsable."""
 

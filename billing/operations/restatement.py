@@ -1,6 +1,7 @@
 """Restating issued invoices: usage that became known afterwards is billed by a note, or on the
 next invoice, as the tenant chose. The invoice itself stays as it is."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.core.periods import Period
+from billing.line_copy import NewLine
 from billing.models import BillingSettings, Invoice, Subscription
 from billing.operations.drafting import require_rolled_up
 from billing.operations.invoices import locked_invoice
@@ -22,6 +24,7 @@ from billing.queries.restatement import (
 )
 
 _USAGE_CAME = "Usage that became known after the invoice was issued"
+_CORRECTED = "Correction of usage"
 _GOES_ON = "An earlier period, which this one goes on from, was restated or taken back"
 
 
@@ -53,10 +56,26 @@ def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | N
     forget_late_usage(seen)
     if not lines:
         return None
-    note = issue_difference(invoice, lines, _USAGE_CAME if came else _GOES_ON, as_of=as_of)
+    note = issue_difference(invoice, lines, _reason(lines) if came else _GOES_ON, as_of=as_of)
     if note is not None:
         mark_dependents(invoice, as_of=as_of)
     return note
+
+
+def _reason(lines: Sequence[NewLine]) -> str:
+    """Why usage differs from what was invoiced, as the note says it; each correction with its own
+    reason, as many as there is room for."""
+    windows = [window for line in lines for window in line.facts["windows"]]
+    corrected = dict.fromkeys(
+        each["reason"] for window in windows for each in window["corrections"]
+    )
+    if not corrected:
+        return _USAGE_CAME
+    told = f"{_CORRECTED}: {'; '.join(corrected)}"
+    if any(window["batches"] for window in windows):
+        told = f"{_USAGE_CAME}. {told}"
+    room = Invoice._meta.get_field("reason").max_length
+    return told if room is None or len(told) <= room else f"{told[: room - 1]}…"
 
 
 def _refuse_what_is_too_late(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> None:

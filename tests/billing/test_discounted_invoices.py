@@ -111,10 +111,10 @@ class TestADiscount:
 
 
 class TestADiscountOnIssuedInvoices:
-    def issued(self, **more: object) -> Discount:
+    def issued(self) -> Discount:
         """It stands on October's and November's invoices."""
         story = begin_contract()
-        discount = grant_discount(story.customer, rebate(**more))
+        discount = grant_discount(story.customer, rebate())
         for month in (10, 11):
             use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
             close_next(story.subscription, as_of=at(month + 1, 2), finalize=True)
