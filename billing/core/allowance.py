@@ -13,7 +13,8 @@ ROLLOVER_PERIODS_MAX: Final = 36
 @dataclass(frozen=True, slots=True)
 class PeriodUse:
     """What an earlier period had included by its own terms and what it used, both in raw units;
-    what it left counts in the `rolls_over` periods after it."""
+    what it left counts in the `rolls_over` periods after it. With 0 of them it left nothing, and
+    nothing was carried into it."""
 
     included: Decimal
     used: Decimal
@@ -30,6 +31,8 @@ def carried_over(earlier: Sequence[PeriodUse]) -> tuple[Decimal, ...]:
     left: list[tuple[Decimal, int]] = []
     for number, period in enumerate(earlier):
         left = [each for each in left if each[1] >= number]
+        if not period.rolls_over:
+            continue
         left.append((period.included, number + period.rolls_over))
         open_ = period.used
         for index, (units, last) in enumerate(left):

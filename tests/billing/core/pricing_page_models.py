@@ -107,6 +107,20 @@ def roll_over_rows(rows: list[Row]) -> list[Row]:
     return computed
 
 
+def roll_over_terms_rows(rows: list[Row]) -> list[Row]:
+    earlier: list[PeriodUse] = []
+    computed = []
+    for number, included, rolls_over, used, *_ in rows:
+        period = PeriodUse(Decimal(included), Decimal(used), int(rolls_over))
+        carried = sum_amounts(carried_over(earlier)) if period.rolls_over else ZERO
+        part = Part(ZERO, period.used, carried=carried)
+        billable = rate_stretch(PerUnit(Decimal(1)), part, period.included, 1).raw_billable
+        earlier.append(period)
+        figures = (carried, billable, sum_amounts(carried_over(earlier)))
+        computed.append([number, included, rolls_over, used, *(plain(each) for each in figures)])
+    return computed
+
+
 def parts_row(row: Row) -> Row:
     models: dict[str, tuple[CumulativeModel, Decimal]] = {
         "graduated": (Graduated(TIERS), ZERO),
