@@ -1,6 +1,7 @@
 """The page of a plan version's backtest: what past usage would have cost by it, before it is
 published."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -34,6 +35,7 @@ from billing.queries.backtest import (
     last_billed_month,
 )
 from tenants.admin_pages import in_tenants_zone
+from tenants.models import Tenant
 from tenants.scope import current_tenant_id, tenant_scope
 
 FIGURES: Final = "<!--figures-->"
@@ -104,7 +106,9 @@ def streamed(page: str, version: PlanVersion, period: Period) -> StreamingHttpRe
     """The page, with the figures in place of FIGURES as soon as they are known and, until then, how
     far the rating is: of thousands of subscriptions it takes longer than anybody waits unsaid."""
     head, _, tail = page.partition(FIGURES)
-    figures = _Figures(version, period, current_tenant_id(), timezone.get_current_timezone())
+    tenant = Tenant.objects.get(pk=current_tenant_id())
+    zone = timezone.get_current_timezone()
+    figures = _Figures(version, period, tenant.pk, tenant.slug, zone)
     response = StreamingHttpResponse(chain([head], figures.rated(), [tail]))
     response["X-Accel-Buffering"] = "no"
     return response
@@ -117,6 +121,7 @@ class _Figures:
     version: PlanVersion
     period: Period
     tenant_id: UUID
+    tenant_slug: str
     time_zone: tzinfo
 
     def rated(self) -> Iterator[str]:
@@ -141,9 +146,17 @@ class _Figures:
             yield self._shown(found, partly=done < count)
 
     def _shown(self, found: Sequence[BacktestedPeriod], *, partly: bool) -> str:
+        # Quoted for a shell: a plan may be called anything.
+        command = shlex.join(
+            [
+                *("backtest", str(self.version.plan), str(self.version.number)),
+                *("--tenant", self.tenant_slug),
+                *("--from", self.period.start.isoformat(), "--to", self.period.end.isoformat()),
+            ]
+        )
         note = (
             f"These are {len(found)} billing periods, and there are more. All of them: "
-            f"manage.py backtest {str(self.version.plan)!r} {self.version.number}."
+            f"manage.py {command}"
         )
         return render_to_string(
             "admin/hostmeter/figures.html",

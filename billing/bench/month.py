@@ -64,7 +64,7 @@ def make_month(customers: int, progress: Callable[[str], None]) -> Month:
             applications = _customers(numbers, plan, host)
             hours += _usage_of(applications, measurement)
         progress(f"made {numbers[-1] + 1} of {customers} customers")
-    _analyze()
+    _settle()
     return Month(tenant.pk, customers, hours)
 
 
@@ -149,7 +149,8 @@ def _usage_of(applications: list[UUID], measurement: Measurement) -> int:
         return int(cursor.rowcount)
 
 
-def _analyze() -> None:
-    """As the database does by itself sooner or later; only the tables' owner may ask for it."""
+def _settle() -> None:
+    """What the database does by itself sooner or later, so that it does not while it is measured;
+    only the tables' owner may ask for it."""
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as owner:
-        owner.execute("ANALYZE")
+        owner.execute("VACUUM (ANALYZE)")

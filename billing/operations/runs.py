@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from billing.core.periods import Period
 from billing.models import BillingRun, BillingShard, Invoice, Subscription
@@ -85,19 +85,19 @@ def _cut_off(run: BillingRun, position: int, subscription_ids: Sequence[UUID]) -
 
 
 def _due_subscriptions(as_of: datetime) -> Iterator[UUID]:
-    """By id, so that however many there are, a part of them is in memory at a time."""
-    last: UUID | None = None
-    while True:
-        chunk = Subscription.objects.select_related("customer", "plan").order_by("pk")
-        if last is not None:
-            chunk = chunk.filter(pk__gt=last)
-        subscriptions = list(chunk[:_LOOKED_AT_AT_ONCE])
-        if not subscriptions:
-            return
+    """In the order in which customers came, so that however many there are, a part of them is in
+    memory at a time. Those who came together mostly are on the same hosts: their usage lies
+    together in the database, which reads it many times faster than that of customers at random."""
+    rows = Subscription.objects.select_related("customer", "plan")
+    rows = rows.order_by("customer__created_at", "pk")
+    beyond = Q()
+    while subscriptions := list(rows.filter(beyond)[:_LOOKED_AT_AT_ONCE]):
         for subscription_id, periods in periods_due(subscriptions, as_of=as_of).items():
             if next(periods, None) is not None:
                 yield subscription_id
-        last = subscriptions[-1].pk
+        last = subscriptions[-1]
+        came = last.customer.created_at
+        beyond = Q(customer__created_at__gt=came) | Q(customer__created_at=came, pk__gt=last.pk)
 
 
 def close_next_shard(run: BillingRun, *, at: datetime) -> Closed | None:

@@ -1,11 +1,13 @@
 """A draft of a plan's next version: what it would change is seen before it is published."""
 
+import html
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing import admin_backtest
 from billing.models import Invoice, PlanVersion
 from billing.operations import Offer, draft_plan_version, subscribe
 from tenants.models import Customer, Tenant
@@ -181,3 +183,17 @@ class TestPublishing:
         with tenant_scope(tenant.pk):
             draft.refresh_from_db()
             assert draft.published_at is None
+
+
+class TestMoreThanThePageTakes:
+    def test_is_told_with_the_command_that_takes_all(
+        self,
+        tenant: Tenant,
+        owner: Client,
+        story: Story,
+        draft: PlanVersion,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(admin_backtest, "PERIODS_MAX", 0)
+        said = html.unescape(read(owner.get(page_of(draft), OCTOBER_DAYS)))
+        assert "backtest Hosting 2 --tenant first-host --from 2026-10-01T00:00:00" in said
