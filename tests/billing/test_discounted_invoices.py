@@ -16,13 +16,15 @@ from billing.operations import (
     grant_discount,
     recompute_draft,
 )
+from tenants.models import Tenant
 from tenants.refusals import constraint_of
+from tenants.scope import tenant_scope
 from tests.billing.agreements import begin_contract, close_next, cpu, lines_of, rebate
+from tests.billing.test_database_guards import meanwhile
 from tests.billing.timeline import HOUR_US, OCTOBER, Story, at, disk_price, use
 
-pytestmark = pytest.mark.usefixtures("inside")
 
-
+@pytest.mark.usefixtures("inside")
 class TestADiscount:
     def months(self, story: Story, count: int = 3) -> list[Invoice]:
         for month in (10, 11, 12)[:count]:
@@ -110,6 +112,7 @@ class TestADiscount:
             grant_discount(story.customer, odd)
 
 
+@pytest.mark.usefixtures("inside")
 class TestADiscountOnIssuedInvoices:
     def issued(self) -> Discount:
         """It stands on October's and November's invoices."""
@@ -186,3 +189,43 @@ class TestADiscountOnIssuedInvoices:
         Discount.objects.filter(pk=discount.pk).update(percent=10)
 
         assert finalize_invoice(draft, as_of=at(11, 2)).total == 9
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("subject", ["customer", "plan", "subscription"])
+class TestAtOnce:
+    def drafted(self, tenant: Tenant, subject: str) -> Invoice:
+        with tenant_scope(tenant.pk):
+            story = begin_contract()
+            grant_discount(getattr(story, subject), rebate())
+            use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+            return close_next(story.subscription, as_of=at(11, 2))
+
+    def test_finalizing_waits_for_a_change_and_has_it(self, tenant: Tenant, subject: str) -> None:
+        draft = self.drafted(tenant, subject)
+
+        meanwhile(
+            tenant,
+            lambda: Discount.objects.update(percent=10),
+            lambda: finalize_invoice(draft, as_of=at(11, 2)),
+        )
+
+        with tenant_scope(tenant.pk):
+            assert Invoice.objects.get().total == 9
+
+    def test_a_change_waits_for_finalizing_and_is_refused(
+        self, tenant: Tenant, subject: str
+    ) -> None:
+        draft = self.drafted(tenant, subject)
+
+        def change() -> str | None:
+            try:
+                with transaction.atomic():
+                    Discount.objects.update(percent=10)
+            except IntegrityError as error:
+                return constraint_of(error)
+            return "made"
+
+        _, answer = meanwhile(tenant, lambda: finalize_invoice(draft, as_of=at(11, 2)), change)
+
+        assert answer == "discount_is_invoiced"
