@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -16,7 +16,6 @@ from billing.core.periods import bucket_start
 from billing.models import (
     Discount,
     Invoice,
-    InvoiceLine,
     PlanTerms,
     PriceOverride,
     Subscription,
@@ -26,6 +25,7 @@ from billing.operations.agreements import require_override
 from billing.operations.subscriptions import currency_for, require_commitment
 from billing.overrides import OverrideNotUsable
 from billing.queries import is_used
+from billing.queries.charged import has_been_taken
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display, name_with_badge, sentence
 from tenants.models import Customer
 
@@ -242,6 +242,29 @@ class DiscountForm(ScopedForm):
     def clean_currency(self) -> str:
         return checked_currency(self)
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.instance._state.adding and "ends_at" in data:
+            self._require_open(self.instance, data["ends_at"])
+        return data
+
+    def _require_open(self, old: Discount, ends_at: datetime | None) -> None:
+        """The database refuses a change of what is finalized; this says so at the form."""
+        if old.ends_at == ends_at or not has_been_taken(old):
+            return
+        first, *second = sorted(end for end in (old.ends_at, ends_at) if end is not None)
+        issued = Invoice.objects.filter(
+            Q(customer=old.customer_id)
+            | Q(subscription=old.subscription_id)
+            | Q(subscription__plan=old.plan_id),
+            kind=Invoice.Kind.INVOICE,
+            finalized_at__isnull=False,
+            period_start__gte=first,
+        )
+        if (issued.filter(period_start__lt=second[0]) if second else issued).exists():
+            words = "Periods between the old end and the new one are invoiced and finalized."
+            self.add_error("ends_at", words)
+
 
 @admin.register(Discount)
 class DiscountAdmin(ScopedAdmin):
@@ -265,11 +288,7 @@ class DiscountAdmin(ScopedAdmin):
         return f"{discount.percent:f} %"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        used = obj is not None and (
-            InvoiceLine.objects.filter(
-                kind=InvoiceLine.Kind.DISCOUNT, facts__discount=str(obj.pk)
-            ).exists()
-        )
+        used = obj is not None and has_been_taken(obj)
         return tuple(name for name in DiscountForm.Meta.fields if name != "ends_at") if used else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -108,7 +108,12 @@ class LineInline(ReadOnlyInline):
             f"{window['from']} to {window['to']}" for window in line.facts.get("windows", [])
         ]
         changed = [f"changed: {', '.join(windows)}"] if windows else []
-        return "; ".join([*(str(step["words"]) for step in steps), *changed])
+        corrected = dict.fromkeys(
+            f"corrected by {each['author']}: {each['reason']}"
+            for window in line.facts.get("windows", [])
+            for each in window.get("corrections", [])
+        )
+        return "; ".join([*(str(step["words"]) for step in steps), *changed, *corrected])
 
 
 class TaxInline(ReadOnlyInline):

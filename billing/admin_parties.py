@@ -2,10 +2,11 @@
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from billing.documents.glyphs import not_shown
 from billing.models import BillingDetails, BillingSettings, TaxRate
 from billing.taxes import accepts_vat_id
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display
@@ -40,8 +41,23 @@ class BillingSettingsForm(PartyForm):
         widgets: ClassVar = {"logo_svg": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
 
 
+class PartyAdmin(ScopedAdmin):
+    """Says of what was saved which characters its documents cannot show."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        texts = {name: text for name, text in form.cleaned_data.items() if name != "logo_svg"}
+        unknown = not_shown("".join(text for text in texts.values() if isinstance(text, str)))
+        if unknown:
+            messages.warning(
+                request,
+                f"No font here has {unknown[:40]}: PDFs show \ufffd instead. Put fonts for them "
+                "into the folder that DOCUMENT_FONTS names and restart; other files have them all.",
+            )
+
+
 @admin.register(BillingSettings)
-class BillingSettingsAdmin(ScopedAdmin):
+class BillingSettingsAdmin(PartyAdmin):
     """One form a tenant."""
 
     form = BillingSettingsForm
@@ -88,7 +104,7 @@ class BillingDetailsForm(PartyForm):
 
 
 @admin.register(BillingDetails)
-class BillingDetailsAdmin(ScopedAdmin):
+class BillingDetailsAdmin(PartyAdmin):
     form = BillingDetailsForm
     empty_hint = (
         "A customer's name and address as invoices show them; without them the customer's name "

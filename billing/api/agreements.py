@@ -14,6 +14,7 @@ from billing.api.plans import visible_plan
 from billing.api.subscriptions import visible_subscription
 from billing.models import Discount, Plan, PriceOverride, Subscription
 from billing.operations import (
+    DiscountIsInvoiced,
     DiscountNotUsable,
     OverrideIsInvoiced,
     OwnPrice,
@@ -210,6 +211,8 @@ def end_a_discount(request: ApiRequest, discount_id: UUID, end: AgreementEnd) ->
         return _shown_discount(end_discount(found, ends_at=end.ends_at))
     except DiscountNotUsable as refusal:
         raise unprocessable(("ends_at", str(refusal))) from refusal
+    except DiscountIsInvoiced as refusal:
+        raise conflict("discount-is-invoiced", f"{refusal}.") from refusal
 
 
 def _visible_discounts(caller: Caller) -> "QuerySet[Discount]":

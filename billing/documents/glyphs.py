@@ -43,6 +43,12 @@ def shown(text: str) -> str:
     return "".join(each if has_glyph(each) else _MISSING for each in plain)
 
 
+def not_shown(text: str) -> str:
+    """The characters of `text` that no font has, each once."""
+    plain = map(_kept, unicodedata.normalize("NFC", text))
+    return "".join(dict.fromkeys(each for each in plain if not has_glyph(each)))
+
+
 def _kept(character: str) -> str:
     if character in _INVISIBLE or character == "\n":
         return character

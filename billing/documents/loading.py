@@ -3,11 +3,12 @@
 An issued invoice holds the words of its day in `seller_details` and `buyer_details`, whose keys
 are the fields of billing.models.parties.Party and:
 
-- seller: tax_number, registration, phone, iban, bic, colour, logo_svg, peppol_id
+- seller: tax_number, registration, phone, iban, bic, colour, slug (the tenant's), peppol_id, and
+  as logo the digest of a billing.models.Logo, empty where there was none
 - buyer: name, reference (the customer's), purchase_order, buyer_reference, peppol_id
 
-Where one of them is empty, as in a draft, today's BillingSettings or BillingDetails stand in;
-so they do for a logo that was not kept.
+Where one of them is empty, as in a draft, today's BillingSettings or BillingDetails stand in; so
+they do for a logo or slug that was not kept, as once they were not.
 """
 
 from collections import defaultdict
@@ -23,7 +24,15 @@ from billing.core.currencies import Currency, currency_of
 from billing.core.exact import EXACT, plain, rounded
 from billing.documents.document import InvoiceDocument, Kind, Line, Party, Reference, TaxGroup
 from billing.documents.net_amounts import net_amounts
-from billing.models import BillingDetails, BillingSettings, Invoice, InvoiceLine, InvoiceTax, Price
+from billing.models import (
+    BillingDetails,
+    BillingSettings,
+    Invoice,
+    InvoiceLine,
+    InvoiceTax,
+    Logo,
+    Price,
+)
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
@@ -99,9 +108,13 @@ def _amount(value: Decimal, currency: Currency) -> Decimal:
 
 
 def _seller(invoice: Invoice) -> dict[str, str]:
-    tenant = Tenant.objects.get(pk=current_tenant_id())
-    details = _details(invoice.seller_details, _SELLER, BillingSettings.objects.first())
-    return details | {"slug": tenant.slug}
+    kept = invoice.seller_details
+    details = _details(kept, _SELLER, BillingSettings.objects.first())
+    if "logo" in kept:
+        logo = Logo.objects.filter(digest=kept["logo"]).first() if kept["logo"] else None
+        details["logo_svg"] = "" if logo is None else logo.svg
+    slug = kept.get("slug") or Tenant.objects.get(pk=current_tenant_id()).slug
+    return details | {"slug": slug}
 
 
 def _buyer(invoice: Invoice) -> dict[str, str]:

@@ -19,7 +19,6 @@ from billing.core.currencies import currency_of
 from billing.core.money import sum_amounts
 from billing.documents.document import InvoiceDocument, Line, Party, TaxGroup
 from billing.documents.glyphs import families, fonts, shown
-from billing.documents.logo import LogoNotUsable, clean_logo
 from billing.documents.texts import (
     language_of,
     words,
@@ -28,6 +27,7 @@ from billing.documents.texts import (
     written_number,
     written_quantity,
 )
+from billing.logo import LogoNotUsable, clean_logo
 
 # Tags, which screen readers use, make most of a long file and of the time that it takes.
 _TAGGED_LINES_MAX: Final = 300

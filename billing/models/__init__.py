@@ -27,6 +27,7 @@ from billing.models.ledger import (
 from billing.models.parties import (
     BillingDetails,
     BillingSettings,
+    Logo,
 )
 from billing.models.payments import (
     Payment,
@@ -67,6 +68,7 @@ __all__ = [
     "InvoiceTerms",
     "JournalEntry",
     "LateUsage",
+    "Logo",
     "Payment",
     "Plan",
     "PlanTerms",

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
 from billing.core.provenance import Provenance
@@ -253,6 +254,15 @@ class InvoiceLine(TenantOwned):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["tenant", "invoice", "position"], name="invoice_line_position"
+            ),
+        ]
+        indexes: ClassVar = [
+            # On which invoices a discount stands is asked by those who would change it.
+            models.Index(
+                "tenant",
+                KeyTextTransform("discount", "facts"),
+                condition=Q(kind__in=["discount", "late_usage"]),
+                name="invoice_line_of_discount",
             ),
         ]
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 
-from billing.models.fields import CURRENCY
+from billing.models.fields import CURRENCY, LogoField
 from tenants.models import Customer, TenantOwned
 
 _COUNTRY = RegexValidator("^[A-Z]{2}$", "Use an ISO 3166 code such as DE.")
@@ -50,7 +50,7 @@ class BillingSettings(Party):
     phone = models.CharField(max_length=40, blank=True)
     iban = models.CharField("IBAN", max_length=34, blank=True)
     bic = models.CharField("BIC", max_length=11, blank=True)
-    logo_svg = models.TextField(blank=True, max_length=200_000)
+    logo_svg = LogoField("logo, as SVG", blank=True, max_length=200_000)
     colour = models.CharField(max_length=7, default="#1f6feb", validators=[_COLOUR])
     invoice_series = models.CharField(
         max_length=20, blank=True, help_text="Stands before an invoice's number: INV-."
@@ -89,6 +89,22 @@ class BillingSettings(Party):
 
     def __str__(self) -> str:
         return self.legal_name or "Billing settings"
+
+
+class Logo(TenantOwned):
+    """A logo as issued documents show it, by what it is: one row for all of them. Rows are only
+    added; a trigger refuses to change or delete one."""
+
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the SVG, in hexadecimal.")
+    svg = models.TextField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "digest"], name="logo_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.digest
 
 
 class BillingDetails(Party):

@@ -2,6 +2,7 @@
 and may be run twice, at once from two workers, with one result."""
 
 from billing.operations.agreements import (
+    DiscountIsInvoiced,
     DiscountNotUsable,
     OverrideIsInvoiced,
     OwnPrice,
@@ -102,6 +103,7 @@ __all__ = [
     "CommitmentTooShort",
     "CreditApplied",
     "CreditNotGrantable",
+    "DiscountIsInvoiced",
     "DiscountNotUsable",
     "DocumentNotIssued",
     "GrantVoided",

@@ -24,6 +24,10 @@ class DiscountNotUsable(Exception):
     """A discount that no invoice could have."""
 
 
+class DiscountIsInvoiced(Exception):
+    """A discount that issued invoices have would end, or go on, within what is invoiced."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPrice:
     """A price of a customer's own: in place of `code` in a currency, [starts_at, ends_at)."""
@@ -142,13 +146,22 @@ def grant_discount(subject: Customer | Subscription | Plan, rebate: Rebate) -> D
 
 
 def end_discount(discount: Discount, *, ends_at: datetime) -> Discount:
-    """Leave it off the invoices of periods that start from then on. Raises DiscountNotUsable."""
+    """Leave it off the invoices of periods that start from then on. Raises DiscountNotUsable and
+    DiscountIsInvoiced."""
     with transaction.atomic():
         locked = Discount.objects.select_for_update().get(pk=discount.pk)
         if ends_at <= locked.starts_at:
             raise DiscountNotUsable("it ends after its start")
         locked.ends_at = ends_at
-        locked.save(update_fields=["ends_at"])
+        try:
+            with transaction.atomic():
+                locked.save(update_fields=["ends_at"])
+        except IntegrityError as error:
+            if constraint_of(error) == "discount_is_invoiced":
+                raise DiscountIsInvoiced(
+                    "periods from then on are invoiced and finalized"
+                ) from error
+            raise
         return locked
 
 

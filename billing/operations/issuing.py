@@ -2,20 +2,35 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from billing.core.contract import Contract
 from billing.core.lifecycle import PAYABLE
-from billing.models import BillingSettings, Invoice, InvoiceNumbering, InvoiceTerms, LateUsage
+from billing.models import (
+    BillingSettings,
+    Invoice,
+    InvoiceNumbering,
+    InvoiceTerms,
+    LateUsage,
+    Logo,
+)
 from billing.operations.credit import apply_credit
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
-from billing.queries.frozen import frozen_terms
+from billing.queries.frozen import frozen_terms, restated_on
 from billing.queries.parties import billing_settings, buyer_details, seller_details
-from billing.queries.restatement import invoices_restated_by, pending_late_usage
+from billing.queries.restatement import (
+    invoices_restated_by,
+    issued_dependents,
+    pending_late_usage,
+)
+from tenants.models import Tenant
+from tenants.scope import current_tenant_id
 
 
 def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
@@ -34,6 +49,8 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         contract = rate_again(locked, strict=True)
         issue(locked, as_of=as_of, contract=contract)
         forget_late_usage(seen)
+        for restated in restated_on(locked) if seen else ():
+            mark_dependents(restated, as_of=as_of)
         return locked
 
 
@@ -55,6 +72,14 @@ def forget_late_usage(marks: list[UUID]) -> None:
     LateUsage.objects.filter(pk__in=marks).delete()
 
 
+def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
+    """Have the issued invoices looked at again that go on from this one, of which other amounts
+    stand from now on. The customer is locked, so that none is issued meanwhile."""
+    LateUsage.objects.bulk_create(
+        LateUsage(invoice=later, noted_at=as_of) for later in issued_dependents(changed)
+    )
+
+
 def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None) -> None:
     """Give a locked draft, whose lines and taxes are written, its number for good.
 
@@ -66,7 +91,7 @@ def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None
     InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract))
     settings = billing_settings()
     original = invoice.refers_to
-    invoice.seller_details = (original and original.seller_details) or seller_details()
+    invoice.seller_details = (original and original.seller_details) or _seller_of_today(settings)
     invoice.buyer_details = (original and original.buyer_details) or buyer_details(invoice.customer)
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         _take_off(invoice)
@@ -80,6 +105,20 @@ def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None
     invoice.save()
     post_issued(invoice)
     mark_settled(invoice)
+
+
+def _seller_of_today(settings: BillingSettings) -> dict[str, Any]:
+    """What is kept of the seller, with the digest of the logo in place of the logo."""
+    slug = Tenant.objects.values_list("slug", flat=True).get(pk=current_tenant_id())
+    return {**seller_details(settings), "slug": slug, "logo": _kept_logo(settings.logo_svg)}
+
+
+def _kept_logo(svg: str) -> str:
+    if not svg:
+        return ""
+    digest = sha256(svg.encode()).hexdigest()
+    Logo.objects.get_or_create(digest=digest, defaults={"svg": svg})
+    return digest
 
 
 def _take_off(note: Invoice) -> None:

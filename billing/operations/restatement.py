@@ -1,6 +1,7 @@
 """Restating issued invoices: usage that became known afterwards is billed by a note, or on the
 next invoice, as the tenant chose. The invoice itself stays as it is."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,22 +9,23 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.core.periods import Period
-from billing.models import BillingSettings, Invoice, LateUsage, Subscription
+from billing.line_copy import NewLine
+from billing.models import BillingSettings, Invoice, Subscription
 from billing.operations.drafting import require_rolled_up
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import forget_late_usage, pending_marks
+from billing.operations.issuing import forget_late_usage, mark_dependents, pending_marks
 from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
     difference_lines,
-    issued_after,
     late_usage_deadline,
     pending_late_usage,
 )
 
 _USAGE_CAME = "Usage that became known after the invoice was issued"
-_GOES_ON = "An earlier period, which this one goes on from, was restated"
+_CORRECTED = "Correction of usage"
+_GOES_ON = "An earlier period, which this one goes on from, was restated or taken back"
 
 
 def restate_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice | None:
@@ -54,15 +56,33 @@ def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | N
     forget_late_usage(seen)
     if not lines:
         return None
-    LateUsage.objects.bulk_create(
-        LateUsage(invoice=later, noted_at=as_of) for later in issued_after(invoice)
+    note = issue_difference(invoice, lines, _reason(lines) if came else _GOES_ON, as_of=as_of)
+    if note is not None:
+        mark_dependents(invoice, as_of=as_of)
+    return note
+
+
+def _reason(lines: Sequence[NewLine]) -> str:
+    """Why usage differs from what was invoiced, as the note says it; each correction with its own
+    reason, as many as there is room for."""
+    windows = [window for line in lines for window in line.facts["windows"]]
+    corrected = dict.fromkeys(
+        each["reason"] for window in windows for each in window["corrections"]
     )
-    return issue_difference(invoice, lines, _USAGE_CAME if came else _GOES_ON, as_of=as_of)
+    if not corrected:
+        return _USAGE_CAME
+    told = f"{_CORRECTED}: {'; '.join(corrected)}"
+    if any(window["batches"] for window in windows):
+        told = f"{_USAGE_CAME}. {told}"
+    room = Invoice._meta.get_field("reason").max_length
+    return told if room is None or len(told) <= room else f"{told[: room - 1]}…"
 
 
 def _refuse_what_is_too_late(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> None:
     deadline = late_usage_deadline(invoice, settings)
-    pending_late_usage(invoice).filter(noted_at__gte=deadline).update(refused_at=as_of)
+    # What an earlier period's change comes to here was accepted with that change.
+    late = pending_late_usage(invoice).filter(hour__isnull=False, noted_at__gte=deadline)
+    late.update(refused_at=as_of)
 
 
 def _waits_for_next_invoice(invoice: Invoice, settings: BillingSettings, as_of: datetime) -> bool:

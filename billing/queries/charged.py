@@ -1,83 +1,156 @@
-"""What earlier periods of a subscription came to, by their invoices and the notes on them. A
-commitment and an allowance that rolls over go on from there."""
+"""What earlier periods of a subscription came to, by their invoices, the notes on them and late
+usage on later invoices. A commitment, an allowance that rolls over and a discount for some periods
+go on from there."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
+from django.db.models.fields.json import KeyTextTransform
 
 from billing.core.exact import EXACT, ZERO
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
-from billing.models import Invoice, InvoiceLine, Price, Subscription
+from billing.models import Discount, Invoice, InvoiceLine, Subscription
+from tenants.models import Customer
 
 
 def charged_between(subscription: Subscription, start: datetime, end: datetime) -> Decimal:
     """What the invoices of the subscription's periods that began in this time came to, with their
-    notes."""
+    notes, and with their late usage wherever it was billed."""
     documents = Invoice.objects.filter(
         subscription=subscription, period_start__gte=start, period_start__lt=end
     )
     kinds = _standing(documents).order_by().values_list("kind").annotate(Sum("total"))
     totals: dict[str, Decimal] = dict(kinds)
     taken_off = totals.pop(Invoice.Kind.CREDIT_NOTE, ZERO)
-    return sum_amounts([*totals.values(), taken_off.copy_negate()])
+    invoices = documents.filter(kind=Invoice.Kind.INVOICE)
+    late = InvoiceLine.objects.filter(kind=InvoiceLine.Kind.LATE_USAGE)
+    of_others = _total(late.filter(invoice__in=_standing(invoices)))
+    elsewhere = _total(
+        _billed_later(late, subscription.customer_id, invoices.values_list("pk", flat=True))
+    )
+    return sum_amounts(
+        [*totals.values(), taken_off.copy_negate(), of_others.copy_negate(), elsewhere]
+    )
 
 
 def used_by_period(
-    subscription: Subscription, period: Period, codes: Sequence[str]
-) -> dict[str, list[Decimal]]:
-    """The raw quantities of the prices with these codes, oldest period first: of the periods
-    before this one that had the price."""
+    subscription: Subscription, before: datetime, codes: Sequence[str]
+) -> list[tuple[Period, dict[str, Decimal] | None]]:
+    """The raw quantities of the prices with these codes in the invoiced periods that began before
+    this instant, oldest first; None of a period whose invoice was taken back."""
     invoices = list(
         Invoice.objects.filter(
-            subscription=subscription,
-            kind=Invoice.Kind.INVOICE,
-            period_start__lt=period.start,
+            subscription=subscription, kind=Invoice.Kind.INVOICE, period_start__lt=before
+        ).order_by("period_start")
+    )
+    standing = [each.pk for each in invoices if each.status != Invoice.Status.VOID]
+    used = _used_by_invoice(subscription.customer_id, standing, codes)
+    return [
+        (
+            Period(each.period_start, each.period_end),
+            None if each.status == Invoice.Status.VOID else dict(used[each.pk]),
         )
-        .exclude(status=Invoice.Status.VOID)
-        .order_by("period_start")
-        .values_list("pk", "plan_version")
+        for each in invoices
+    ]
+
+
+def discounted_periods(
+    customer: Customer, before: datetime, discount_ids: Collection[str]
+) -> Counter[str]:
+    """In how many of the customer's invoiced periods that began before this instant each discount
+    was taken: counted again each time, so that rating a period twice comes to the same."""
+    if not discount_ids:
+        return Counter()
+    earlier = Invoice.objects.filter(
+        customer=customer, kind=Invoice.Kind.INVOICE, period_start__lt=before
     )
-    priced = set(
-        Price.objects.filter(
-            code__in=codes, plan_version__in={version for _, version in invoices}
-        ).values_list("plan_version", "code")
-    )
-    used = _used_by_invoice({invoice for invoice, _ in invoices}, codes)
-    return {
-        code: [
-            used.get((invoice, code), ZERO)
-            for invoice, version in invoices
-            if (version, code) in priced
-        ]
-        for code in codes
-    }
+    invoices = list(earlier.exclude(status=Invoice.Status.VOID).values_list("pk", flat=True))
+    taken: defaultdict[tuple[str, UUID], Decimal] = defaultdict(Decimal)
+    for (invoice, discount), amount in _by_invoice(
+        customer.pk,
+        invoices,
+        _discount_lines(discount_ids),
+        InvoiceLine.Kind.DISCOUNT,
+        "discount",
+        "amount",
+    ):
+        taken[discount, invoice] = EXACT.add(taken[discount, invoice], amount)
+    return Counter(discount for (discount, _), amount in taken.items() if amount)
+
+
+def has_been_taken(discount: Discount) -> bool:
+    """Whether it stands on an invoice, a draft's or an issued one's, or on a note."""
+    return _discount_lines([str(discount.pk)]).exists()
+
+
+def _discount_lines(discount_ids: Collection[str]) -> "QuerySet[InvoiceLine]":
+    """In the words of the index, which has these kinds alone."""
+    kinds = [InvoiceLine.Kind.DISCOUNT, InvoiceLine.Kind.LATE_USAGE]
+    named = InvoiceLine.objects.annotate(discount=KeyTextTransform("discount", "facts"))
+    return named.filter(kind__in=kinds, discount__in=list(discount_ids))
 
 
 def _used_by_invoice(
-    invoice_ids: Collection[UUID], codes: Sequence[str]
-) -> dict[tuple[UUID, str], Decimal]:
-    """The raw quantities of the prices with these codes on each invoice, with its notes."""
-    lines = InvoiceLine.objects.filter(price__code__in=codes).order_by()
-    own = lines.filter(invoice__in=invoice_ids, kind=InvoiceLine.Kind.USAGE)
-    noted = lines.filter(
-        invoice__in=_standing(Invoice.objects.filter(refers_to__in=invoice_ids)),
-        kind=InvoiceLine.Kind.LATE_USAGE,
-    )
-    used: dict[tuple[UUID, str], Decimal] = {
-        (invoice, code): raw
-        for invoice, code, raw in own.values_list("invoice", "price__code").annotate(
-            raw=Sum("raw_quantity")
-        )
-    }
-    changes = noted.values_list("invoice__refers_to", "invoice__kind", "price__code")
-    for invoice, kind, code, raw in changes.annotate(raw=Sum("raw_quantity")):
-        signed = raw.copy_negate() if kind == Invoice.Kind.CREDIT_NOTE else raw
-        used[invoice, code] = EXACT.add(used.get((invoice, code), ZERO), signed)
+    customer_id: UUID, invoice_ids: Collection[UUID], codes: Sequence[str]
+) -> defaultdict[UUID, dict[str, Decimal]]:
+    lines = InvoiceLine.objects.filter(price__code__in=codes)
+    used: defaultdict[UUID, dict[str, Decimal]] = defaultdict(dict)
+    for (invoice, code), raw in _by_invoice(
+        customer_id, invoice_ids, lines, InvoiceLine.Kind.USAGE, "price__code", "raw_quantity"
+    ):
+        used[invoice][code] = EXACT.add(used[invoice].get(code, ZERO), raw)
     return used
+
+
+def _by_invoice(
+    customer_id: UUID,
+    invoice_ids: Collection[UUID],
+    lines: "QuerySet[InvoiceLine]",
+    kind: str,
+    name: str,
+    figure: str,
+) -> list[tuple[tuple[UUID, str], Decimal]]:
+    """The figure's sums by the invoice whose period was billed and by what is called `name`, of
+    lines of the kind and of those that changed them later: several of one key are to be added."""
+    lines = lines.order_by()
+    own = lines.filter(invoice__in=invoice_ids, kind=kind)
+    changed = lines.filter(kind=InvoiceLine.Kind.LATE_USAGE, facts__of_kind=kind)
+    noted = changed.filter(invoice__in=_standing(Invoice.objects.filter(refers_to__in=invoice_ids)))
+    later = _billed_later(changed, customer_id, invoice_ids)
+    found = [
+        ((invoice, text), value)
+        for invoice, text, value in own.values_list("invoice", name).annotate(Sum(figure))
+    ]
+    for invoice, note, text, value in noted.values_list(
+        "invoice__refers_to", "invoice__kind", name
+    ).annotate(Sum(figure)):
+        signed = value.copy_negate() if note == Invoice.Kind.CREDIT_NOTE else value
+        found.append(((invoice, text), signed))
+    restated = later.annotate(restated=KeyTextTransform("restates", "facts"))
+    for invoice, text, value in restated.values_list("restated", name).annotate(Sum(figure)):
+        found.append(((UUID(invoice), text), value))
+    return found
+
+
+def _billed_later(
+    lines: "QuerySet[InvoiceLine]", customer_id: UUID, invoice_ids: Iterable[UUID]
+) -> "QuerySet[InvoiceLine]":
+    """Of these lines of late usage those that bill these invoices' periods on the customer's issued
+    invoices. A draft's are left out: they are rated again with the draft."""
+    issued = Invoice.objects.filter(
+        customer=customer_id, kind=Invoice.Kind.INVOICE, finalized_at__isnull=False
+    )
+    restated = [str(each) for each in invoice_ids]
+    return lines.filter(invoice__in=_standing(issued), facts__restates__in=restated)
+
+
+def _total(lines: "QuerySet[InvoiceLine]") -> Decimal:
+    return lines.order_by().aggregate(total=Sum("amount"))["total"] or ZERO
 
 
 def _standing(documents: "QuerySet[Invoice]") -> "QuerySet[Invoice]":

@@ -1,19 +1,20 @@
 """What a subscription's period is rated by: versions, customers' own prices, trials, discounts,
 minimums and commitments, loaded with a number of queries that does not grow with them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
 from typing import cast
 
-from billing.core.allowance import carried_over
+from billing.core.allowance import PeriodUse, carried_over
 from billing.core.commitment import CommitmentPart
 from billing.core.contract import Contract
 from billing.core.currencies import currency_of
 from billing.core.discounts import DiscountTerm
 from billing.core.exact import EXACT, ZERO
+from billing.core.money import sum_amounts
 from billing.core.periods import (
     BillingCycle,
     Interval,
@@ -33,10 +34,10 @@ from billing.core.segments import (
     VersionTerm,
     segments,
 )
-from billing.core.spans import Terms
-from billing.models import Invoice, InvoiceLine, PlanVersion, Subscription
+from billing.core.spans import Terms, priced_span, runs
+from billing.models import PlanVersion, Subscription
 from billing.queries.agreed import Agreed
-from billing.queries.charged import charged_between, used_by_period
+from billing.queries.charged import charged_between, discounted_periods, used_by_period
 from billing.queries.periods import PlanHasNoVersion, cycle_of
 
 _TICK = timedelta(microseconds=1)
@@ -69,7 +70,7 @@ def contract_of(
         proration=cast(ProratedBy, subscription.proration),
         discounts=_discounts(subscription, period, agreed),
         commitment=_commitment(subscription, period),
-        carried=_carried(subscription, period, terms[0]),
+        carried=_carried(subscription, period, terms[0], composed),
     )
 
 
@@ -122,6 +123,22 @@ class _Terms:
                 # Nothing was owed before the plan had prices.
                 found.clear()
         return tuple(found)
+
+    def allowances(self, period: Period) -> dict[str, tuple[Decimal, int]]:
+        """What was included in an earlier period, in raw units, and for how many more it counts, by
+        the prices' codes: of a price that held in parts of it, their sum and the last one's."""
+        by = cast(ProratedBy, self.subscription.proration)
+        found: dict[str, tuple[Decimal, int]] = {}
+        for run in runs(self.of(period)):
+            spec = run.price.spec
+            if spec.reading is None:
+                continue
+            part = priced_span(run, period, by, self.cycle.time_zone).price
+            raw_per_unit = Decimal(unit_of(spec.reading, spec.unit).raw_per_unit)
+            before, _ = found.get(spec.code, (ZERO, 0))
+            raw = EXACT.add(before, EXACT.multiply(part.allowance, raw_per_unit))
+            found[spec.code] = raw, spec.rollover_periods
+        return found
 
     def _segments(self, period: Period) -> tuple[Segment, ...]:
         versions = [
@@ -183,7 +200,7 @@ def _discounts(
 ) -> tuple[DiscountTerm, ...]:
     found = agreed.discounts(subscription, period)
     limited = {str(each.pk): each.periods_max for each in found if each.periods_max is not None}
-    used = _uses_before(subscription, period, limited)
+    used = discounted_periods(subscription.customer, period.start, limited)
     return tuple(
         DiscountTerm(
             id=str(each.pk),
@@ -194,34 +211,8 @@ def _discounts(
             codes=frozenset(each.price_codes),
         )
         for each in found
-        if each.periods_max is None or used.get(str(each.pk), 0) < each.periods_max
+        if each.periods_max is None or used[str(each.pk)] < each.periods_max
     )
-
-
-def _uses_before(
-    subscription: Subscription, period: Period, discount_ids: Collection[str]
-) -> dict[str, int]:
-    """On how many of the customer's invoices of earlier periods each discount stands: counted
-    again each time, so that rating a period twice comes to the same."""
-    if not discount_ids:
-        return {}
-    stands = (
-        InvoiceLine.objects.filter(
-            kind=InvoiceLine.Kind.DISCOUNT,
-            facts__discount__in=list(discount_ids),
-            invoice__customer=subscription.customer_id,
-            invoice__kind=Invoice.Kind.INVOICE,
-            invoice__period_start__lt=period.start,
-        )
-        .exclude(invoice__status=Invoice.Status.VOID)
-        .order_by()
-        .values_list("facts__discount", "invoice_id")
-        .distinct()
-    )
-    used: dict[str, int] = {}
-    for discount_id, _ in stands:
-        used[discount_id] = used.get(discount_id, 0) + 1
-    return used
 
 
 def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | None:
@@ -255,22 +246,21 @@ def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | 
     )
 
 
-def _carried(subscription: Subscription, period: Period, first: Terms) -> dict[str, Decimal]:
-    """What earlier periods left of allowances that roll over, by the prices' codes; as their
-    invoices show what was used. A period without the price had nothing to leave."""
-    rolling = [
-        each.spec for each in first.prices if each.spec.rollover_periods and each.spec.reading
+def _carried(
+    subscription: Subscription, period: Period, first: Terms, composed: _Terms
+) -> dict[str, Decimal]:
+    """What earlier periods left of allowances that roll over, by the prices' codes: of what each
+    had included by its own terms, less what it was billed as used. A period without the price, or
+    whose invoice was taken back, had nothing to leave."""
+    codes = [
+        each.spec.code for each in first.prices if each.spec.rollover_periods and each.spec.reading
     ]
-    if not rolling:
+    if not codes:
         return {}
-    used = used_by_period(subscription, period, [each.code for each in rolling])
-    carried = {}
-    for spec in rolling:
-        reading = spec.reading
-        if reading is None:
-            continue
-        unit = unit_of(reading, spec.unit)
-        included = EXACT.multiply(spec.allowance, Decimal(unit.raw_per_unit))
-        left = carried_over(included, used.get(spec.code, []), spec.rollover_periods)
-        carried[spec.code] = sum(left, ZERO)
-    return carried
+    earlier: dict[str, list[PeriodUse]] = {code: [] for code in codes}
+    for past, used in used_by_period(subscription, period.start, codes):
+        included = {} if used is None else composed.allowances(past)
+        for code, uses in earlier.items():
+            raw, rolls_over = included.get(code, (ZERO, 0))
+            uses.append(PeriodUse(raw, (used or {}).get(code, ZERO), rolls_over))
+    return {code: sum_amounts(carried_over(uses)) for code, uses in earlier.items()}

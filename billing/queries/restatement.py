@@ -7,21 +7,31 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from billing.core.currencies import currency_of
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, charge_key, differences, steps
 from billing.line_copy import Line, NewLine
-from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
+from billing.models import (
+    BillingSettings,
+    Discount,
+    Invoice,
+    InvoiceLine,
+    LateUsage,
+    Price,
+    PriceOverride,
+)
 from billing.queries.charges import charged_lines
 from billing.queries.parties import billing_settings
 from billing.taxes import invoice_tax_day
 from metering.models import Sample, SampleBatch
+from metering.stated_models import Correction
 
 # Of one line; the rest is counted.
 WINDOWS_SHOWN_MAX: Final = 50
 BATCHES_SHOWN_MAX: Final = 20
+CORRECTIONS_SHOWN_MAX: Final = 20
 _NEXT_INVOICE: Final = BillingSettings.LateUsage.NEXT_INVOICE
 _HOUR: Final = timedelta(hours=1)
 
@@ -55,15 +65,42 @@ def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     )
 
 
-def issued_after(invoice: Invoice) -> "QuerySet[Invoice]":
-    """The issued invoices of the subscription's later periods, which may go on from this one: by
-    an allowance that rolls over, or a commitment."""
-    return Invoice.objects.filter(
-        kind=Invoice.Kind.INVOICE,
-        subscription=invoice.subscription_id,
-        finalized_at__isnull=False,
-        period_start__gte=invoice.period_end,
-    ).exclude(status=Invoice.Status.VOID)
+def issued_dependents(invoice: Invoice) -> "QuerySet[Invoice]":
+    """The issued invoices of later periods that go on from this one: by a commitment or an
+    allowance that rolls over, of its subscription; by a discount for so many periods, of its
+    customer."""
+    own = Q(subscription=invoice.subscription_id)
+    return (
+        Invoice.objects.filter(
+            own & (Q(subscription__commitment__isnull=False) | _rolls_over()) | _counts_periods(),
+            kind=Invoice.Kind.INVOICE,
+            customer=invoice.customer_id,
+            finalized_at__isnull=False,
+            period_start__gte=invoice.period_end,
+        )
+        .exclude(status=Invoice.Status.VOID)
+        .order_by("period_start", "pk")
+    )
+
+
+def _rolls_over() -> Q:
+    """Whether an allowance of the period is one that rolls over, the plan's or the customer's own;
+    of an own price it is enough that it might."""
+    prices = Price.objects.filter(plan_version=OuterRef("plan_version"), rollover_periods__gt=0)
+    overrides = PriceOverride.objects.filter(
+        customer=OuterRef("customer"), definition__has_key="rollover_periods"
+    )
+    return Q(Exists(prices)) | Q(Exists(overrides))
+
+
+def _counts_periods() -> Q:
+    limited = Discount.objects.exclude(duration=Discount.Duration.FOREVER)
+    whose = (
+        Q(customer=OuterRef("customer"))
+        | Q(subscription=OuterRef("subscription"))
+        | Q(plan=OuterRef("subscription__plan"))
+    )
+    return Q(Exists(limited.filter(whose)))
 
 
 def refused_late_usage() -> "QuerySet[LateUsage]":
@@ -83,13 +120,16 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
         return []
     earlier = (
         Invoice.objects.filter(
+            Q(late_usage__hour__isnull=True)
+            | Q(
+                late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days)
+            ),
             kind=Invoice.Kind.INVOICE,
             customer=draft.customer_id,
             currency=draft.currency,
             finalized_at__isnull=False,
             period_end__lte=draft.period_start,
             late_usage__refused_at__isnull=True,
-            late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days),
         )
         .exclude(status=Invoice.Status.VOID)
         .select_related(
@@ -132,7 +172,14 @@ def difference_lines(invoice: Invoice) -> list[NewLine]:
         [_charge(line) for line in now],
         [_charge(line) if sign > 0 else _charge(line).negated() for line, sign in billed],
     )
-    return [_difference_line(invoice, templates[each.change.key], each) for each in found]
+    since = _last_billed(invoice, billed)
+    return [_difference_line(invoice, templates[each.change.key], each, since) for each in found]
+
+
+def _last_billed(invoice: Invoice, billed: Sequence[tuple[InvoiceLine, int]]) -> datetime | None:
+    """When the period was billed last: what became known before is on a document already."""
+    moments = [invoice.finalized_at, *(line.invoice.finalized_at for line, _ in billed)]
+    return max((each for each in moments if each is not None), default=None)
 
 
 def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
@@ -179,7 +226,9 @@ def _charge(line: Line) -> Charge:
     )
 
 
-def _difference_line(invoice: Invoice, line: Line, difference: Difference) -> NewLine:
+def _difference_line(
+    invoice: Invoice, line: Line, difference: Difference, since: datetime | None
+) -> NewLine:
     change = difference.change
     return NewLine(
         kind=InvoiceLine.Kind.LATE_USAGE,
@@ -203,14 +252,17 @@ def _difference_line(invoice: Invoice, line: Line, difference: Difference) -> Ne
             "period": [_text(invoice.period_start), _text(invoice.period_end)],
             "of_kind": line.facts.get("of_kind", line.kind),
             "supplied_on": invoice_tax_day(invoice).isoformat(),
-            **_windows(invoice, line.application_id),
+            **{name: line.facts[name] for name in ("discount",) if name in line.facts},
+            **_windows(invoice, line.application_id, since),
         },
     )
 
 
-def _windows(invoice: Invoice, application_id: UUID | None) -> dict[str, Any]:
-    """The hours of the application that changed, when that became known, and the batches that
-    were received for them since; a correction changes them without a batch."""
+def _windows(
+    invoice: Invoice, application_id: UUID | None, since: datetime | None
+) -> dict[str, Any]:
+    """The hours of the application that changed, when that became known, and by what since then:
+    the batches that were received for them, the corrections that were made."""
     marks = pending_late_usage(invoice)
     if application_id is not None:
         marks = marks.filter(application=application_id)
@@ -229,7 +281,8 @@ def _windows(invoice: Invoice, application_id: UUID | None) -> dict[str, Any]:
                     _text(pick(at for hour in noted if start <= hour < end for at in noted[hour]))
                     for pick in (min, max)
                 ],
-                "batches": _batches(invoice, application_id, start, end),
+                "batches": _batches(application_id, start, end, since),
+                "corrections": _corrections(application_id, start, end, since),
             }
             for start, end in shown
         ],
@@ -248,18 +301,16 @@ def _stretches(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
 
 
 def _batches(
-    invoice: Invoice, application_id: UUID | None, start: datetime, end: datetime
+    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
 ) -> list[dict[str, Any]]:
-    """Batches with samples of the hours that were received after the invoice was issued."""
-    if application_id is None or invoice.finalized_at is None:
+    """Batches with samples of the hours that were received since then."""
+    if application_id is None or since is None:
         return []
     samples = Sample.objects.filter(
         application_id=application_id, window_start__gte=start, window_start__lt=end
     )
     batches = (
-        SampleBatch.objects.filter(
-            pk__in=samples.values("batch"), received_at__gt=invoice.finalized_at
-        )
+        SampleBatch.objects.filter(pk__in=samples.values("batch"), received_at__gt=since)
         .select_related("host")
         .order_by("received_at", "sequence")
     )
@@ -271,6 +322,28 @@ def _batches(
             "received_at": _text(batch.received_at),
         }
         for batch in batches[:BATCHES_SHOWN_MAX]
+    ]
+
+
+def _corrections(
+    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
+) -> list[dict[str, Any]]:
+    """Corrections of the hours that were made since then, in their order."""
+    if application_id is None or since is None:
+        return []
+    made = Correction.objects.filter(
+        application_id=application_id, starts_at__lt=end, ends_at__gt=start, created_at__gt=since
+    ).order_by("created_at", "pk")
+    return [
+        {
+            "kind": each.kind,
+            "from": _text(each.starts_at),
+            "to": _text(each.ends_at),
+            "reason": each.reason,
+            "author": each.author,
+            "made_at": _text(each.created_at),
+        }
+        for each in made[:CORRECTIONS_SHOWN_MAX]
     ]
 
 

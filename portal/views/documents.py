@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import date
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, Final, cast
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import get_conditional_response
@@ -17,6 +19,8 @@ from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
 from portal.access import Reader, customer_page
 from portal.queries import issued_in_month, issued_invoices_of
+
+_IN_MEMORY_BYTES_MAX: Final = 1 << 20
 
 
 @customer_page
@@ -48,15 +52,19 @@ def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
 
 @customer_page
 @require_safe
-def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponse:
-    """The month's issued invoices and notes in one file, which may have no rows."""
-    response = HttpResponse(
-        "".join(csv_rows(COLUMNS, _rows(reader, month))), content_type="text/csv; charset=utf-8"
-    )
-    response["Content-Disposition"] = f'attachment; filename="focus-{month:%Y-%m}.csv"'
-    return response
+def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponseBase:
+    """The month's issued invoices and notes in one file, which may have no rows. It is read while
+    the tenant's scope is open and sent afterwards, so a large one waits on disk."""
+    # The answer closes it, and with that it is gone.
+    file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
+    for record in csv_rows(COLUMNS, _rows(reader, month)):
+        file.write(record.encode())
+    file.seek(0)
+    name = f"focus-{month:%Y-%m}.csv"
+    kind = "text/csv; charset=utf-8"
+    return FileResponse(file, as_attachment=True, filename=name, content_type=kind)
 
 
 def _rows(reader: Reader, month: date) -> Iterator[tuple[Cell, ...]]:
-    for invoice in issued_in_month(reader.customer, month):
+    for invoice in issued_in_month(reader.customer, month).iterator(chunk_size=100):
         yield from focus_rows(invoice_document(invoice))

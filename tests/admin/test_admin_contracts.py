@@ -8,12 +8,12 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.models import Discount, PriceOverride, Subscription
-from billing.operations import close_due, finalize_invoice
+from billing.operations import close_due, finalize_invoice, grant_discount
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
-from tests.billing.agreements import begin_contract
-from tests.billing.timeline import NOVEMBER, Story, at
+from tests.billing.agreements import begin_contract, rebate
+from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, use
 
 
 @pytest.fixture
@@ -154,3 +154,20 @@ class TestADiscount:
         self, owner: Client, story: Story, changes: dict[str, str], reason: str
     ) -> None:
         assert reason in send(owner, "discount", self.form(story, **changes))
+
+    def test_that_was_invoiced_is_ended_after_that_alone(
+        self, tenant: Tenant, owner: Client, story: Story
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            discount = grant_discount(story.customer, rebate())
+            use(story.shop, at(10, 3), cpu_us=HOUR_US)
+            for draft in close_due(as_of=NOVEMBER):
+                finalize_invoice(draft, as_of=NOVEMBER)
+        refusal = "Periods between the old end and the new one are invoiced and finalized."
+
+        for end, refused in (("2026-10-01 00:00", True), ("2026-11-01 00:00", False)):
+            answer = send(owner, "discount", dated(ends_at=end), discount.pk)
+            assert (refusal in answer) == refused
+
+        with tenant_scope(tenant.pk):
+            assert Discount.objects.get().ends_at == NOVEMBER

@@ -4,21 +4,27 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
-from billing.models import Invoice
+from billing.models import Discount, Invoice
 from billing.operations import (
+    DiscountIsInvoiced,
     DiscountNotUsable,
     Rebate,
     end_discount,
+    finalize_invoice,
     grant_discount,
     recompute_draft,
 )
+from tenants.models import Tenant
+from tenants.refusals import constraint_of
+from tenants.scope import tenant_scope
 from tests.billing.agreements import begin_contract, close_next, cpu, lines_of, rebate
+from tests.billing.test_database_guards import meanwhile
 from tests.billing.timeline import HOUR_US, OCTOBER, Story, at, disk_price, use
 
-pytestmark = pytest.mark.usefixtures("inside")
 
-
+@pytest.mark.usefixtures("inside")
 class TestADiscount:
     def months(self, story: Story, count: int = 3) -> list[Invoice]:
         for month in (10, 11, 12)[:count]:
@@ -104,3 +110,122 @@ class TestADiscount:
 
         with pytest.raises(DiscountNotUsable):
             grant_discount(story.customer, odd)
+
+
+@pytest.mark.usefixtures("inside")
+class TestADiscountOnIssuedInvoices:
+    def issued(self) -> Discount:
+        """It stands on October's and November's invoices."""
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate())
+        for month in (10, 11):
+            use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
+            close_next(story.subscription, as_of=at(month + 1, 2), finalize=True)
+        return discount
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"percent": Decimal(10)},
+            {"name": "Other"},
+            {"price_codes": ["disk"]},
+            {"position": 2},
+            {"duration": "once"},
+            {"starts_at": at(11, 1)},
+            {"ends_at": at(10, 15)},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_cannot_be_another_one(self, change: dict[str, object]) -> None:
+        discount = self.issued()
+
+        with pytest.raises(IntegrityError) as refused, transaction.atomic():
+            Discount.objects.filter(pk=discount.pk).update(**change)
+
+        assert constraint_of(refused.value) == "discount_is_invoiced"
+
+    def test_cannot_be_deleted(self) -> None:
+        self.issued()
+
+        with pytest.raises(IntegrityError) as refused, transaction.atomic():
+            Discount.objects.all().delete()
+
+        assert constraint_of(refused.value) == "discount_is_invoiced"
+
+    def test_can_end_after_them_and_no_earlier(self) -> None:
+        discount = self.issued()
+
+        with pytest.raises(DiscountIsInvoiced):
+            end_discount(discount, ends_at=at(11, 1))
+
+        assert end_discount(discount, ends_at=at(11, 2)).ends_at == at(11, 2)
+
+    def test_cannot_go_on_in_what_was_invoiced_without_it(self) -> None:
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate(ends_at=at(10, 20)))
+        for month in (10, 11):
+            use(story.shop, at(month, 3), cpu_us=10 * HOUR_US)
+            close_next(story.subscription, as_of=at(month + 1, 2), finalize=True)
+
+        with pytest.raises(DiscountIsInvoiced):
+            end_discount(discount, ends_at=at(12, 1))
+
+    @pytest.mark.parametrize("subject", ["plan", "subscription"])
+    def test_of_more_than_a_customer_is_kept_as_well(self, subject: str) -> None:
+        story = begin_contract()
+        discount = grant_discount(getattr(story, subject), rebate())
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        close_next(story.subscription, as_of=at(11, 2), finalize=True)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Discount.objects.filter(pk=discount.pk).update(percent=1)
+
+    def test_can_change_while_it_stands_on_drafts_alone(self) -> None:
+        story = begin_contract()
+        discount = grant_discount(story.customer, rebate())
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        draft = close_next(story.subscription, as_of=at(11, 2))
+
+        Discount.objects.filter(pk=discount.pk).update(percent=10)
+
+        assert finalize_invoice(draft, as_of=at(11, 2)).total == 9
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("subject", ["customer", "plan", "subscription"])
+class TestAtOnce:
+    def drafted(self, tenant: Tenant, subject: str) -> Invoice:
+        with tenant_scope(tenant.pk):
+            story = begin_contract()
+            grant_discount(getattr(story, subject), rebate())
+            use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+            return close_next(story.subscription, as_of=at(11, 2))
+
+    def test_finalizing_waits_for_a_change_and_has_it(self, tenant: Tenant, subject: str) -> None:
+        draft = self.drafted(tenant, subject)
+
+        meanwhile(
+            tenant,
+            lambda: Discount.objects.update(percent=10),
+            lambda: finalize_invoice(draft, as_of=at(11, 2)),
+        )
+
+        with tenant_scope(tenant.pk):
+            assert Invoice.objects.get().total == 9
+
+    def test_a_change_waits_for_finalizing_and_is_refused(
+        self, tenant: Tenant, subject: str
+    ) -> None:
+        draft = self.drafted(tenant, subject)
+
+        def change() -> str | None:
+            try:
+                with transaction.atomic():
+                    Discount.objects.update(percent=10)
+            except IntegrityError as error:
+                return constraint_of(error)
+            return "made"
+
+        _, answer = meanwhile(tenant, lambda: finalize_invoice(draft, as_of=at(11, 2)), change)
+
+        assert answer == "discount_is_invoiced"

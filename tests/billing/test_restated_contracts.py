@@ -6,13 +6,22 @@ from decimal import Decimal
 import pytest
 
 from billing.closing import restate_tenant
-from billing.models import Invoice
-from billing.operations import restate_invoice
+from billing.models import BillingSettings, Invoice, LateUsage, Price
+from billing.operations import OwnPrice, grant_discount, grant_price, restate_invoice, void_invoice
 from billing.queries import changes_since_finalized
 from tenants.models import Tenant
-from tests.billing.agreements import begin_contract, close_next, cpu
+from tests.billing.agreements import begin_contract, close_next, cpu, offer, rebate
 from tests.billing.late import note_at
-from tests.billing.timeline import HOUR_US, at, use
+from tests.billing.timeline import HOUR_US, Story, at, use
+
+NEW_YEAR = datetime(2027, 1, 2, tzinfo=UTC)
+
+
+def rolling(allowance: str) -> Price:
+    """CPU time at 1 EUR, with an allowance of which what is left counts in one more period."""
+    price = cpu("1", allowance=allowance)
+    price.rollover_periods = 1
+    return price
 
 
 def kinds(note: Invoice | None) -> list[tuple[str, Decimal]]:
@@ -44,7 +53,7 @@ class TestLateUsage:
         use(story.shop, at(11, 3), cpu_us=10 * HOUR_US)
         close_next(story.subscription, as_of=at(12, 2), finalize=True)
         use(story.shop, at(12, 3), cpu_us=10 * HOUR_US)
-        end = datetime(2027, 1, 2, tzinfo=UTC)
+        end = NEW_YEAR
         last = close_next(story.subscription, as_of=end, finalize=True)
         assert last.total == 80
         use(story.shop, at(10, 5), cpu_us=25 * HOUR_US)
@@ -60,9 +69,7 @@ class TestLateUsage:
         assert first.notes.count() == 1
 
     def test_leaves_less_of_an_allowance_that_rolls_over(self) -> None:
-        price = cpu("1", allowance="50")
-        price.rollover_periods = 1
-        story = begin_contract(price)
+        story = begin_contract(rolling("50"))
         use(story.shop, at(10, 3), cpu_us=20 * HOUR_US)
         first = close_next(story.subscription, as_of=at(11, 2), finalize=True)
         use(story.shop, at(10, 5), cpu_us=45 * HOUR_US)
@@ -74,3 +81,142 @@ class TestLateUsage:
         # October left nothing of its 50 hours, so November has its own alone.
         second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
         assert second.total == 10
+
+    def test_on_the_next_invoice_leaves_less_of_an_allowance_as_well(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        (first,) = invoiced(story, 20)
+        use(story.shop, at(10, 5), cpu_us=45 * HOUR_US)
+        note_at(at(11, 5))
+        use(story.shop, at(11, 3), cpu_us=60 * HOUR_US)
+        second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
+        third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        # October owes 15 above its 50, and left nothing to November, which owes 10.
+        assert [each.total for each in (first, second, third)] == [0, 15, 10]
+        assert third.lines.get(kind="late_usage").facts["restates"] == str(second.pk)
+        assert changes_since_finalized(second) is None
+
+    def test_on_the_next_invoice_lowers_a_true_up_as_well(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(cpu("1"), commitment=Decimal(100), commitment_interval="quarterly")
+        invoiced(story, 10, 10)
+        use(story.shop, at(10, 5), cpu_us=25 * HOUR_US)
+        note_at(at(12, 5))
+        use(story.shop, at(12, 3), cpu_us=10 * HOUR_US)
+        december = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        use(story.shop, datetime(2027, 1, 3, tzinfo=UTC), cpu_us=30 * HOUR_US)
+        february = datetime(2027, 2, 2, tzinfo=UTC)
+        january = close_next(story.subscription, as_of=february, finalize=True)
+        assert january.lines.get(kind="late_usage").facts["of_kind"] == "true_up"
+        billed = Invoice.objects.exclude(pk=january.pk).values_list("total", flat=True)
+        assert sum(billed) + january.total == 100 + 30
+        assert changes_since_finalized(december) is None
+
+    def test_uses_up_a_discount_for_one_period(self, tenant: Tenant) -> None:
+        story = begin_contract()
+        grant_discount(story.customer, rebate(periods=1))
+        first, second = invoiced(story, 0, 10)
+        assert second.total == 5
+        use(story.shop, at(10, 5), cpu_us=20 * HOUR_US)
+        note_at(at(11, 5))
+        # October has it now: half of 20; November has it no more.
+        assert restated(tenant, at(12, 3)) == [
+            (first, "debit_note", Decimal(10)),
+            (second, "debit_note", Decimal(5)),
+        ]
+
+
+@pytest.mark.usefixtures("inside")
+class TestAnAllowanceThatRollsOver:
+    def test_is_that_of_the_version_of_its_period(self) -> None:
+        story = begin_contract(rolling("50"))
+        offer(story.plan, rolling("100"), effective_from=at(11, 1))
+        _, november = invoiced(story, 20, 140)
+        # 30 of October's 50 and November's own 100.
+        assert november.total == 10
+
+    def test_is_that_of_the_price_that_the_customer_had(self) -> None:
+        story = begin_contract(rolling("50"))
+        own = {"allowance": "80"}
+        grant_price(story.customer, OwnPrice("cpu", "EUR", own, at(10, 1), at(11, 1)))
+        _, november = invoiced(story, 20, 120)
+        assert november.total == 10
+
+    def test_lapses_in_time_where_an_invoice_between_was_taken_back(self) -> None:
+        story = begin_contract(rolling("50"))
+        _, november = invoiced(story, 0, 0)
+        void_invoice(november, "wrong customer", as_of=at(12, 3))
+        use(story.shop, at(12, 3), cpu_us=60 * HOUR_US)
+        december = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        assert december.total == 10
+
+    def test_is_not_given_afterwards_to_a_period_that_had_none(self) -> None:
+        story = begin_contract(cpu("1", allowance="50"))
+        offer(story.plan, rolling("50"), effective_from=at(11, 1))
+        _, november = invoiced(story, 0, 60)
+        assert november.total == 10
+
+
+def invoiced(story: Story, *hours: int) -> list[Invoice]:
+    """The issued invoices of October, November …, with so many CPU-hours each."""
+    invoices = []
+    for number, used in enumerate(hours):
+        if used:
+            use(story.shop, at(10 + number, 3), cpu_us=used * HOUR_US)
+        following = at(11 + number, 2) if number < 2 else NEW_YEAR
+        invoices.append(close_next(story.subscription, as_of=following, finalize=True))
+    return invoices
+
+
+def restated(tenant: Tenant, as_of: datetime) -> list[tuple[Invoice | None, str, Decimal]]:
+    """What each note is of, which note it is and what it comes to; until nothing more comes."""
+    notes: list[Invoice] = []
+    for hours in range(2, 20, 2):
+        notes += restate_tenant(tenant.pk, as_of=as_of + timedelta(hours=hours)).invoices
+    return [(note.refers_to, note.kind, note.total) for note in notes]
+
+
+@pytest.mark.usefixtures("inside")
+class TestTakingAnInvoiceBack:
+    def test_takes_what_it_left_of_an_allowance_from_the_next(self, tenant: Tenant) -> None:
+        first, second = invoiced(begin_contract(rolling("50")), 20, 75)
+        assert second.total == 0
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        # November was given 30 of October's hours; it has its own 50 alone.
+        assert restated(tenant, at(12, 3)) == [(second, "debit_note", Decimal(25))]
+
+    def test_raises_the_true_up_of_its_commitment(self, tenant: Tenant) -> None:
+        story = begin_contract(cpu("1"), commitment=Decimal(100), commitment_interval="quarterly")
+        first, _, last = invoiced(story, 10, 20, 30)
+        assert last.total == 70
+        as_of = datetime(2027, 1, 3, tzinfo=UTC)
+        void_invoice(first, "wrong customer", as_of=as_of)
+        assert restated(tenant, as_of) == [(last, "debit_note", Decimal(10))]
+        note = last.notes.get()
+        assert "taken back" in note.reason
+        assert [line.facts["of_kind"] for line in note.lines.all()] == ["true_up"]
+
+    def test_gives_its_discount_to_the_next_period(self, tenant: Tenant) -> None:
+        story = begin_contract()
+        grant_discount(story.customer, rebate(periods=1))
+        first, second = invoiced(story, 10, 10)
+        assert [each.total for each in (first, second)] == [5, 10]
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        assert restated(tenant, at(12, 3)) == [(second, "credit_note", Decimal(5))]
+
+    def test_leaves_alone_what_does_not_go_on_from_it(self) -> None:
+        first, _ = invoiced(begin_contract(), 10, 10)
+        void_invoice(first, "wrong customer", as_of=at(12, 3))
+        assert not LateUsage.objects.exists()
+
+    def test_changes_later_periods_however_long_ago_they_ended(self, tenant: Tenant) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage_days=10)
+        story = begin_contract()
+        grant_discount(story.customer, rebate(periods=1))
+        first, second = invoiced(story, 10, 10)
+        use(story.shop, at(11, 4), cpu_us=HOUR_US)
+        note_at(at(12, 20))
+        void_invoice(first, "wrong customer", as_of=at(12, 20))
+        ((changed, _, _),) = restated(tenant, at(12, 20))
+        assert changed == second
+        assert LateUsage.objects.get().refused_at is not None

@@ -74,12 +74,18 @@ class TestFile:
         assert reader.get(address(world.invoice, "csv").replace("csv", "exe")).status_code == 404
 
 
+def sent(client: Client, path: str) -> str:
+    """The file that the path answers with, to its end."""
+    return client.get(path).getvalue().decode()
+
+
 class TestMonth:
     def test_holds_the_months_invoices_and_sums_to_them(self, reader: Client, world: World) -> None:
         page = reader.get(reverse("portal:invoice", args=[world.invoice.pk])).content.decode()
         link = page.partition("/invoices/focus/")[2].partition('"')[0]
-        response = reader.get(f"/invoices/focus/{link}")
-        rows = list(csv.DictReader(io.StringIO(response.content.decode(), newline="")))
+        rows = list(
+            csv.DictReader(io.StringIO(sent(reader, f"/invoices/focus/{link}"), newline=""))
+        )
         assert broken_focus_rules(rows) == []
         assert billed_by_invoice(rows) == {world.invoice.reference: world.invoice.payable}
 
@@ -92,13 +98,12 @@ class TestMonth:
             make_person("o@second.example", second.tenant, Member.Role.VIEWER, second.customer)
         )
         month = month_address(world.invoice)
-        own, others = (client.get(month).content.decode() for client in (reader, theirs))
+        own, others = (sent(client, month) for client in (reader, theirs))
         assert "Reed Shop" not in own + others
         assert "First-Host" not in others
 
     def test_without_invoices_is_a_header(self, reader: Client, world: World) -> None:
-        response = reader.get("/invoices/focus/2001-01/")
-        assert response.content.decode().count("\r\n") == 1
+        assert sent(reader, "/invoices/focus/2001-01/").count("\r\n") == 1
 
     @pytest.mark.parametrize("month", ["2026-13", "2026-1", "0000-01"])
     def test_that_is_none_is_not_there(self, reader: Client, world: World, month: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import get_args
 
-from billing.core.allowance import carried_over
+from billing.core.allowance import PeriodUse, carried_over
 from billing.core.charges import PeriodTerms, usage_lines
 from billing.core.commitment import CommitmentPart, MinimumPart, minimum_line, true_up_line
 from billing.core.exact import ZERO, plain
@@ -96,13 +96,28 @@ def limits_row(row: Row) -> Row:
 def roll_over_rows(rows: list[Row]) -> list[Row]:
     used = [int(row[1]) for row in rows]
     included, computed = Decimal(100), []
+    earlier = [PeriodUse(included, Decimal(quantity), 2) for quantity in used]
     for number, quantity in enumerate(used):
-        carried = sum_amounts(carried_over(included, used[:number], 2))
+        carried = sum_amounts(carried_over(earlier[:number]))
         part = Part(ZERO, Decimal(quantity), carried=carried)
         billable = rate_stretch(PerUnit(Decimal(1)), part, included, 1).raw_billable
-        onward = sum_amounts(carried_over(included, used[: number + 1], 2))
+        onward = sum_amounts(carried_over(earlier[: number + 1]))
         figures = (carried, billable, onward)
         computed.append([str(number + 1), str(quantity), *(plain(each) for each in figures)])
+    return computed
+
+
+def roll_over_terms_rows(rows: list[Row]) -> list[Row]:
+    earlier: list[PeriodUse] = []
+    computed = []
+    for number, included, rolls_over, used, *_ in rows:
+        period = PeriodUse(Decimal(included), Decimal(used), int(rolls_over))
+        carried = sum_amounts(carried_over(earlier)) if period.rolls_over else ZERO
+        part = Part(ZERO, period.used, carried=carried)
+        billable = rate_stretch(PerUnit(Decimal(1)), part, period.included, 1).raw_billable
+        earlier.append(period)
+        figures = (carried, billable, sum_amounts(carried_over(earlier)))
+        computed.append([number, included, rolls_over, used, *(plain(each) for each in figures)])
     return computed
 
 

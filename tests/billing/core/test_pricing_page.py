@@ -129,6 +129,7 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "allowance": each(allowance_row),
     "limits": each(models.limits_row),
     "roll-over": models.roll_over_rows,
+    "roll-over-terms": models.roll_over_terms_rows,
     "parts": each(models.parts_row),
     "applications": application_rows,
     "roles": usage.role_rows,

@@ -6,8 +6,10 @@ from decimal import Decimal
 import pytest
 
 from billing.documents.loading import invoice_document
+from billing.logo import clean_logo
 from billing.models import BillingDetails, BillingSettings, Invoice, InvoiceLine, InvoiceTax
 from billing.operations import close_due, finalize_invoice
+from tests.billing.documents.samples import LOGO
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
 
 pytestmark = pytest.mark.usefixtures("inside")
@@ -24,7 +26,7 @@ def draft() -> tuple[Story, Invoice]:
 def settle() -> None:
     BillingSettings.objects.create(
         legal_name="First Host GmbH", country="DE", vat_id="DE123456788", iban="DE02 1203 0000",
-        language="de", colour="#123456", logo_svg="<svg/>",
+        language="de", colour="#123456", logo_svg=LOGO,
     )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ class TestDocument:
         assert (loaded.buyer.name, loaded.buyer.country) == ("Shop Limited", "IE")
         assert loaded.purchase_order == "PO 1"
         assert loaded.iban == "DE0212030000"
-        assert (loaded.colour, loaded.logo_svg) == ("#123456", "<svg/>")
+        assert (loaded.colour, loaded.logo_svg) == ("#123456", clean_logo(LOGO))
 
     def test_without_settings_names_tenant_and_customer(self) -> None:
         _, made = draft()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.documents.logo import LogoNotUsable, clean_logo
+from billing.logo import LogoNotUsable, clean_logo
 from tests.billing.documents.samples import LOGO
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{}</svg>'

@@ -1,0 +1,63 @@
+"""Who bills and who is billed: what documents could not show is said when it is saved."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.models import BillingDetails, BillingSettings
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
+from tests.billing.timeline import begin_story
+
+
+@pytest.fixture
+def owner(tenant: Tenant) -> Client:
+    return signed_in(tenant)
+
+
+class TestBillingDetails:
+    def save(self, tenant: Tenant, owner: Client, name: str) -> str:
+        with tenant_scope(tenant.pk):
+            customer = begin_story().customer
+        form = {"customer": str(customer.pk), "legal_name": name, "language": "en"}
+        page = owner.post(reverse("admin:billing_billingdetails_add"), form, follow=True)
+        with tenant_scope(tenant.pk):
+            assert BillingDetails.objects.get().legal_name == name
+        return page.content.decode()
+
+    def test_in_a_script_without_a_font_come_with_a_warning(
+        self, tenant: Tenant, owner: Client
+    ) -> None:
+        page = self.save(tenant, owner, "株式会社 松 Mail 松")
+        assert "No font here has 株式会社松: PDFs show" in page
+        assert "DOCUMENT_FONTS" in page
+
+    @pytest.mark.parametrize("name", ["Pine Mail Ltd", "شركة النخيل", "Ελλάδα Київ"])
+    def test_that_can_be_shown_come_without(self, tenant: Tenant, owner: Client, name: str) -> None:
+        assert "No font here has" not in self.save(tenant, owner, name)
+
+
+class TestBillingSettings:
+    def save(self, owner: Client, logo: str) -> str:
+        form = {
+            "legal_name": "First Host", "language": "en", "colour": "#112233", "logo_svg": logo,
+            "credit_note_series": "CN-", "debit_note_series": "DN-", "review_days": "0",
+            "payment_term_days": "14", "late_usage": "note", "late_usage_days": "60",
+            "tax_calculator": "table",
+        }  # fmt: skip
+        page = owner.post(reverse("admin:billing_billingsettings_add"), form, follow=True)
+        return page.content.decode()
+
+    def test_take_a_logo_without_what_is_no_drawing(self, tenant: Tenant, owner: Client) -> None:
+        script = "<script>alert(1)</script>"
+        self.save(owner, f'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/>{script}</svg>')
+        with tenant_scope(tenant.pk):
+            logo = BillingSettings.objects.get().logo_svg
+        assert "<path" in logo
+        assert "script" not in logo
+
+    def test_refuse_a_logo_that_is_none(self, tenant: Tenant, owner: Client) -> None:
+        assert "The logo is not XML" in self.save(owner, "logo.png")
+        with tenant_scope(tenant.pk):
+            assert not BillingSettings.objects.exists()
