@@ -1,6 +1,7 @@
 """The page of a plan version's backtest: what past usage would have cost by it, before it is
 published."""
 
+import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ PERIODS_MAX: Final = 20_000
 ROWS_MAX: Final = 100
 _DAYS_MAX: Final = 400
 _BAR: Final = 60
+_BROKEN_OFF: Final = (
+    '<p role="alert">The backtest was broken off; nothing was changed. Try it again, and look into '
+    "the server's log if that does not help.</p>"
+)
+
+logger = logging.getLogger(__name__)
 
 Table = tuple[str, dict[str, Any]]
 """A heading, and what the page's table component takes."""
@@ -69,19 +76,13 @@ class BacktestForm(forms.Form):
         return Period(_midnight(days["first"]), _midnight(days["last"] + timedelta(days=1)))
 
 
-class PublishForm(forms.Form):
-    """From when, and how, a draft rates once it is published."""
+class EffectiveFromForm(forms.Form):
+    """From when on a version rates."""
 
     effective_from = forms.SplitDateTimeField(
         label="Effective from",
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text="Billing periods that start at or after this moment are rated with it.",
-    )
-    takes_effect = forms.ChoiceField(
-        label="Takes effect",
-        choices=PlanVersion.TakesEffect.choices,
-        widget=UnfoldAdminSelectWidget,
-        help_text="At once: it also rates what is left of the periods that run at that moment.",
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -89,6 +90,17 @@ class PublishForm(forms.Form):
         field = self.fields["effective_from"]
         if isinstance(field, forms.SplitDateTimeField):
             in_tenants_zone(field)
+
+
+class PublishForm(EffectiveFromForm):
+    """From when, and how, a draft rates once it is published."""
+
+    takes_effect = forms.ChoiceField(
+        label="Takes effect",
+        choices=PlanVersion.TakesEffect.choices,
+        widget=UnfoldAdminSelectWidget,
+        help_text="At once: it also rates what is left of the periods that run at that moment.",
+    )
 
 
 def last_month(version: PlanVersion) -> dict[str, date]:
@@ -109,7 +121,7 @@ def streamed(page: str, version: PlanVersion, period: Period) -> StreamingHttpRe
     tenant = Tenant.objects.get(pk=current_tenant_id())
     zone = timezone.get_current_timezone()
     figures = _Figures(version, period, tenant.pk, tenant.slug, zone)
-    response = StreamingHttpResponse(chain([head], figures.rated(), [tail]))
+    response = StreamingHttpResponse(chain([head], figures.told(), [tail]))
     response["X-Accel-Buffering"] = "no"
     return response
 
@@ -124,7 +136,15 @@ class _Figures:
     tenant_slug: str
     time_zone: tzinfo
 
-    def rated(self) -> Iterator[str]:
+    def told(self) -> Iterator[str]:
+        """What is rated, or that it could not be: the page has begun, and cannot fail any more."""
+        try:
+            yield from self._rated()
+        except Exception:
+            logger.exception("the backtest of %s was broken off", self.version)
+            yield _BROKEN_OFF
+
+    def _rated(self) -> Iterator[str]:
         """How far it is, after every few subscriptions, then the tables. Nothing is sent inside a
         transaction: a slow reader would keep it open."""
         as_of = timezone.now()
@@ -204,7 +224,7 @@ def _totals_table(rated: Sequence[BacktestedPeriod]) -> Table:
         for total in backtest_totals(rated)
     ]
     return "In all, before tax", {
-        "headers": ["", "As billed", "By this version", "Change"],
+        "headers": ["", "By its own terms", "By this version", "Change"],
         "rows": rows,
     }
 
@@ -223,7 +243,7 @@ def _customers_table(currency: str, customers: Sequence[BacktestedCustomer]) -> 
         ]
         for each in movers
     ]
-    headers = ["Customer", "Billed", "As billed", "By this version", "Change", ""]
+    headers = ["Customer", "Billed", "By its own terms", "By this version", "Change", ""]
     heading = f"Customers billed in {currency}, the largest change first"
     return _bounded(heading, len(movers), len(customers)), {"headers": headers, "rows": rows}
 

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
@@ -14,11 +13,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from unfold.widgets import (
-    UnfoldAdminSplitDateTimeWidget,
-)
 
-from billing.admin_backtest import FIGURES, BacktestForm, PublishForm, last_month, streamed
+from billing.admin_backtest import (
+    FIGURES,
+    BacktestForm,
+    EffectiveFromForm,
+    PublishForm,
+    last_month,
+    streamed,
+)
 from billing.admin_prices import PriceInline
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.models import (
@@ -40,7 +43,6 @@ from tenants.admin_pages import (
     action,
     display,
     form_page,
-    in_tenants_zone,
     sentence,
 )
 
@@ -73,22 +75,6 @@ def _state(version: PlanVersion) -> str:
     if version.published_at is None:
         return "draft"
     return "published" if not is_used(version) else "in use"
-
-
-class NewVersionForm(forms.Form):
-    """When the prices that are about to be edited take effect."""
-
-    effective_from = forms.SplitDateTimeField(
-        label="Effective from",
-        widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="Billing periods that start at or after this moment are rated with it.",
-    )
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        field = self.fields["effective_from"]
-        if isinstance(field, forms.SplitDateTimeField):
-            in_tenants_zone(field)
 
 
 _COUNTING = (
@@ -194,7 +180,7 @@ class PlanAdmin(ScopedAdmin):
             return HttpResponseRedirect(
                 f"{reverse('admin:billing_planversion_add')}?plan={plan.pk}"
             )
-        form = NewVersionForm(request.POST or None)
+        form = EffectiveFromForm(request.POST or None)
         version = self._copied(plan, form) if request.method == "POST" else None
         if version is None:
             return form_page(
@@ -209,7 +195,7 @@ class PlanAdmin(ScopedAdmin):
         self.log_change(request, plan, f"Drafted version {version.number}.")
         return HttpResponseRedirect(reverse("admin:billing_planversion_change", args=[version.pk]))
 
-    def _copied(self, plan: Plan, form: NewVersionForm) -> PlanVersion | None:
+    def _copied(self, plan: Plan, form: EffectiveFromForm) -> PlanVersion | None:
         """The new version; None where the form says why there is none."""
         if not form.is_valid():
             return None
@@ -313,8 +299,8 @@ class PlanVersionAdmin(ScopedAdmin):
                 "form": form,
                 "version": version,
                 "title": f"Backtest of {version}",
-                "text": "Past usage, as it was billed and as this version would bill it. Nothing "
-                "is written.",
+                "text": "Past usage by the terms of its day, and as this version would bill it. "
+                "Nothing is written.",
                 "figures": mark_safe(FIGURES),  # noqa: S308
                 "back": "All versions",
                 "publishing": publishing,

@@ -10,12 +10,13 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from billing.core.exact import InexactNumber
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice
 from billing.models import PlanVersion, Subscription
-from billing.queries.agreed import Agreed
-from billing.queries.periods import Bounds, invoiced_bounds, period_at
+from billing.queries.agreed import Agreed, NotQuotedInCurrency
+from billing.queries.periods import Bounds, PlanHasNoVersion, invoiced_bounds, period_at
 from billing.queries.rated import rated_periods
 
 _SUBSCRIPTIONS_AT_ONCE: Final = 50
@@ -217,7 +218,7 @@ def _backtested(
         due, rated_periods(due, agreed), rated_periods(due, agreed, version=version), strict=True
     )
     for (subscription, period), old, new in rated:
-        refused = [each for each in (old, new) if isinstance(each, Exception)]
+        refused = [_refusal(each) for each in (old, new) if isinstance(each, Exception)]
         yield BacktestedPeriod(
             customer_id=subscription.customer_id,
             customer=subscription.customer.name,
@@ -228,6 +229,13 @@ def _backtested(
             new=Decimal(0) if refused else _total(new),
             unrated=str(refused[0]) if refused else "",
         )
+
+
+def _refusal(error: Exception) -> Exception:
+    """What says in words why something cannot be rated; anything else is raised."""
+    if isinstance(error, (PlanHasNoVersion, NotQuotedInCurrency, ValueError, InexactNumber)):
+        return error
+    raise error
 
 
 def _total(rated: RatedInvoice | Exception) -> Decimal:

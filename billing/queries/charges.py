@@ -1,7 +1,6 @@
 """A period's charges as the lines of an invoice, not stored yet."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from billing.core.contract import Contract
@@ -16,9 +15,9 @@ from metering.models import Application
 Charged = tuple[RatedInvoice, list[NewLine]]
 
 
-def charged_lines(subscription: Subscription, period: Period, *, as_of: datetime) -> Charged:
-    """What the period comes to at `as_of`, and its lines with the names of today."""
-    rated = rated_period(subscription, period, as_of=as_of)
+def charged_lines(subscription: Subscription, period: Period) -> Charged:
+    """What the period comes to, and its lines with the names of today."""
+    rated = rated_period(subscription, period)
     return rated, _lines(rated, _environments([rated]))
 
 

@@ -1,7 +1,6 @@
 """What periods come to, by what is agreed and the usage that is known."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError
@@ -20,13 +19,9 @@ _Result = TypeVar("_Result")
 
 
 def rated_period(
-    subscription: Subscription,
-    period: Period,
-    *,
-    as_of: datetime,
-    version: PlanVersion | None = None,
+    subscription: Subscription, period: Period, *, version: PlanVersion | None = None
 ) -> RatedInvoice:
-    """What a period comes to, with the usage that is known at `as_of`.
+    """What a period comes to, with the usage that is known.
 
     This, and rated_periods, which does the same for many, is the one way in which a period is
     rated, whoever asks: closing, the look for changes, and a backtest, which gives the `version`

@@ -164,7 +164,7 @@ def difference_lines(invoice: Invoice) -> list[NewLine]:
     if not invoice.is_issued or invoice.status == Invoice.Status.VOID:
         return []
     period = Period(invoice.period_start, invoice.period_end)
-    _, now = charged_lines(invoice.subscription, period, as_of=period.end)
+    _, now = charged_lines(invoice.subscription, period)
     billed = billed_lines(invoice)
     templates: dict[Hashable, Line] = {key_of(line): line for line, _ in billed}
     templates |= {key_of(line): line for line in now}

@@ -4,6 +4,7 @@ import html
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -197,3 +198,16 @@ class TestMoreThanThePageTakes:
         monkeypatch.setattr(admin_backtest, "PERIODS_MAX", 0)
         said = html.unescape(read(owner.get(page_of(draft), OCTOBER_DAYS)))
         assert "backtest Hosting 2 --tenant first-host --from 2026-10-01T00:00:00" in said
+
+
+def test_a_backtest_that_is_broken_off_says_so(
+    owner: Client, draft: PlanVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*_: object, **__: object) -> None:
+        raise OperationalError("the connection was closed")
+
+    monkeypatch.setattr(admin_backtest, "backtested_chunks", broken_off)
+    page = read(owner.get(page_of(draft), OCTOBER_DAYS))
+    assert "was broken off; nothing was changed" in page
+    assert "the connection was closed" not in page
+    assert page.rstrip().endswith("</html>")

@@ -220,7 +220,7 @@ def issue_invoice(
     subscription: Subscription, version: PlanVersion, period: Period, *, number: int
 ) -> Invoice:
     """A finalized invoice with the lines that the usage of the period comes to."""
-    rated = rated_period(subscription, period, as_of=period.end)
+    rated = rated_period(subscription, period)
     invoice = Invoice.objects.create(
         customer=subscription.customer, subscription=subscription, plan_version=version,
         period_start=period.start, period_end=period.end, currency=rated.currency.code,

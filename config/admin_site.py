@@ -1,0 +1,221 @@
+"""How the admin looks and what its sidebar leads to, as Unfold's settings."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    """Whether the sidebar leads somewhere, rather than to a refusal."""
+    return lambda request: request.user.has_perm(permission)
+
+
+UNFOLD = {
+    "SITE_TITLE": "Hostmeter",
+    "SITE_HEADER": "Hostmeter",
+    "SITE_SUBHEADER": "tenants.admin_pages.site_subheader",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "speed",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("portal/mark.svg"),
+        },
+    ],
+    # The portal's blue, from its lightest to its darkest.
+    "COLORS": {
+        "primary": {
+            "50": "#eef3fd",
+            "100": "#dbe6fb",
+            "200": "#bfd2f8",
+            "300": "#94b5f2",
+            "400": "#7ea3ee",
+            "500": "#6490ea",
+            "600": "#1f4fbf",
+            "700": "#1b429e",
+            "800": "#1a3880",
+            "900": "#182f66",
+            "950": "#101e41",
+        },
+    },
+    "STYLES": [lambda request: static("portal/admin.css")],
+    "SHOW_HISTORY": False,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": "Metering",
+                "items": [
+                    {
+                        "title": "Hosts",
+                        "icon": "dns",
+                        "link": reverse_lazy("admin:metering_host_changelist"),
+                        "permission": _may_view("metering.view_host"),
+                    },
+                    {
+                        "title": "Applications",
+                        "icon": "apps",
+                        "link": reverse_lazy("admin:metering_application_changelist"),
+                        "permission": _may_view("metering.view_application"),
+                    },
+                    {
+                        "title": "Corrections",
+                        "icon": "edit_note",
+                        "link": reverse_lazy("admin:metering_correction_changelist"),
+                        "permission": _may_view("metering.view_correction"),
+                    },
+                    {
+                        "title": "Agent settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:metering_agentsettings_changelist"),
+                        "permission": _may_view("metering.view_agentsettings"),
+                    },
+                ],
+            },
+            {
+                "title": "Customers",
+                "items": [
+                    {
+                        "title": "Customers",
+                        "icon": "groups",
+                        "link": reverse_lazy("admin:tenants_customer_changelist"),
+                        "permission": _may_view("tenants.view_customer"),
+                    },
+                    {
+                        "title": "Environments",
+                        "icon": "deployed_code",
+                        "link": reverse_lazy("admin:tenants_environment_changelist"),
+                        "permission": _may_view("tenants.view_environment"),
+                    },
+                    {
+                        "title": "Policies",
+                        "icon": "policy",
+                        "link": reverse_lazy("admin:tenants_policy_changelist"),
+                        "permission": _may_view("tenants.view_policy"),
+                    },
+                ],
+            },
+            {
+                "title": "Billing",
+                "items": [
+                    {
+                        "title": "Plans",
+                        "icon": "sell",
+                        "link": reverse_lazy("admin:billing_plan_changelist"),
+                        "permission": _may_view("billing.view_plan"),
+                    },
+                    {
+                        "title": "Subscriptions",
+                        "icon": "autorenew",
+                        "link": reverse_lazy("admin:billing_subscription_changelist"),
+                        "permission": _may_view("billing.view_subscription"),
+                    },
+                    {
+                        "title": "Customers' own prices",
+                        "icon": "handshake",
+                        "link": reverse_lazy("admin:billing_priceoverride_changelist"),
+                        "permission": _may_view("billing.view_priceoverride"),
+                    },
+                    {
+                        "title": "Discounts",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_discount_changelist"),
+                        "permission": _may_view("billing.view_discount"),
+                    },
+                    {
+                        "title": "Minimums",
+                        "icon": "vertical_align_bottom",
+                        "link": reverse_lazy("admin:billing_planterms_changelist"),
+                        "permission": _may_view("billing.view_planterms"),
+                    },
+                    {
+                        "title": "Invoices",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:billing_invoice_changelist"),
+                        "permission": _may_view("billing.view_invoice"),
+                    },
+                    {
+                        "title": "Billing runs",
+                        "icon": "play_circle",
+                        "link": reverse_lazy("admin:billing_billingrun_changelist"),
+                        "permission": _may_view("billing.view_billingrun"),
+                    },
+                    {
+                        "title": "Credit",
+                        "icon": "redeem",
+                        "link": reverse_lazy("admin:billing_creditgrant_changelist"),
+                        "permission": _may_view("billing.view_creditgrant"),
+                    },
+                    {
+                        "title": "Wallets",
+                        "icon": "account_balance_wallet",
+                        "link": reverse_lazy("admin:billing_wallet_changelist"),
+                        "permission": _may_view("billing.view_wallet"),
+                    },
+                    {
+                        "title": "Ledger",
+                        "icon": "account_balance",
+                        "link": reverse_lazy("admin:billing_journalentry_changelist"),
+                        "permission": _may_view("billing.view_journalentry"),
+                    },
+                    {
+                        "title": "Late usage",
+                        "icon": "update",
+                        "link": reverse_lazy("admin:billing_lateusage_changelist"),
+                        "permission": _may_view("billing.view_lateusage"),
+                    },
+                    {
+                        "title": "Customers' details",
+                        "icon": "contact_page",
+                        "link": reverse_lazy("admin:billing_billingdetails_changelist"),
+                        "permission": _may_view("billing.view_billingdetails"),
+                    },
+                    {
+                        "title": "Tax rates",
+                        "icon": "percent",
+                        "link": reverse_lazy("admin:billing_taxrate_changelist"),
+                        "permission": _may_view("billing.view_taxrate"),
+                    },
+                    {
+                        "title": "Billing settings",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:billing_billingsettings_changelist"),
+                        "permission": _may_view("billing.view_billingsettings"),
+                    },
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {
+                        "title": "Tenants",
+                        "icon": "domain",
+                        "link": reverse_lazy("admin:tenants_tenant_changelist"),
+                        "permission": _may_view("tenants.view_tenant"),
+                    },
+                    {
+                        "title": "Members",
+                        "icon": "badge",
+                        "link": reverse_lazy("admin:tenants_member_changelist"),
+                        "permission": _may_view("tenants.view_member"),
+                    },
+                    {
+                        "title": "Enrolment tokens",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),
+                        "permission": _may_view("tenants.view_enrolmenttoken"),
+                    },
+                    {
+                        "title": "API keys",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:tenants_apikey_changelist"),
+                        "permission": _may_view("tenants.view_apikey"),
+                    },
+                ],
+            },
+        ],
+    },
+}
