@@ -22,7 +22,8 @@ from metering.measured_time import MeasuredTime, measured_time
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application
 from metering.primaries import Overlap, overlaps_in
-from metering.usage import RoleKey, UsagePeriod, measured_usage, role_totals
+from metering.usage import RoleKey, measured_usage, role_totals
+from metering.usage_rows import UsagePeriod
 
 # The newest gaps of an application that stand with its usage.
 CAUSES_MAX: Final = 20
