@@ -103,7 +103,6 @@ class LineInline(ReadOnlyInline):
 
     @display(description="How")
     def explanation(self, line: InvoiceLine) -> str:
-        steps = line.steps if line.kind == InvoiceLine.Kind.LATE_USAGE else line.steps[2:]
         windows = [
             f"{window['from']} to {window['to']}" for window in line.facts.get("windows", [])
         ]
@@ -113,7 +112,7 @@ class LineInline(ReadOnlyInline):
             for window in line.facts.get("windows", [])
             for each in window.get("corrections", [])
         )
-        return "; ".join([*(str(step["words"]) for step in steps), *changed, *corrected])
+        return "; ".join([*(str(step["words"]) for step in line.steps), *changed, *corrected])
 
 
 class TaxInline(ReadOnlyInline):

@@ -3,12 +3,14 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from stdnum import iban
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.documents.glyphs import not_shown
 from billing.models import BillingDetails, BillingSettings, TaxRate
-from billing.taxes import accepts_vat_id
+from billing.taxes import may_be_vat_id
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display
 
 _PARTY = (
@@ -28,8 +30,8 @@ class PartyForm(ScopedForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         vat_id, country = data.get("vat_id", ""), data.get("country", "")
-        if vat_id and country and not accepts_vat_id(vat_id, country):
-            words = f"This is no EU VAT id of {country}: the form or a check digit is wrong."
+        if not may_be_vat_id(vat_id, country):
+            words = f"This is no VAT id of {country}: the form or a check digit is wrong."
             self.add_error("vat_id", words)
         return data
 
@@ -39,6 +41,12 @@ class BillingSettingsForm(PartyForm):
         model = BillingSettings
         exclude: ClassVar[list[str]] = []
         widgets: ClassVar = {"logo_svg": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
+
+    def clean_iban(self) -> str:
+        written: str = self.cleaned_data["iban"]
+        if written and not iban.is_valid(written):
+            raise ValidationError("This is no IBAN: its length or its check digits are wrong.")
+        return written
 
 
 class PartyAdmin(ScopedAdmin):

@@ -6,8 +6,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from stdnum.eu import vat
+from stdnum.util import get_cc_module
 
-from billing.core.tax import RateTable, TaxCalculator, TaxPlace, TaxRateEntry
+from billing.core.tax import EU, RateTable, TaxCalculator, TaxPlace, TaxRateEntry
 from billing.models import BillingSettings, Invoice, TaxRate
 
 # VAT ids of Greece begin with EL, whatever ISO 3166 says.
@@ -55,6 +56,17 @@ def accepts_vat_id(vat_id: str, country: str) -> bool:
     compact = vat_id.replace(" ", "").upper()
     prefix = _VAT_PREFIXES.get(country, country)
     return bool(prefix) and compact.startswith(prefix) and bool(vat.is_valid(compact))
+
+
+def may_be_vat_id(vat_id: str, country: str) -> bool:
+    """Whether a party may have this VAT id, or none: in the EU one that is accepted; elsewhere by
+    the country's own rules, as far as they are known."""
+    if not vat_id or not country:
+        return True
+    if country in EU:
+        return accepts_vat_id(vat_id, country)
+    rules = get_cc_module(country, "vat")
+    return rules is None or bool(rules.is_valid(vat_id))
 
 
 def tax_day(period_end: datetime, time_zone: str) -> date:

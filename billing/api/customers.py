@@ -8,9 +8,9 @@ from pydantic import Field, StringConstraints
 
 from billing.api.fields import CurrencyCode
 from billing.models import BillingDetails
-from billing.operations import ReferenceInUse, add_customer, change_customer
+from billing.operations import ReferenceInUse, VatIdNotOfCountry, add_customer, change_customer
 from tenants.api.caller import ApiRequest, Caller
-from tenants.api.errors import conflict, not_found
+from tenants.api.errors import conflict, not_found, unprocessable
 from tenants.api.fields import Given, Instant, Name, Taken, TimeZoneName, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
@@ -117,6 +117,8 @@ def create_customer(request: ApiRequest, customer: CustomerIn) -> CustomerOut:
         return _shown_now(add_customer(fields, billing))
     except ReferenceInUse as refusal:
         raise conflict("reference-in-use", f"{refusal}.") from refusal
+    except VatIdNotOfCountry as refusal:
+        raise unprocessable(("billing.vat_id", str(refusal))) from refusal
 
 
 @customers.reading(
@@ -143,6 +145,8 @@ def update_customer(request: ApiRequest, customer_id: UUID, change: CustomerChan
         return _shown_now(change_customer(customer, fields, billing))
     except ReferenceInUse as refusal:
         raise conflict("reference-in-use", f"{refusal}.") from refusal
+    except VatIdNotOfCountry as refusal:
+        raise unprocessable(("billing.vat_id", str(refusal))) from refusal
 
 
 def visible_customer(caller: Caller, customer_id: UUID) -> Customer:

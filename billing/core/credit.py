@@ -35,7 +35,8 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class Charge:
     """A line of an invoice as credit sees it: its price's code, empty where it has none, and
-    what it comes to with tax, unrounded. Below zero it is nothing that credit can pay."""
+    what it comes to with tax, unrounded. Below zero, as of a discount, it leaves the lines of its
+    price less to pay."""
 
     code: str
     gross: Decimal
@@ -81,7 +82,7 @@ def apply_grants(
     as_of: datetime,
 ) -> list[Application]:
     """What each grant pays, in the order in which they do; those that pay nothing are left out."""
-    unpaid = [max(charge.gross, ZERO) for charge in charges]
+    unpaid = _to_pay(charges)
     applications = []
     for grant in in_order([each for each in grants if each.is_usable(as_of)]):
         own = [
@@ -97,6 +98,15 @@ def apply_grants(
             payable = EXACT.subtract(payable, amount)
             _take(unpaid, own, amount)
     return applications
+
+
+def _to_pay(charges: Sequence[Charge]) -> list[Decimal]:
+    """What each line leaves to pay, once what is below zero is taken off its price's lines."""
+    unpaid = [max(charge.gross, ZERO) for charge in charges]
+    for below in [charge for charge in charges if charge.gross < 0]:
+        own = [index for index, each in enumerate(charges) if each.code == below.code]
+        _take(unpaid, own, below.gross.copy_negate())
+    return unpaid
 
 
 def _take(unpaid: list[Decimal], own: Sequence[int], amount: Decimal) -> None:

@@ -22,7 +22,12 @@ from billing.operations.credit import (
     grant_credit,
     void_grant,
 )
-from billing.operations.customers import ReferenceInUse, add_customer, change_customer
+from billing.operations.customers import (
+    ReferenceInUse,
+    VatIdNotOfCountry,
+    add_customer,
+    change_customer,
+)
 from billing.operations.drafting import (
     BillingPeriodNotEnded,
     NotABillingPeriod,
@@ -128,6 +133,7 @@ __all__ = [
     "TopUpSettled",
     "TransitionNotAllowed",
     "UsageNotRolledUp",
+    "VatIdNotOfCountry",
     "VersionAlreadyPublished",
     "VersionNotUsable",
     "WalletExists",

@@ -229,10 +229,10 @@ def _grant(grant: CreditGrant, left: Decimal) -> Grant:
 def _charges(invoice: Invoice) -> list[Charge]:
     return [
         Charge(
-            line.label,
+            line.price.code if line.price else "",
             gross_of(line.amount, line.tax_percent, tax_inclusive=invoice.tax_inclusive),
         )
-        for line in invoice.lines.order_by("position")
+        for line in invoice.lines.select_related("price").order_by("position")
     ]
 
 

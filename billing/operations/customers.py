@@ -7,6 +7,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from billing.models import BillingDetails
+from billing.taxes import may_be_vat_id
 from tenants.models import Customer
 from tenants.refusals import constraint_of
 
@@ -15,19 +16,24 @@ class ReferenceInUse(Exception):
     """Another customer of the tenant has this reference."""
 
 
+class VatIdNotOfCountry(Exception):
+    """The VAT id cannot be one of the customer's country."""
+
+
 def add_customer(fields: Mapping[str, Any], billing: Mapping[str, Any]) -> Customer:
-    """A new customer with these fields of Customer and of BillingDetails. Raises ReferenceInUse."""
+    """A new customer with these fields of Customer and of BillingDetails. Raises ReferenceInUse,
+    VatIdNotOfCountry."""
     with _reference_free(fields), transaction.atomic():
         customer = Customer.objects.create(**fields)
         if billing:
-            BillingDetails.objects.create(customer=customer, **billing)
+            _check_vat_id(BillingDetails.objects.create(customer=customer, **billing))
         return customer
 
 
 def change_customer(
     customer: Customer, fields: Mapping[str, Any], billing: Mapping[str, Any]
 ) -> Customer:
-    """Change what is named, and nothing else. Raises ReferenceInUse."""
+    """Change what is named, and nothing else. Raises ReferenceInUse, VatIdNotOfCountry."""
     with _reference_free(fields), transaction.atomic():
         locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         for name, value in fields.items():
@@ -35,8 +41,18 @@ def change_customer(
         if fields:
             locked.save(update_fields=list(fields))
         if billing:
-            BillingDetails.objects.update_or_create(customer=locked, defaults=dict(billing))
+            details, _ = BillingDetails.objects.update_or_create(
+                customer=locked, defaults=dict(billing)
+            )
+            _check_vat_id(details)
         return locked
+
+
+def _check_vat_id(details: BillingDetails) -> None:
+    if not may_be_vat_id(details.vat_id, details.country):
+        raise VatIdNotOfCountry(
+            f"this is no VAT id of {details.country}: the form or a check digit is wrong"
+        )
 
 
 @contextmanager

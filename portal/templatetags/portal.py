@@ -28,6 +28,8 @@ _STEP_NAMES = {
     "included": "Included",
     "unit_price": "At the price",
     "tier": "At the tier's price",
+    "cell": "Row of the price",
+    "fact": "How it counts",
     "unrounded": "Sum",
     "rounded": "Rounded",
 }

@@ -157,9 +157,24 @@ def _line(
         "total_decimal": Decimal(total),
         "largest": Decimal(max(by_day.values(), default=0)),
         "difference": total - figures.raw_quantity,
+        "weighed": _weighs(source.price, version),
         "chart": usage_chart(by_day, source.meter, source.period, reader.zone, as_of=reader.as_of),
     }
     return render(request, "portal/line.html", context)
+
+
+def _weighs(price: Price, version: PlanVersion) -> bool:
+    """Whether a line's quantity can be other than what its buckets come to: some are left out,
+    filled in, weighed by their role or ranked."""
+    ranked = {Price.Aggregation.PERCENTILE, Price.Aggregation.PEAK, Price.Aggregation.UNIQUE}
+    return (
+        price.kind == Price.Kind.MATRIX
+        or price.aggregation in ranked
+        or {version.primary_factor, version.replica_factor, version.standby_factor} != {1}
+        or price.meter.startswith("transactions")
+        or version.primaries == PlanVersion.Primaries.ONE
+        or version.gaps in {PlanVersion.Gaps.HELD, PlanVersion.Gaps.INTERPOLATED}
+    )
 
 
 def _day(request: HttpRequest, reader: Reader, found: _Found, day: date) -> HttpResponse:

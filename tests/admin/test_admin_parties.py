@@ -39,12 +39,12 @@ class TestBillingDetails:
 
 
 class TestBillingSettings:
-    def save(self, owner: Client, logo: str) -> str:
+    def save(self, owner: Client, logo: str = "", **fields: str) -> str:
         form = {
             "legal_name": "First Host", "language": "en", "colour": "#112233", "logo_svg": logo,
             "credit_note_series": "CN-", "debit_note_series": "DN-", "review_days": "0",
             "payment_term_days": "14", "late_usage": "note", "late_usage_days": "60",
-            "tax_calculator": "table",
+            "tax_calculator": "table", **fields,
         }  # fmt: skip
         page = owner.post(reverse("admin:billing_billingsettings_add"), form, follow=True)
         return page.content.decode()
@@ -56,6 +56,17 @@ class TestBillingSettings:
             logo = BillingSettings.objects.get().logo_svg
         assert "<path" in logo
         assert "script" not in logo
+
+    @pytest.mark.parametrize("iban", ["DE00", "DE89 3704 0044 0532 0130 01"])
+    def test_refuse_an_iban_that_is_none(self, tenant: Tenant, owner: Client, iban: str) -> None:
+        assert "This is no IBAN" in self.save(owner, iban=iban)
+        with tenant_scope(tenant.pk):
+            assert not BillingSettings.objects.exists()
+
+    def test_take_an_iban_as_people_write_it(self, tenant: Tenant, owner: Client) -> None:
+        self.save(owner, iban="DE89 3704 0044 0532 0130 00")
+        with tenant_scope(tenant.pk):
+            assert BillingSettings.objects.get().iban == "DE89 3704 0044 0532 0130 00"
 
     def test_refuse_a_logo_that_is_none(self, tenant: Tenant, owner: Client) -> None:
         assert "The logo is not XML" in self.save(owner, "logo.png")

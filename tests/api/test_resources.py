@@ -30,6 +30,18 @@ class TestCustomer:
         assert (changed["name"], changed["reference"]) == ("Reed Ltd", "reed")
         assert (changed["billing"]["city"], changed["billing"]["country"]) == ("Bonn", "DE")
 
+    def test_has_no_vat_id_of_another_form(self, provider: Provider, program: Program) -> None:
+        billing = {"country": "DE", "vat_id": "DE136695978"}
+        fresh = {"reference": "new-1", "name": "New", "billing": billing}
+        refused = problem(program.post("/customers", fresh), 422)
+        assert refused["errors"][0]["field"] == "billing.vat_id"
+        assert "no VAT id of DE" in refused["errors"][0]["reason"]
+        fresh["billing"] = billing | {"vat_id": "DE136695976"}
+        made = done(program.post("/customers", fresh), 201)
+        address = f"/customers/{made['id']}"
+        problem(program.patch(address, {"billing": {"country": "AT"}}), 422)
+        assert done(program.get(address)) == made
+
     def test_keeps_a_reference_that_another_has(self, provider: Provider, program: Program) -> None:
         refused = problem(program.post("/customers", {"reference": "ours", "name": "A"}), 409)
         assert refused["type"] == "reference-in-use"

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 from billing.models import (
@@ -53,7 +54,7 @@ def draft(
     codes: tuple[str, ...] = (),
     **fields: Any,
 ) -> Invoice:
-    """A draft with a line of each amount, before any credit."""
+    """A draft with a line of each amount, before any credit; `codes` name the lines' prices."""
     count = Invoice.objects.count()
     start = datetime(2026 + count // 12, count % 12 + 1, 1, tzinfo=UTC)
     total = sum(map(Decimal, amounts), Decimal(0))
@@ -71,11 +72,13 @@ def draft(
             **fields,
         }
     )
-    for position, amount in enumerate(amounts, start=1):
+    prices = {price.code: price for price in invoice.plan_version.prices.all()}
+    for position, (amount, code) in enumerate(zip_longest(amounts, codes), start=1):
         InvoiceLine.objects.create(
             invoice=invoice,
             position=position,
-            label=codes[position - 1] if codes else "CPU time",
+            label="CPU time",
+            price=prices.get(code or ""),
             amount=Decimal(amount),
             tax_percent=Decimal(tax_percent),
             raw_quantity=0,

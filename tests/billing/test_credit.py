@@ -107,8 +107,8 @@ class TestPaying:
 
     def test_keeps_to_the_prices_in_scope(self) -> None:
         subscription = subscribed()
-        one = grant(subscription.customer, "50", price_codes=("disk",))
-        invoice = draft(subscription, "60", "10", tax_percent="19", codes=("cpu", "disk"))
+        one = grant(subscription.customer, "50", price_codes=("cpu-time",))
+        invoice = draft(subscription, "60", "10", tax_percent="19", codes=("", "cpu-time"))
         assert apply_credit(invoice, as_of=NOVEMBER).grants == Decimal("11.90")
         assert left(one) == [Decimal("38.10")]
 

@@ -252,7 +252,7 @@ class TestTheCommand:
             ({"with_samples": "2026-01-01"}, "two ISO 8601 instants"),
             ({"with_samples": "2026-01-01T00:00/2026-01-02T00:00"}, "has no offset"),
             ({"with_samples": "2026-01-02T00:00Z/2026-01-01T00:00Z"}, "ends before it starts"),
-            ({"output": "/nowhere/bundle.zip"}, "cannot write"),
+            ({"output": "/nowhere/bundle.zip"}, "cannot write /nowhere/bundle.zip: No such file"),
         ],
     )
     def test_says_in_one_line_what_is_wrong(

@@ -8,7 +8,7 @@ import pytest
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import BillingDetails, BillingSettings, Invoice, Plan, TaxRate
 from billing.operations import close_due, finalize_invoice, restate_invoice
-from billing.taxes import accepts_vat_id, tax_day
+from billing.taxes import accepts_vat_id, may_be_vat_id, tax_day
 from tests.billing.late import note_at
 from tests.billing.timeline import (
     HOUR_US,
@@ -195,6 +195,23 @@ def test_a_vat_id_is_accepted_by_its_form_and_check_digits(
     vat_id: str, country: str, accepted: bool
 ) -> None:
     assert accepts_vat_id(vat_id, country) == accepted
+
+
+@pytest.mark.parametrize(
+    ("vat_id", "country", "may_be"),
+    [
+        ("", "DE", True),
+        ("DE136695976", "DE", True),
+        ("DE136695978", "DE", False),
+        ("CHE-107.787.577 MWST", "CH", True),
+        ("CHE-107.787.578 MWST", "CH", False),
+        ("12-3456789", "US", True),
+    ],
+)
+def test_a_party_may_have_a_vat_id_of_its_own_country(
+    vat_id: str, country: str, may_be: bool
+) -> None:
+    assert may_be_vat_id(vat_id, country) == may_be
 
 
 def test_the_tax_day_is_the_local_day_of_the_last_moment() -> None:

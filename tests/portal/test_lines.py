@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from billing.models import Price
 from billing.operations import Offer, publish_plan_version
+from billing.operations.plans import Counting
 from metering.core.buckets import BUCKET, bucket_of
 from metering.models import Instance, Rollup, SampleBatch
 from portal.formatting import raw_quantity
@@ -183,6 +184,25 @@ def test_the_pages_of_a_line_ask_a_bounded_number_of_queries(
 
 
 class TestALineOfAVersionThatTookEffectAtOnce:
+    def test_says_that_its_buckets_are_weighed_where_a_role_is_billed_in_part(
+        self, reader: Client, world: World
+    ) -> None:
+        with tenant_scope(world.tenant.pk):
+            first = Rollup.objects.filter(
+                application=world.application, bucket_start__gte=world.invoice.period_end
+            ).earliest("bucket_start")
+            price = Price(
+                label="CPU time", meter="cpu.time", aggregation="sum", unit="CPU-second",
+                unit_price=Decimal("0.5"),
+            )  # fmt: skip
+            half = Counting(primary_factor=Decimal("0.5"))
+            offer = Offer([price], first.bucket_start + BUCKET, half, "at_once")
+            found = publish_plan_version(world.cpu.plan_version.plan, offer).prices.get()
+        url = reverse("portal:upcoming-line", args=[found.pk, world.application.pk])
+        page = words(reader, url)
+        assert "follows from them by the steps above" in page
+        assert "Reload" not in page
+
     def test_opens_with_the_usage_since_then(self, reader: Client, world: World) -> None:
         with tenant_scope(world.tenant.pk):
             first = Rollup.objects.filter(

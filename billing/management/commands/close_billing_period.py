@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
 
 def _line(invoice: Invoice) -> str:
-    name = f"invoice {invoice.number}" if invoice.number else "draft"
+    name = f"invoice {invoice.reference}" if invoice.number else "draft"
     period = f"{invoice.period_start:%Y-%m-%d %H:%M} to {invoice.period_end:%Y-%m-%d %H:%M} UTC"
     total = written_amount(invoice.total, invoice.currency)
     return f"{name}: {invoice.customer_reference}, {period}, {total}"

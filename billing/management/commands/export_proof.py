@@ -54,8 +54,6 @@ class Command(BaseCommand):
                     out.write(build_verifier())
         except (NotIssued, BundleTooLarge) as error:
             raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"cannot write: {error}") from error
         except DatabaseFailure as failure:
             reason = str(failure).strip().splitlines()[0]
             raise CommandError(f"the database cannot be used: {reason}") from failure
@@ -87,11 +85,14 @@ def _interval(written: str) -> Period:
 @contextmanager
 def _replaced(path: Path) -> Iterator[BinaryIO]:
     """A file that is there as a whole or, after a failure, not at all."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            yield cast(BinaryIO, file)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                yield cast(BinaryIO, file)
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error

@@ -93,6 +93,14 @@ class TestScope:
         charges = (Charge("cpu", Decimal(12)), Charge("", Decimal(-5)))
         assert applied([grant("for-cpu", "20", "cpu")], "7", *charges) == [("for-cpu", "7")]
 
+    def test_leaves_out_what_a_discount_took_off_its_own_lines(self) -> None:
+        charges = (
+            Charge("cpu", Decimal(12)),
+            Charge("disk", Decimal(9)),
+            Charge("cpu", Decimal(-5)),
+        )
+        assert applied([grant("for-cpu", "20", "cpu")], "16", *charges) == [("for-cpu", "7")]
+
 
 class TestTax:
     def test_is_paid_with_the_line(self) -> None:
