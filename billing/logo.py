@@ -5,8 +5,10 @@ other parts, entities) is taken out; a file that is no SVG, or too large a one, 
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
+import typst
 from lxml import etree
 
 BYTES_MAX: Final = 200_000
@@ -33,6 +35,8 @@ class LogoNotUsable(ValueError):
     """The file is not an SVG that documents can show."""
 
 
+# An invoice after the other has the same one.
+@lru_cache(maxsize=16)
 def clean_logo(svg: str) -> str:
     """The drawing with its shapes alone. Raises LogoNotUsable."""
     if len(svg.encode()) > BYTES_MAX:
@@ -54,7 +58,17 @@ def clean_logo(svg: str) -> str:
         _keep_shape(element)
     etree.cleanup_namespaces(root)
     clean: str = etree.tostring(root, encoding="unicode")
+    _draw(clean)
     return clean
+
+
+def _draw(svg: str) -> None:
+    """Sizes and coordinates can be such that there is nothing to draw, and then no document."""
+    try:
+        files = {"main.typ": b'#image("logo.svg")', "logo.svg": svg.encode()}
+        typst.compile(files, format="svg", timestamp=0)
+    except typst.TypstError as error:
+        raise LogoNotUsable(f"the logo cannot be drawn: {error}") from error
 
 
 def _keep_shape(element: etree._Element) -> None:

@@ -39,14 +39,17 @@ def families() -> tuple[str, ...]:
 def shown(text: str) -> str:
     """`text` with a replacement character for each that no font has, and without control
     characters."""
-    plain = "".join(map(_kept, unicodedata.normalize("NFC", text)))
-    return "".join(each if has_glyph(each) else _MISSING for each in plain)
+    return "".join(each if has_glyph(each) else _MISSING for each in readable(text))
 
 
 def not_shown(text: str) -> str:
     """The characters of `text` that no font has, each once."""
-    plain = map(_kept, unicodedata.normalize("NFC", text))
-    return "".join(dict.fromkeys(each for each in plain if not has_glyph(each)))
+    return "".join(dict.fromkeys(each for each in readable(text) if not has_glyph(each)))
+
+
+def readable(text: str) -> str:
+    """`text`, composed, without control characters."""
+    return "".join(map(_kept, unicodedata.normalize("NFC", text)))
 
 
 def _kept(character: str) -> str:

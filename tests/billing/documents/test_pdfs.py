@@ -166,6 +166,10 @@ class TestScripts:
     def test_lose_control_characters(self) -> None:
         assert shown("a\x00b\x1bc\u202ed\u2028e") == "abcd e"
 
+    def test_of_which_a_file_cannot_hold_some_stop_no_invoice(self) -> None:
+        made = hybrid_pdf(document(seller=replace(SELLER, name="First\x1bHost\x00 GmbH")))
+        assert "FirstHost GmbH" in xmp(made)
+
 
 class TestFile:
     def test_is_the_same_each_time(self) -> None:
