@@ -51,7 +51,11 @@ class TestDocument:
         story, made = draft()
         settle()
         BillingDetails.objects.create(
-            customer=story.customer, legal_name="Shop Limited", country="IE", purchase_order="PO 1"
+            customer=story.customer,
+            legal_name="Shop Limited",
+            country="IE",
+            purchase_order="PO 1",
+            peppol_id="0088:7300010000001",
         )
         loaded = invoice_document(made)
         assert loaded.is_draft
@@ -59,6 +63,7 @@ class TestDocument:
         assert (loaded.seller.name, loaded.seller.identifier) == ("First Host GmbH", "first-host")
         assert (loaded.buyer.name, loaded.buyer.country) == ("Shop Limited", "IE")
         assert loaded.purchase_order == "PO 1"
+        assert loaded.buyer.peppol_id == "0088:7300010000001"
         assert loaded.iban == "DE0212030000"
         assert (loaded.colour, loaded.logo_svg) == ("#123456", clean_logo(LOGO))
 
