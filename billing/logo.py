@@ -30,6 +30,8 @@ _POINTS_OUT: Final = re.compile(
     r"(?i)url\s*\(\s*['\"]?(?!#[\w.-]+['\"]?\s*\))|@|\\|javascript:|data:"
 )
 
+_DRAWING: Final = b'#image(bytes(sys.inputs.svg), format: "svg")'
+
 
 class LogoNotUsable(ValueError):
     """The file is not an SVG that documents can show."""
@@ -65,8 +67,7 @@ def clean_logo(svg: str) -> str:
 def _draw(svg: str) -> None:
     """Sizes and coordinates can be such that there is nothing to draw, and then no document."""
     try:
-        files = {"main.typ": b'#image("logo.svg")', "logo.svg": svg.encode()}
-        typst.compile(files, format="svg", timestamp=0)
+        typst.compile(_DRAWING, format="svg", timestamp=0, sys_inputs={"svg": svg})
     except typst.TypstError as error:
         raise LogoNotUsable(f"the logo cannot be drawn: {error}") from error
 
