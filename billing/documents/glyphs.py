@@ -36,6 +36,12 @@ def families() -> tuple[str, ...]:
     return (*_EMBEDDED, *(name for name in own if name != "New Computer Modern Math"))
 
 
+def forget_fonts() -> None:
+    """DOCUMENT_FONTS, or what is in it, is another one now."""
+    for known in (fonts, families, _is_drawn):
+        known.cache_clear()
+
+
 def shown(text: str) -> str:
     """`text` with a replacement character for each that no font has, and without control
     characters."""

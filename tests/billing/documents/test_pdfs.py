@@ -6,18 +6,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pypdf
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as checked
+from hypothesis import strategies as st
 from lxml import etree
+from pytest_django import Settings
 
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument, Reference
-from billing.documents.glyphs import shown
+from billing.documents.glyphs import forget_fonts, shown
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.pdf import page_images, pdf
+from tests.billing.documents.pdf_a_rules import broken_pdf_a_rules
 from tests.billing.documents.samples import BUYER, LOGO, SELLER, document, line, taxed_document
+from tests.billing.documents.strategies import documents
+from tests.needs import lacking
 
 ARABIC, HEBREW, GREEK, CYRILLIC = "شركة النخيل", "רחוב הרצל", "Ελλάδα", "Київ"
 
@@ -148,6 +157,19 @@ class TestPage:
         assert image.startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def dejavu(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    """A font in the folder that DOCUMENT_FONTS names."""
+    font = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+    if not font.exists():
+        lacking("there is no DejaVu Sans: install fonts-dejavu-core")
+    settings.DOCUMENT_FONTS = tmp_path
+    copyfile(font, tmp_path / font.name)
+    forget_fonts()
+    yield
+    forget_fonts()
+
+
 class TestScripts:
     @pytest.mark.parametrize("name", [ARABIC, HEBREW, GREEK, CYRILLIC, "Žluťoučký Æsir", "हिन्दी"])
     def test_that_the_fonts_have_stay_whole(self, name: str) -> None:
@@ -162,6 +184,17 @@ class TestScripts:
     def test_that_no_font_has_are_marked(self) -> None:
         assert shown("東京 Ltd") == "\ufffd\ufffd Ltd"
         assert "Ltd" in text(buyer=replace(BUYER, name="東京 Ltd"))
+
+    def test_of_the_operators_fonts_are_shown_and_kept_in_the_file(self, dejavu: None) -> None:
+        name = "\u2d30\u2d4e\u2d30\u2d63\u2d49\u2d56 Mail"
+        assert shown(name) == name
+        made = hybrid_pdf(document(buyer=replace(BUYER, name=name)))
+        assert name.split()[0] in text_of(made)
+        assert broken_pdf_a_rules(made) == []
+        assert b"DejaVuSans" in made
+
+    def test_without_them_are_marked(self) -> None:
+        assert shown("\u2d30\u2d4e") == "\ufffd\ufffd"
 
     def test_lose_control_characters(self) -> None:
         assert shown("a\x00b\x1bc\u202ed\u2028e") == "abcd e"
@@ -190,15 +223,31 @@ class TestFile:
         assert "<fx:DocumentFileName>factur-x.xml</fx:DocumentFileName>" in told
         assert "2026-11-01T09:30:00+00:00" in told
 
-    def test_keeps_what_pdf_a_asks_for(self) -> None:
-        made = hybrid_pdf(document())
-        reader, root = read(made), root_of(made)
-        assert "/ID" in reader.trailer
-        assert "/Encrypt" not in reader.trailer
-        assert root["/OutputIntents"][0].get_object()["/S"] == "/GTS_PDFA1"
-        assert root["/Lang"] == "en"
-        for font in fonts_of(reader):
-            assert any(f"/FontFile{kind}" in font for kind in ("", "2", "3"))
+    @pytest.mark.parametrize(
+        "made",
+        [
+            document(),
+            document(is_draft=True, reference=""),
+            document(kind="credit_note", refers_to=Reference("INV-6", None), language="de"),
+            document(
+                buyer=replace(BUYER, name=ARABIC), seller=replace(SELLER, name="A (B) & \\<C>")
+            ),
+            document(logo_svg=LOGO.replace("rx=", 'opacity="0.4" rx=')),
+            many_lines(400),
+        ],
+        ids=["invoice", "draft", "credit note", "scripts", "see-through logo", "many lines"],
+    )
+    def test_keeps_what_pdf_a_asks_for(self, made: InvoiceDocument) -> None:
+        assert broken_pdf_a_rules(hybrid_pdf(made)) == []
+
+    @checked(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+    @given(documents(), st.text(max_size=30))
+    def test_of_any_charges_and_names_keeps_it(self, made: InvoiceDocument, name: str) -> None:
+        named = replace(made, seller=replace(SELLER, name=f"A{name}"), logo_svg="")
+        assert broken_pdf_a_rules(hybrid_pdf(named)) == []
+
+    def test_is_in_the_language_of_the_buyer(self) -> None:
+        assert root_of(hybrid_pdf(document(language="de")))["/Lang"] == "de"
 
     def test_holds_the_electronic_invoice(self) -> None:
         made = hybrid_pdf(document())
@@ -221,15 +270,6 @@ class TestFile:
         broken = pdf(document(logo_svg="<svg>"))
         assert broken == pdf(document(logo_svg=""))
         assert broken != pdf(document(logo_svg=LOGO))
-
-
-def fonts_of(reader: pypdf.PdfReader) -> Iterator[Any]:
-    """The descriptors of all fonts that the pages use."""
-    for page in reader.pages:
-        resources: Any = page["/Resources"]
-        for font in resources["/Font"].values():
-            for below in font.get_object()["/DescendantFonts"]:
-                yield below.get_object()["/FontDescriptor"].get_object()
 
 
 def test_xml_in_the_file_is_well_formed() -> None:
