@@ -10,7 +10,8 @@ import typst
 from django.conf import settings
 
 # Latin, Greek, Cyrillic and Hebrew; Arabic, Armenian and Georgian; Devanagari. All are typst's own.
-_EMBEDDED: Final = ("Libertinus Serif", "DejaVu Sans Mono", "New Computer Modern")
+_TEXT: Final = "Libertinus Serif"
+_EMBEDDED: Final = ("DejaVu Sans Mono", "New Computer Modern")
 _MISSING: Final = "\ufffd"
 # Marks that order and join letters have no glyph and need none.
 _INVISIBLE: Final = frozenset("\u200c\u200d\u200e\u200f\u2066\u2067\u2068\u2069")
@@ -31,9 +32,10 @@ def fonts() -> typst.Fonts:
 
 @lru_cache(maxsize=1)
 def families() -> tuple[str, ...]:
-    """In the order in which a glyph is looked for: the operator's own come after the embedded."""
-    own = sorted(set(fonts().families()).difference(_EMBEDDED))
-    return (*_EMBEDDED, *(name for name in own if name != "New Computer Modern Math"))
+    """In the order in which a glyph is looked for: the operator's own come before the embedded
+    ones that are made for something else than text."""
+    own = sorted(set(fonts().families()).difference(_EMBEDDED, [_TEXT, "New Computer Modern Math"]))
+    return (_TEXT, *own, *_EMBEDDED)
 
 
 def forget_fonts() -> None:

@@ -127,6 +127,32 @@ class TestPage:
         made = taxed_document([("AE", Decimal(0), line())], tax_inclusive=False)
         assert "Reverse charge: the recipient owes the tax." in text_of(pdf(made))
 
+    def test_of_several_taxes_says_which_each_line_bears(self) -> None:
+        made = taxed_document(
+            [
+                ("S", Decimal(19), line(1)),
+                ("E", Decimal(0), line(2, "3.00", label="Course")),
+                ("Z", Decimal(0), line(3, "4.00", label="Other")),
+            ],
+            tax_inclusive=False,
+        )
+        shown_text = " ".join(text_of(pdf(made)).split())
+        for part in (
+            "CPU time 800 CPU-hours 0.0125 19% 10.00", "Course 800 CPU-hours 0.0125 E 0% 3.00",
+            "VAT 19% on EUR 10.00", "VAT E 0% on EUR 3.00", "VAT Z 0% on EUR 4.00",
+            "E: Exempt from VAT.", "Z: Zero-rated.",
+        ):  # fmt: skip
+            assert part in shown_text
+
+    def test_of_one_tax_needs_no_column_for_it(self) -> None:
+        assert "0.0125 10.00" in " ".join(text().split())
+
+    def test_breaks_what_has_no_space_to_break_at(self) -> None:
+        order = "PO-" + "4711-" * 15
+        shown_text = text(purchase_order=order).replace("\u200b", "")
+        assert order not in shown_text
+        assert order in shown_text.replace("\n", "")
+
     def test_says_how_much_tax_is_included(self) -> None:
         made = taxed_document([("S", Decimal(19), line(1, "11.90"))], tax_inclusive=True)
         shown_text = text_of(pdf(made))
@@ -143,13 +169,14 @@ class TestPage:
             lines=(), taxes=(), total=zero, net=zero, tax=zero, gross=zero, payable=zero
         )
 
-    def test_repeats_the_tables_head_on_each_page(self) -> None:
+    def test_repeats_the_tables_head_and_the_application_on_each_page(self) -> None:
         pages = read(pdf(many_lines(150))).pages
         assert len(pages) > 2
         for number, page in enumerate(pages, start=1):
             written = page.extract_text()
             assert f"Page {number} of {len(pages)}" in written.replace("\u00a0", " ")
-            if "app-" in written:
+            if "CPU time" in written:
+                assert "app-" in written
                 assert "Amount, EUR" in written.replace("\u00a0", " ")
 
     def test_is_drawn_as_images_for_looking_at(self) -> None:
