@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.documents.glyphs import not_shown
 from billing.models import BillingDetails, BillingSettings, TaxRate
-from billing.taxes import accepts_vat_id
+from billing.taxes import may_be_vat_id
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display
 
 _PARTY = (
@@ -30,8 +30,8 @@ class PartyForm(ScopedForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         vat_id, country = data.get("vat_id", ""), data.get("country", "")
-        if vat_id and country and not accepts_vat_id(vat_id, country):
-            words = f"This is no EU VAT id of {country}: the form or a check digit is wrong."
+        if vat_id and country and not may_be_vat_id(vat_id, country):
+            words = f"This is no VAT id of {country}: the form or a check digit is wrong."
             self.add_error("vat_id", words)
         return data
 

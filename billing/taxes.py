@@ -57,6 +57,14 @@ def accepts_vat_id(vat_id: str, country: str) -> bool:
     return bool(prefix) and compact.startswith(prefix) and bool(vat.is_valid(compact))
 
 
+def may_be_vat_id(vat_id: str, country: str) -> bool:
+    """Whether documents can show it as one of the country: checked in the EU, and elsewhere it
+    begins with the country's code, as electronic invoices ask for."""
+    if country.lower() in vat.MEMBER_STATES:
+        return accepts_vat_id(vat_id, country)
+    return vat_id.replace(" ", "").upper().startswith(country)
+
+
 def tax_day(period_end: datetime, time_zone: str) -> date:
     """The tax point of a period: the local day on which its last moment lies."""
     last = period_end - timedelta(microseconds=1)

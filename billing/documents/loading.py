@@ -139,7 +139,7 @@ def _party(details: Mapping[str, str], name: str, identifier: str) -> Party:
         name=details["legal_name"] or name,
         identifier=identifier,
         # People write them in groups; programs do not.
-        vat_id=details["vat_id"].replace(" ", ""),
+        vat_id="".join(filter(str.isalnum, details["vat_id"])).upper(),
         **{field: details.get(field, "") for field in (*fields, *extra)},
     )
 

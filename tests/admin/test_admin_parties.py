@@ -77,3 +77,22 @@ class TestBillingSettings:
         self.save(owner, **{field: right})
         with tenant_scope(tenant.pk):
             assert getattr(BillingSettings.objects.get(), field) == right
+
+    @pytest.mark.parametrize(
+        ("country", "vat_id", "is_one"),
+        [
+            ("DE", "de 136 695 976", True),
+            ("DE", "DE136695977", False),
+            ("GR", "EL094259216", True),
+            ("GB", "GB980780684", True),
+            ("CH", "CHE-123.456.788 MWST", True),
+            ("NO", "995525828MVA", False),
+        ],
+    )
+    def test_take_a_vat_id_of_their_country(
+        self, tenant: Tenant, owner: Client, country: str, vat_id: str, is_one: bool
+    ) -> None:
+        page = self.save(owner, country=country, vat_id=vat_id)
+        assert ("This is no VAT id of" in page) is not is_one
+        with tenant_scope(tenant.pk):
+            assert BillingSettings.objects.filter(vat_id=vat_id).exists() is is_one

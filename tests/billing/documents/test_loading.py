@@ -83,6 +83,11 @@ class TestDocument:
         assert (loaded.seller.country, loaded.seller.vat_id) == ("AT", "")
         assert loaded.language == "de"
 
+    def test_writes_vat_ids_as_programs_do(self) -> None:
+        _, made = draft()
+        made.seller_details = {"country": "NL", "vat_id": "nl 0044.95.445.B01"}
+        assert invoice_document(made).seller.vat_id == "NL004495445B01"
+
     def test_of_prices_with_tax_has_lines_without_it(self) -> None:
         _, made = draft()
         InvoiceLine.objects.filter(invoice=made).update(tax_category="S", tax_percent=19)
