@@ -38,12 +38,6 @@ def families() -> tuple[str, ...]:
     return (_TEXT, *own, *_EMBEDDED)
 
 
-def forget_fonts() -> None:
-    """DOCUMENT_FONTS, or what is in it, is another one now."""
-    for known in (fonts, families, _is_drawn):
-        known.cache_clear()
-
-
 def shown(text: str) -> str:
     """`text` with a replacement character for each that no font has, and without control
     characters."""

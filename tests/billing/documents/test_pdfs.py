@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from lxml import etree
 from pytest_django import Settings
 
+from billing.documents import glyphs
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument, Reference
-from billing.documents.glyphs import forget_fonts, shown
+from billing.documents.glyphs import shown
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.pdf import page_images, pdf
 from tests.billing.documents.pdf_a_rules import broken_pdf_a_rules
@@ -192,9 +193,15 @@ def dejavu(settings: Settings, tmp_path: Path) -> Iterator[None]:
         lacking("there is no DejaVu Sans: install fonts-dejavu-core")
     settings.DOCUMENT_FONTS = tmp_path
     copyfile(font, tmp_path / font.name)
-    forget_fonts()
+    _forget_fonts()
     yield
-    forget_fonts()
+    _forget_fonts()
+
+
+def _forget_fonts() -> None:
+    """As another process does, which reads the folder anew."""
+    for known in (glyphs.fonts, glyphs.families, glyphs._is_drawn):
+        known.cache_clear()
 
 
 class TestScripts:
