@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from stdnum import iban
+from stdnum import bic, iban
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.documents.glyphs import not_shown
@@ -18,7 +18,7 @@ _PARTY = (
     "street",
     ("postcode", "city"),
     ("region", "country"),
-    "vat_id",
+    ("vat_id", "peppol_id"),
     "email",
     "language",
 )
@@ -37,16 +37,24 @@ class PartyForm(ScopedForm):
 
 
 class BillingSettingsForm(PartyForm):
+    """A mistyped account would have customers pay nobody."""
+
+    def clean_iban(self) -> str:
+        given: str = self.cleaned_data["iban"]
+        if given and not iban.is_valid(given):
+            raise ValidationError("This is no IBAN: a digit is wrong or missing.")
+        return given
+
+    def clean_bic(self) -> str:
+        given: str = self.cleaned_data["bic"]
+        if given and not bic.is_valid(given):
+            raise ValidationError("This is no BIC: it has 8 or 11 letters and digits.")
+        return given
+
     class Meta:
         model = BillingSettings
         exclude: ClassVar[list[str]] = []
         widgets: ClassVar = {"logo_svg": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
-
-    def clean_iban(self) -> str:
-        written: str = self.cleaned_data["iban"]
-        if written and not iban.is_valid(written):
-            raise ValidationError("This is no IBAN: its length or its check digits are wrong.")
-        return written
 
 
 class PartyAdmin(ScopedAdmin):

@@ -5,8 +5,10 @@ other parts, entities) is taken out; a file that is no SVG, or too large a one, 
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
+import typst
 from lxml import etree
 
 BYTES_MAX: Final = 200_000
@@ -28,11 +30,15 @@ _POINTS_OUT: Final = re.compile(
     r"(?i)url\s*\(\s*['\"]?(?!#[\w.-]+['\"]?\s*\))|@|\\|javascript:|data:"
 )
 
+_DRAWING: Final = b'#image(bytes(sys.inputs.svg), format: "svg")'
+
 
 class LogoNotUsable(ValueError):
     """The file is not an SVG that documents can show."""
 
 
+# An invoice after the other has the same one.
+@lru_cache(maxsize=16)
 def clean_logo(svg: str) -> str:
     """The drawing with its shapes alone. Raises LogoNotUsable."""
     if len(svg.encode()) > BYTES_MAX:
@@ -54,7 +60,16 @@ def clean_logo(svg: str) -> str:
         _keep_shape(element)
     etree.cleanup_namespaces(root)
     clean: str = etree.tostring(root, encoding="unicode")
+    _draw(clean)
     return clean
+
+
+def _draw(svg: str) -> None:
+    """Sizes and coordinates can be such that there is nothing to draw, and then no document."""
+    try:
+        typst.compile(_DRAWING, format="svg", timestamp=0, sys_inputs={"svg": svg})
+    except typst.TypstError as error:
+        raise LogoNotUsable(f"the logo cannot be drawn: {error}") from error
 
 
 def _keep_shape(element: etree._Element) -> None:

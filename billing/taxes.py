@@ -59,14 +59,16 @@ def accepts_vat_id(vat_id: str, country: str) -> bool:
 
 
 def may_be_vat_id(vat_id: str, country: str) -> bool:
-    """Whether a party may have this VAT id, or none: in the EU one that is accepted; elsewhere by
-    the country's own rules, as far as they are known."""
+    """Whether a party may have this VAT id, or none, so that documents can show it: in the EU one
+    that is accepted; elsewhere one that begins with the country's code, as electronic invoices ask
+    for, and keeps the country's own rules as far as they are known."""
     if not vat_id or not country:
         return True
     if country in EU:
         return accepts_vat_id(vat_id, country)
     rules = get_cc_module(country, "vat")
-    return rules is None or bool(rules.is_valid(vat_id))
+    begins = vat_id.replace(" ", "").upper().startswith(country)
+    return begins and (rules is None or bool(rules.is_valid(vat_id)))
 
 
 def tax_day(period_end: datetime, time_zone: str) -> date:

@@ -1,5 +1,6 @@
 """The customer's pages. A line's pages stand below their invoice: an address says where it is."""
 
+import re
 from datetime import UTC, date, datetime
 
 from django.urls import path, register_converter
@@ -60,7 +61,7 @@ class MonthConverter:
 class FormConverter:
     """How an invoice is written: pdf, cii, csv …"""
 
-    regex = "|".join(FORMS)
+    regex = "|".join(map(re.escape, FORMS))
 
     def to_python(self, value: str) -> str:
         return value

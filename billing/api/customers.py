@@ -26,6 +26,9 @@ Country = Annotated[str, StringConstraints(max_length=2, pattern="^([A-Z]{2})?$"
 Email = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+)?$")
 ]
+PeppolId = Annotated[
+    str, StringConstraints(max_length=60, pattern=r"^([0-9]{4}:[^\s\x00-\x1f]+)?$")
+]
 
 
 class BillingIn(Taken):
@@ -40,6 +43,7 @@ class BillingIn(Taken):
     country: Country = ""
     vat_id: Annotated[str, text(20)] = ""
     email: Email = ""
+    peppol_id: PeppolId = ""
     language: Annotated[str, StringConstraints(max_length=8, pattern="^[a-z]{2}(-[A-Z]{2})?$")] = (
         "en"
     )
@@ -57,6 +61,7 @@ class BillingOut(Given):
     country: str
     vat_id: str
     email: str
+    peppol_id: str
     language: str
     currency: str
     purchase_order: str

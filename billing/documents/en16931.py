@@ -179,7 +179,7 @@ def _line(line: Line, document: InvoiceDocument) -> ELine:
         line_id=str(line.position),
         name=line.label,
         description=where,
-        attributes=(*told, *(pair for pair in line.attributes if all(pair))),
+        attributes=(*told, *(pair for pair in line.attributes if all(map(str.strip, pair)))),
         quantity=-size if line.net < 0 else size,
         unit_code=unit_code,
         price=price,

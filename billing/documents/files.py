@@ -8,14 +8,14 @@ from typing import Final
 
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument
-from billing.documents.focus import COLUMNS, focus_rows
+from billing.documents.focus import COLUMNS, Version, focus_rows
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.json_file import invoice_json
 from billing.documents.tabular import csv_rows, invoice_csv
 from billing.documents.ubl import ubl
 
 # Changes with what the code makes of the same document, so that readers' copies expire.
-_EDITION: Final = "1"
+_EDITION: Final = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,11 @@ def _csv(document: InvoiceDocument) -> bytes:
     return "".join(invoice_csv(document)).encode()
 
 
-def _focus(document: InvoiceDocument) -> bytes:
-    return "".join(csv_rows(COLUMNS, focus_rows(document))).encode()
+def _focus(version: Version) -> Callable[[InvoiceDocument], bytes]:
+    def make(document: InvoiceDocument) -> bytes:
+        return "".join(csv_rows(COLUMNS[version], focus_rows(document, version))).encode()
+
+    return make
 
 
 FORMS: Final = {
@@ -41,7 +44,8 @@ FORMS: Final = {
     "ubl": Form("-ubl.xml", "application/xml", ubl),
     "csv": Form(".csv", "text/csv; charset=utf-8", _csv),
     "json": Form(".json", "application/json", invoice_json),
-    "focus": Form("-focus.csv", "text/csv; charset=utf-8", _focus),
+    "focus": Form("-focus.csv", "text/csv; charset=utf-8", _focus("1.3")),
+    "focus-1.4": Form("-focus-1.4.csv", "text/csv; charset=utf-8", _focus("1.4")),
 }
 
 

@@ -1,22 +1,23 @@
-"""FOCUS 1.3 (FinOps Open Cost and Usage Specification), dataset Cost and Usage.
+"""FOCUS 1.3 and 1.4 (FinOps Open Cost and Usage Specification), dataset Cost and Usage.
 
-1.3 is the newest release that still has all columns of 1.2. A row for each line, for the tax of
-each group and for credit applied, so that BilledCost sums to what the invoice asks for; a credit
-note's rows are negative, and every row of a note is a Correction. An empty cell is null. Columns
-that are Hostmeter's own begin with x_, as the specification has it. Pure.
+1.3 is the newest release that still has all columns of 1.2; 1.4 took two of them away. A row for
+each line, for the tax of each group and for credit applied, so that BilledCost sums to what the
+invoice asks for; a credit note's rows are negative, and every row of a note is a Correction. An
+empty cell is null. Columns that are Hostmeter's own begin with x_, as the specification has it.
+Pure.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from billing.core.exact import EXACT
 from billing.documents.document import InvoiceDocument, Line, TaxGroup
 from billing.documents.tabular import Cell
 
-COLUMNS: Final = (
+_COLUMNS_1_3: Final = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
     "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost",
@@ -26,6 +27,17 @@ COLUMNS: Final = (
     "ServiceCategory", "ServiceName", "ServiceProviderName", "ServiceSubcategory", "SkuId",
     "SkuMeter", "SkuPriceDetails", "SkuPriceId", "x_Environment", "x_InvoiceLineId",
 )  # fmt: skip
+# What 1.4 took away, or has a column of its own for.
+_NOT_IN_1_4: Final = frozenset({"ProviderName", "PublisherName", "x_InvoiceLineId"})
+Version = Literal["1.3", "1.4"]
+COLUMNS: Final[Mapping[Version, tuple[str, ...]]] = {
+    "1.3": _COLUMNS_1_3,
+    "1.4": (
+        *(name for name in _COLUMNS_1_3 if name not in _NOT_IN_1_4 and name[0].isupper()),
+        "InvoiceDetailId",
+        "x_Environment",
+    ),
+}
 _CATEGORIES: Final = {
     "usage": "Usage", "late_usage": "Usage", "correction": "Usage", "recurring": "Purchase",
     "percentage": "Purchase", "discount": "Credit", "minimum": "Adjustment",
@@ -45,10 +57,10 @@ _CHARGES: Final = "Charges"
 Row = dict[str, Cell]
 
 
-def focus_rows(document: InvoiceDocument) -> Iterator[tuple[Cell, ...]]:
-    """Cells in the order of COLUMNS."""
+def focus_rows(document: InvoiceDocument, version: Version = "1.3") -> Iterator[tuple[Cell, ...]]:
+    """Cells in the order of the version's COLUMNS."""
     for row in _rows(document):
-        yield tuple(row[column] for column in COLUMNS)
+        yield tuple(row.get(column) for column in COLUMNS[version])
 
 
 def _rows(document: InvoiceDocument) -> Iterator[Row]:
@@ -63,10 +75,10 @@ def _rows(document: InvoiceDocument) -> Iterator[Row]:
 
 
 def _common(document: InvoiceDocument) -> Row:
-    """What all rows of an invoice have alike; null what only some have."""
+    """What all rows of an invoice have alike."""
     start, end = _instant(document.period_start), _instant(document.period_end)
     seller = document.seller.name
-    return dict.fromkeys(COLUMNS) | {
+    return {
         "BillingAccountId": document.buyer.identifier,
         "BillingAccountName": document.buyer.name,
         "BillingCurrency": document.currency,
@@ -101,6 +113,7 @@ def _line(document: InvoiceDocument, line: Line) -> Row:
         "ResourceType": "Application" if line.application else None,
         "x_Environment": line.environment or None,
         "x_InvoiceLineId": line.line_id,
+        "InvoiceDetailId": line.line_id,
         **_costs(_owed(document, line.net)),
     }
     if category in ("Usage", "Purchase") and not corrects:
@@ -144,6 +157,7 @@ def _price(document: InvoiceDocument, line: Line) -> Row:
 def _tax(document: InvoiceDocument, tax: TaxGroup) -> Row:
     return {
         "ChargeCategory": "Tax",
+        "InvoiceDetailId": f"tax-{tax.category}-{tax.percent.normalize():f}",
         "ChargeDescription": f"Tax {tax.category} {tax.percent.normalize():f}%",
         "ServiceCategory": "Other",
         "ServiceSubcategory": "Other (Other)",
@@ -155,6 +169,7 @@ def _credit(document: InvoiceDocument) -> Row:
     return {
         "ChargeCategory": "Credit",
         "ChargeDescription": "Paid from credit",
+        "InvoiceDetailId": "credit",
         "ServiceCategory": "Other",
         "ServiceSubcategory": "Other (Other)",
         **_costs(-_owed(document, document.credit_applied)),

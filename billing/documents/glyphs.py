@@ -10,7 +10,8 @@ import typst
 from django.conf import settings
 
 # Latin, Greek, Cyrillic and Hebrew; Arabic, Armenian and Georgian; Devanagari. All are typst's own.
-_EMBEDDED: Final = ("Libertinus Serif", "DejaVu Sans Mono", "New Computer Modern")
+_TEXT: Final = "Libertinus Serif"
+_EMBEDDED: Final = ("DejaVu Sans Mono", "New Computer Modern")
 _MISSING: Final = "\ufffd"
 # Marks that order and join letters have no glyph and need none.
 _INVISIBLE: Final = frozenset("\u200c\u200d\u200e\u200f\u2066\u2067\u2068\u2069")
@@ -31,22 +32,26 @@ def fonts() -> typst.Fonts:
 
 @lru_cache(maxsize=1)
 def families() -> tuple[str, ...]:
-    """In the order in which a glyph is looked for: the operator's own come after the embedded."""
-    own = sorted(set(fonts().families()).difference(_EMBEDDED))
-    return (*_EMBEDDED, *(name for name in own if name != "New Computer Modern Math"))
+    """In the order in which a glyph is looked for: the operator's own come before the embedded
+    ones that are made for something else than text."""
+    own = sorted(set(fonts().families()).difference(_EMBEDDED, [_TEXT, "New Computer Modern Math"]))
+    return (_TEXT, *own, *_EMBEDDED)
 
 
 def shown(text: str) -> str:
     """`text` with a replacement character for each that no font has, and without control
     characters."""
-    plain = "".join(map(_kept, unicodedata.normalize("NFC", text)))
-    return "".join(each if has_glyph(each) else _MISSING for each in plain)
+    return "".join(each if has_glyph(each) else _MISSING for each in readable(text))
 
 
 def not_shown(text: str) -> str:
     """The characters of `text` that no font has, each once."""
-    plain = map(_kept, unicodedata.normalize("NFC", text))
-    return "".join(dict.fromkeys(each for each in plain if not has_glyph(each)))
+    return "".join(dict.fromkeys(each for each in readable(text) if not has_glyph(each)))
+
+
+def readable(text: str) -> str:
+    """`text`, composed, without control characters."""
+    return "".join(map(_kept, unicodedata.normalize("NFC", text)))
 
 
 def _kept(character: str) -> str:

@@ -12,6 +12,7 @@ import facturx
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument
 from billing.documents.en16931 import NoEInvoice
+from billing.documents.glyphs import readable
 from billing.documents.pdf import pdf
 from billing.documents.texts import language_of, words
 
@@ -30,9 +31,9 @@ def hybrid_pdf(document: InvoiceDocument) -> bytes:
     except NoEInvoice:
         return pdf(document)
     name = words(language_of(document.language))[document.kind]
-    title = f"{document.seller.name}: {name} {document.reference}"
+    title = readable(f"{document.seller.name}: {name} {document.reference}")
     metadata = {
-        "author": document.seller.name,
+        "author": readable(document.seller.name),
         "keywords": "Factur-X",
         "title": title,
         "subject": title,

@@ -3,9 +3,9 @@
 An issued invoice holds the words of its day in `seller_details` and `buyer_details`, whose keys
 are the fields of billing.models.parties.Party and:
 
-- seller: tax_number, registration, phone, iban, bic, colour, slug (the tenant's), peppol_id, and
-  as logo the digest of a billing.models.Logo, empty where there was none
-- buyer: name, reference (the customer's), purchase_order, buyer_reference, peppol_id
+- seller: tax_number, registration, phone, iban, bic, colour, slug (the tenant's), and as logo the
+  digest of a billing.models.Logo, empty where there was none
+- buyer: name, reference (the customer's), purchase_order, buyer_reference
 
 Where one of them is empty, as in a draft, today's BillingSettings or BillingDetails stand in; so
 they do for a logo or slug that was not kept, as once they were not.
@@ -37,7 +37,8 @@ from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
 _PARTY: Final = (
-    "legal_name", "street", "postcode", "city", "region", "country", "vat_id", "email", "language",
+    "legal_name", "street", "postcode", "city", "region", "country", "vat_id", "email", "peppol_id",
+    "language",
 )  # fmt: skip
 _SELLER: Final = (
     *_PARTY, "tax_number", "registration", "phone", "iban", "bic", "colour", "logo_svg",
@@ -138,7 +139,7 @@ def _party(details: Mapping[str, str], name: str, identifier: str) -> Party:
         name=details["legal_name"] or name,
         identifier=identifier,
         # People write them in groups; programs do not.
-        vat_id=details["vat_id"].replace(" ", ""),
+        vat_id="".join(filter(str.isalnum, details["vat_id"])).upper(),
         **{field: details.get(field, "") for field in (*fields, *extra)},
     )
 

@@ -20,6 +20,7 @@ from billing.core.money import sum_amounts
 from billing.documents.document import InvoiceDocument, Line, Party, TaxGroup
 from billing.documents.glyphs import families, fonts, shown
 from billing.documents.texts import (
+    NBSP,
     language_of,
     words,
     written_amount,
@@ -96,6 +97,11 @@ class _Writer:
     def _is_due(self) -> bool:
         return self.document.payable != 0 and not (self._in_favour or self.document.is_draft)
 
+    @property
+    def _has_rates(self) -> bool:
+        """Whether the lines bear different taxes, so that each says its own."""
+        return len(self.document.taxes) > 1
+
     def data(self, *, has_logo: bool) -> dict[str, Any]:
         document, t = self.document, self.words
         heading = f"{self.words[document.kind]} {document.reference}".rstrip()
@@ -119,7 +125,9 @@ class _Writer:
             "columns": [
                 t["charge"],
                 t["quantity"],
-                *(f"{t[each]}, {document.currency}" for each in ("unit_price", "amount")),
+                f"{t['unit_price']}, {document.currency}",
+                *([t["tax_name"]] if self._has_rates else []),
+                f"{t['amount']}, {document.currency}",
             ],
             "groups": [self._group(lines) for lines in _by_application(document.lines)],
             "totals": self._totals(),
@@ -189,7 +197,15 @@ class _Writer:
         price = ""
         if line.unit_price is not None:
             price = self._number(line.unit_price)
-        return [shown(label), quantity, price, self._number(line.amount)]
+        rate = [self._rate(line.tax_category, line.tax_percent)] if self._has_rates else []
+        return [shown(label), quantity, price, *rate, self._number(line.amount)]
+
+    def _rate(self, category: str, percent: Decimal | None) -> str:
+        """19%; of what is not taxed as usual, with the letter that its reason stands by: E 0%."""
+        if percent is None:
+            return category
+        written = self.words["percent"].format(percent=written_number(percent, self.language, 0))
+        return written if category == "S" else f"{category}{NBSP}{written}"
 
     def _totals(self) -> list[dict[str, Any]]:
         document, t = self.document, self.words
@@ -213,7 +229,7 @@ class _Writer:
     def _tax(self, tax: TaxGroup, template: str) -> str:
         return self.words[template].format(
             name=self.words["tax_name"],
-            percent=written_number(tax.percent, self.language, 0),
+            percent=self._rate(tax.category if self._has_rates else "S", tax.percent),
             taxable=self._amount(tax.taxable),
         )
 
@@ -222,7 +238,8 @@ class _Writer:
         lines = []
         for tax in document.taxes:
             if tax.category != "S":
-                lines.append(tax.reason or t.get(tax.category, ""))
+                reason = tax.reason or t.get(tax.category, "")
+                lines.append(f"{tax.category}: {reason}" if self._has_rates else reason)
         if document.due_on and self._is_due:
             due = self._day(document.due_on)
             lines.append(t["terms"].format(date=due, reference=document.reference))

@@ -1,7 +1,7 @@
 """EN 16931 in the syntax UBL 2.1, as Peppol BIS Billing 3 sends it.
 
 Elements come in the order of the schema, which is not quite the same for an invoice and a credit
-note. Peppol addresses both parties by an electronic address; see `peppol_address`.
+note. What Peppol asks for beyond the standard is in `peppol`.
 """
 
 from decimal import Decimal
@@ -17,50 +17,37 @@ from billing.documents.en16931 import (
     e_invoice,
     written,
 )
+from billing.documents.peppol import (
+    is_domestic,
+    legal_id,
+    not_in_peppol,
+    peppol_address,
+    type_code,
+)
 from billing.documents.xml import Branch
 
 _UBL: Final = "urn:oasis:names:specification:ubl:schema:xsd"
 _CUSTOMIZATION: Final = "urn:cen.eu:en16931:2017#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0"
 _PROFILE: Final = "urn:fdc:peppol.eu:2017:poacc:billing:01:1.0"
 _SEPA_TRANSFER: Final = "58"
-# Electronic address schemes that are a country's VAT numbers; Greece's begin with EL.
-_VAT_SCHEMES: Final = {
-    "AD": "9922", "AL": "9923", "AT": "9914", "BA": "9924", "BE": "9925", "BG": "9926",
-    "CH": "9927", "CY": "9928", "CZ": "9929", "DE": "9930", "EE": "9931", "EL": "9933",
-    "ES": "9920", "FR": "9957", "GB": "9932", "GR": "9933", "HR": "9934", "HU": "9910",
-    "IE": "9935", "IT": "0211", "LI": "9936", "LT": "9937", "LU": "9938", "LV": "9939",
-    "MC": "9940", "ME": "9941", "MK": "9942", "MT": "9943", "NL": "9944", "PL": "9945",
-    "PT": "9946", "RO": "9947", "RS": "9948", "SI": "9949", "SK": "9950", "SM": "9951",
-    "TR": "9952", "VA": "9953",
-}  # fmt: skip
+# How it is to be paid is agreed elsewhere.
+_NOT_DEFINED: Final = "1"
 
 
 def ubl(document: InvoiceDocument) -> bytes:
     """The electronic invoice. Raises en16931.NoEInvoice."""
     made = e_invoice(document)
-    unaddressed = [
-        f"the {who} has no address in Peppol: neither a Peppol id nor a VAT id that is one"
-        for who, party in (("seller", document.seller), ("buyer", document.buyer))
-        if peppol_address(party) is None
-    ]
-    if unaddressed:
-        raise NoEInvoice(unaddressed)
+    reasons = list(not_in_peppol(document))
+    if reasons:
+        raise NoEInvoice(reasons)
     return _Writer(made).written()
-
-
-def peppol_address(party: Party) -> tuple[str, str] | None:
-    """Scheme and identifier: the party's own, written scheme:identifier, else its VAT id."""
-    scheme, _, identifier = party.peppol_id.partition(":")
-    if scheme and identifier:
-        return scheme, identifier
-    scheme = _VAT_SCHEMES.get(party.vat_id[:2], "")
-    return (scheme, party.vat_id) if scheme else None
 
 
 class _Writer:
     def __init__(self, made: EInvoice) -> None:
         self.made = made
         self.document = made.document
+        self.is_german = is_domestic(self.document, "DE")
         self.kind = "CreditNote" if made.is_credit_note else "Invoice"
         namespaces = {
             "": f"{_UBL}:{self.kind}-2",
@@ -91,12 +78,13 @@ class _Writer:
         root.leaf("cbc:IssueDate", document.issued_on.isoformat())
         if document.due_on is not None and not self.made.is_credit_note:
             root.leaf("cbc:DueDate", document.due_on.isoformat())
-        root.leaf(f"cbc:{self.kind}TypeCode", self.made.type_code)
+        root.leaf(f"cbc:{self.kind}TypeCode", type_code(document, self.made.type_code))
         for note in self.made.notes:
             root.leaf("cbc:Note", note)
         root.leaf("cbc:DocumentCurrencyCode", document.currency)
-        # Peppol asks for a buyer's reference or an order (R003).
-        fallback = "" if document.purchase_order else document.buyer.identifier
+        # Peppol asks for a buyer's reference or an order (R003), Germany for the former (DE-R-015).
+        is_ordered = document.purchase_order and not self.is_german
+        fallback = "" if is_ordered else document.buyer.identifier
         root.leaf("cbc:BuyerReference", document.buyer_reference or fallback)
 
     def _references(self) -> None:
@@ -119,7 +107,9 @@ class _Writer:
         address = peppol_address(party)
         if address is not None:
             branch.leaf("cbc:EndpointID", address[1], schemeID=address[0])
-        branch.branch("cac:PartyIdentification").leaf("cbc:ID", party.identifier)
+        # In Denmark only numbers of a scheme stand here (DK-R-013), and empty elements nowhere.
+        if party.identifier and not is_domestic(self.document, "DK"):
+            branch.branch("cac:PartyIdentification").leaf("cbc:ID", party.identifier)
         branch.branch("cac:PartyName").leaf("cbc:Name", party.name)
         postal = branch.branch("cac:PostalAddress")
         postal.leaf("cbc:StreetName", party.street)
@@ -132,7 +122,8 @@ class _Writer:
             self._registration(branch, party.tax_number if is_seller else "", "TAX")
         legal = branch.branch("cac:PartyLegalEntity")
         legal.leaf("cbc:RegistrationName", party.name)
-        legal.leaf("cbc:CompanyID", party.registration)
+        scheme, number = legal_id(party)
+        legal.leaf("cbc:CompanyID", number, **({"schemeID": scheme} if scheme else {}))
         if is_seller and party.phone and party.email:
             contact = branch.branch("cac:Contact")
             contact.leaf("cbc:Name", party.name)
@@ -151,6 +142,8 @@ class _Writer:
         delivery.leaf("cbc:ActualDeliveryDate", self.document.last_day.isoformat())
         if any(tax.taxed.category == "K" for tax in self.made.taxes):
             place = delivery.branch("cac:DeliveryLocation").branch("cac:Address")
+            place.leaf("cbc:CityName", self.document.buyer.city)
+            place.leaf("cbc:PostalZone", self.document.buyer.postcode)
             place.branch("cac:Country").leaf("cbc:IdentificationCode", self.document.buyer.country)
 
     def _payment(self) -> None:
@@ -163,6 +156,9 @@ class _Writer:
             account.leaf("cbc:ID", document.iban)
             if document.bic:
                 account.branch("cac:FinancialInstitutionBranch").leaf("cbc:ID", document.bic)
+        elif self.is_german:
+            # It is to say how to pay (DE-R-001).
+            self.root.branch("cac:PaymentMeans").leaf("cbc:PaymentMeansCode", _NOT_DEFINED)
         if self.made.terms:
             self.root.branch("cac:PaymentTerms").leaf("cbc:Note", self.made.terms)
 
@@ -184,11 +180,13 @@ class _Writer:
             self._amount(group, "cbc:TaxAmount", tax.tax)
             self._category(group.branch("cac:TaxCategory"), tax.taxed, tax)
 
-    @staticmethod
-    def _category(branch: Branch, taxed: Taxed, tax: ETax | None = None) -> None:
+    def _category(self, branch: Branch, taxed: Taxed, tax: ETax | None = None) -> None:
         branch.leaf("cbc:ID", taxed.category)
         if taxed.percent is not None:
             branch.leaf("cbc:Percent", written(taxed.percent))
+        elif tax is not None and self.is_german:
+            # No rate is one of 0 there (DE-R-014).
+            branch.leaf("cbc:Percent", "0")
         if tax is not None:
             branch.leaf("cbc:TaxExemptionReasonCode", tax.reason_code)
             branch.leaf("cbc:TaxExemptionReason", tax.reason)

@@ -9,6 +9,9 @@ from billing.models.fields import CURRENCY, LogoField
 from tenants.models import Customer, TenantOwned
 
 _COUNTRY = RegexValidator("^[A-Z]{2}$", "Use an ISO 3166 code such as DE.")
+_PEPPOL_ID = RegexValidator(
+    r"^[0-9]{4}:\S+\Z", "Write the scheme and the identifier: 0184:12345678."
+)
 _COLOUR = RegexValidator("^#[0-9a-fA-F]{6}$", "Use six hexadecimal digits, such as #1f6feb.")
 
 
@@ -27,6 +30,14 @@ class Party(TenantOwned):
     )
     vat_id = models.CharField("VAT id", max_length=20, blank=True)
     email = models.EmailField(blank=True)
+    peppol_id = models.CharField(
+        "Peppol id",
+        max_length=60,
+        blank=True,
+        validators=[_PEPPOL_ID],
+        help_text="Where electronic invoices reach it, as scheme:identifier. Left empty, it is "
+        "made of the VAT id.",
+    )
     language = models.CharField(max_length=8, default="en")
 
     class Meta:

@@ -18,6 +18,7 @@ _PARTY = (
     "country",
     "vat_id",
     "email",
+    "peppol_id",
     "language",
 )
 _SELLER = (*_PARTY, "tax_number", "registration", "phone", "iban", "bic", "colour")

@@ -6,7 +6,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
 from uuid import UUID
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import get_conditional_response
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from billing.documents.en16931 import NoEInvoice
 from billing.documents.files import FORMS, document_file, document_tag, file_name
-from billing.documents.focus import COLUMNS, focus_rows
+from billing.documents.focus import COLUMNS, Version, focus_rows
 from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
 from portal.access import Reader, customer_page
@@ -55,9 +55,10 @@ def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
 def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponseBase:
     """The month's issued invoices and notes in one file, which may have no rows. It is read while
     the tenant's scope is open and sent afterwards, so a large one waits on disk."""
+    version = _version(request.GET.get("version", "1.3"))
     # The answer closes it, and with that it is gone.
     file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
-    for record in csv_rows(COLUMNS, _rows(reader, month)):
+    for record in csv_rows(COLUMNS[version], _rows(reader, month, version)):
         file.write(record.encode())
     file.seek(0)
     name = f"focus-{month:%Y-%m}.csv"
@@ -65,6 +66,13 @@ def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpRespon
     return FileResponse(file, as_attachment=True, filename=name, content_type=kind)
 
 
-def _rows(reader: Reader, month: date) -> Iterator[tuple[Cell, ...]]:
+def _version(given: str) -> Version:
+    for known in COLUMNS:
+        if known == given:
+            return known
+    raise Http404("FOCUS is written in versions 1.3 and 1.4.")
+
+
+def _rows(reader: Reader, month: date, version: Version) -> Iterator[tuple[Cell, ...]]:
     for invoice in issued_in_month(reader.customer, month).iterator(chunk_size=100):
-        yield from focus_rows(invoice_document(invoice))
+        yield from focus_rows(invoice_document(invoice), version)

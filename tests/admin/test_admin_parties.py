@@ -39,12 +39,12 @@ class TestBillingDetails:
 
 
 class TestBillingSettings:
-    def save(self, owner: Client, logo: str = "", **fields: str) -> str:
+    def save(self, owner: Client, logo: str = "", **changes: str) -> str:
         form = {
             "legal_name": "First Host", "language": "en", "colour": "#112233", "logo_svg": logo,
             "credit_note_series": "CN-", "debit_note_series": "DN-", "review_days": "0",
             "payment_term_days": "14", "late_usage": "note", "late_usage_days": "60",
-            "tax_calculator": "table", **fields,
+            "tax_calculator": "table", **changes,
         }  # fmt: skip
         page = owner.post(reverse("admin:billing_billingsettings_add"), form, follow=True)
         return page.content.decode()
@@ -72,3 +72,38 @@ class TestBillingSettings:
         assert "The logo is not XML" in self.save(owner, "logo.png")
         with tenant_scope(tenant.pk):
             assert not BillingSettings.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("field", "wrong", "right", "reason"),
+        [
+            ("iban", "DE02120300000000202052", "DE02 1203 0000 0000 2020 51", "This is no IBAN"),
+            ("bic", "BYLADEM", "BYLADEM1001", "This is no BIC"),
+            ("peppol_id", "first-host", "0204:991-1-1", "Write the scheme and the identifier"),
+        ],
+    )
+    def test_refuse_a_mistyped_number(
+        self, tenant: Tenant, owner: Client, field: str, wrong: str, right: str, reason: str
+    ) -> None:
+        assert reason in self.save(owner, **{field: wrong})
+        self.save(owner, **{field: right})
+        with tenant_scope(tenant.pk):
+            assert getattr(BillingSettings.objects.get(), field) == right
+
+    @pytest.mark.parametrize(
+        ("country", "vat_id", "is_one"),
+        [
+            ("DE", "de 136 695 976", True),
+            ("DE", "DE136695977", False),
+            ("GR", "EL094259216", True),
+            ("GB", "GB980780684", True),
+            ("CH", "CHE-123.456.788 MWST", True),
+            ("NO", "995525828MVA", False),
+        ],
+    )
+    def test_take_a_vat_id_of_their_country(
+        self, tenant: Tenant, owner: Client, country: str, vat_id: str, is_one: bool
+    ) -> None:
+        page = self.save(owner, country=country, vat_id=vat_id)
+        assert ("This is no VAT id of" in page) is not is_one
+        with tenant_scope(tenant.pk):
+            assert BillingSettings.objects.filter(vat_id=vat_id).exists() is is_one

@@ -25,10 +25,11 @@ class TestCustomer:
         )
         assert (made["time_zone"], made["billing"]["country"]) == ("UTC", "DE")
         assert done(program.get(f"/customers/{made['id']}")) == made
-        change = {"name": "Reed Ltd", "billing": {"city": "Bonn"}}
+        change = {"name": "Reed Ltd", "billing": {"city": "Bonn", "peppol_id": "0204:9-1"}}
         changed = done(program.patch(f"/customers/{made['id']}", change))
         assert (changed["name"], changed["reference"]) == ("Reed Ltd", "reed")
         assert (changed["billing"]["city"], changed["billing"]["country"]) == ("Bonn", "DE")
+        assert changed["billing"]["peppol_id"] == "0204:9-1"
 
     def test_has_no_vat_id_of_another_form(self, provider: Provider, program: Program) -> None:
         billing = {"country": "DE", "vat_id": "DE136695978"}

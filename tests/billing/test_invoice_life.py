@@ -114,7 +114,11 @@ class TestFinalizing:
     def test_freezes_who_bills_and_who_is_billed(self) -> None:
         story, draft = drafted()
         details = BillingDetails.objects.create(
-            customer=story.customer, legal_name="Shop Ltd", country="DE", purchase_order="PO 7"
+            customer=story.customer,
+            legal_name="Shop Ltd",
+            country="DE",
+            purchase_order="PO 7",
+            peppol_id="0204:991-1-1",
         )
         settings = BillingSettings.objects.create(
             legal_name="First Host GmbH", vat_id="DE136695976", payment_term_days=30
@@ -128,6 +132,7 @@ class TestFinalizing:
         assert invoice.seller_details["vat_id"] == "DE136695976"
         assert invoice.buyer_details["legal_name"] == "Shop Ltd"
         assert invoice.buyer_details["purchase_order"] == "PO 7"
+        assert invoice.buyer_details["peppol_id"] == "0204:991-1-1"
         assert invoice.due_at == NOVEMBER + timedelta(days=30)
 
     def test_numbers_each_series_on_its_own(self) -> None:

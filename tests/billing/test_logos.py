@@ -46,6 +46,7 @@ class TestLogo:
             ("<svg>", "not XML"),
             ("<html/>", "root is not an SVG"),
             (SVG.format("<g/>" * 5_001), "elements"),
+            ('<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0"/>', "cannot be drawn"),
             (SVG.format("x" * 200_001), "larger than"),
             ('<!DOCTYPE svg [<!ENTITY a "b">]>' + SVG.format("&c;"), "not XML"),
         ],

@@ -3,6 +3,7 @@
 import csv
 import io
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -21,12 +22,12 @@ def address(invoice: Invoice, form: str) -> str:
 
 
 def month_address(invoice: Invoice) -> str:
-    month = invoice.period_start.astimezone().date().replace(day=15)
+    month = invoice.period_start.astimezone(ZoneInfo(invoice.time_zone)).date().replace(day=15)
     return reverse("portal:focus-month", args=[month])
 
 
 class TestFile:
-    @pytest.mark.parametrize("form", ["pdf", "csv", "json", "focus"])
+    @pytest.mark.parametrize("form", ["pdf", "csv", "json", "focus", "focus-1.4"])
     def test_is_of_its_type_and_has_a_name(self, reader: Client, world: World, form: str) -> None:
         response = reader.get(address(world.invoice, form))
         assert response.status_code == 200
@@ -101,6 +102,13 @@ class TestMonth:
         own, others = (sent(client, month) for client in (reader, theirs))
         assert "Reed Shop" not in own + others
         assert "First-Host" not in others
+
+    def test_is_of_the_version_asked_for(self, reader: Client, world: World) -> None:
+        month = month_address(world.invoice)
+        rows = list(csv.DictReader(io.StringIO(sent(reader, f"{month}?version=1.4"), newline="")))
+        assert broken_focus_rules(rows, "1.4") == []
+        assert billed_by_invoice(rows) == {world.invoice.reference: world.invoice.payable}
+        assert reader.get(f"{month}?version=0.5").status_code == 404
 
     def test_without_invoices_is_a_header(self, reader: Client, world: World) -> None:
         assert sent(reader, "/invoices/focus/2001-01/").count("\r\n") == 1

@@ -1,5 +1,6 @@
-"""The rules of FOCUS 1.3 for the columns of the Cost and Usage dataset that Hostmeter exports, from
-the specification's column definitions, which are written out here and not taken from the exporter.
+"""The rules of FOCUS 1.3 and 1.4 for the columns of the Cost and Usage dataset that Hostmeter
+exports, from the specification's column definitions, which are written out here and not taken from
+the exporter.
 """
 
 import json
@@ -27,6 +28,8 @@ APPLICABLE = {
 NEVER_NULL = MANDATORY - {
     "BillingAccountName", "ChargeClass", "ChargeDescription", "PricingQuantity", "PricingUnit",
 } | {"ChargeFrequency", "InvoiceId", "ServiceSubcategory"}  # fmt: skip
+GONE_IN_1_4 = {"ProviderName", "PublisherName"}
+NEW_IN_1_4 = {"InvoiceDetailId"}
 DECIMALS = {
     "BilledCost", "ConsumedQuantity", "ContractedCost", "ContractedUnitPrice", "EffectiveCost",
     "ListCost", "ListUnitPrice", "PricingQuantity",
@@ -51,12 +54,22 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-def broken_focus_rules(rows: Iterable[Row]) -> list[str]:
+def broken_focus_rules(rows: Iterable[Row], version: str = "1.3") -> list[str]:
     """What is wrong with the rows of one file."""
+    table = list(rows)
     return [
-        f"row {number}: {error}"
-        for number, row in enumerate(rows, start=1)
-        for error in (*_columns(row), *_values(row), *_terms(row), *_nulls(row), *_products(row))
+        *_repeated(table if version == "1.4" else []),
+        *(
+            f"row {number}: {error}"
+            for number, row in enumerate(table, start=1)
+            for error in (
+                *_columns(row, version),
+                *_values(row),
+                *_terms(row),
+                *_nulls(row, version),
+                *_products(row),
+            )
+        ),
     ]
 
 
@@ -67,9 +80,20 @@ def billed_by_invoice(rows: Iterable[Row]) -> dict[str, Decimal]:
     return dict(sums)
 
 
-def _columns(row: Row) -> Iterator[str]:
-    yield from (f"{name} is missing" for name in sorted((MANDATORY | APPLICABLE) - row.keys()))
-    own = row.keys() - MANDATORY - APPLICABLE
+def _repeated(rows: list[Row]) -> Iterator[str]:
+    details = [(row["InvoiceId"], row["InvoiceDetailId"]) for row in rows]
+    if len(set(details)) != len(details):
+        yield "an InvoiceDetailId stands for two charges of an invoice"
+
+
+def _of(version: str, columns: set[str]) -> set[str]:
+    return columns if version == "1.3" else columns - GONE_IN_1_4
+
+
+def _columns(row: Row, version: str) -> Iterator[str]:
+    known = _of(version, MANDATORY | APPLICABLE) | (NEW_IN_1_4 if version == "1.4" else set())
+    yield from (f"{name} is missing" for name in sorted(known - row.keys()))
+    own = row.keys() - known
     yield from (f"{name} is no column" for name in sorted(own) if not name.startswith("x_"))
     names = list(row)
     first_own = next(index for index, name in enumerate(names) if name.startswith("x_"))
@@ -102,9 +126,10 @@ def _terms(row: Row) -> Iterator[str]:
         yield "a purchase is not usage-based"
 
 
-def _nulls(row: Row) -> Iterator[str]:
+def _nulls(row: Row, version: str) -> Iterator[str]:
     category, corrects = row["ChargeCategory"], row["ChargeClass"] == "Correction"
-    yield from (f"{name} is null" for name in sorted(NEVER_NULL) if not row[name])
+    never = _of(version, NEVER_NULL) | (NEW_IN_1_4 if version == "1.4" else set())
+    yield from (f"{name} is null" for name in sorted(never) if not row[name])
     if category in ("Usage", "Purchase") and not corrects:
         yield from (f"{name} is null for {category}" for name in PRICED if not row[name])
     if category == "Tax" or not row["SkuPriceId"]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from billing.bench.documents import long_invoice, measure_documents
 from billing.documents.document import InvoiceDocument, Reference
@@ -69,10 +70,12 @@ class TestJson:
 
 class TestFocus:
     @settings(deadline=None)
-    @given(documents())
-    def test_keeps_the_rules_and_sums_to_what_is_payable(self, made: InvoiceDocument) -> None:
-        rows = table(made, "focus")
-        assert broken_focus_rules(rows) == []
+    @given(documents(), st.sampled_from(["1.3", "1.4"]))
+    def test_keeps_the_rules_and_sums_to_what_is_payable(
+        self, made: InvoiceDocument, version: str
+    ) -> None:
+        rows = table(made, "focus" if version == "1.3" else f"focus-{version}")
+        assert broken_focus_rules(rows, version) == []
         sign = -1 if made.kind == "credit_note" else 1
         assert billed_by_invoice(rows) == {made.reference: sign * made.payable}
 

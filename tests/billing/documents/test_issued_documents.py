@@ -23,14 +23,18 @@ VAT_IDS = {"DE": "DE136695976", "FR": "FR40 303265045", "US": ""}
 def issued(country: str, *, tax_inclusive: bool, less: bool) -> list[InvoiceDocument]:
     """An invoice of two applications, and the note that later usage, or less of it, makes."""
     BillingSettings.objects.create(
-        legal_name="First Host", country="DE", vat_id="DE136695976",
+        legal_name="First Host", country="DE", vat_id="DE136695976", city="Hamburg",
+        postcode="20457", phone="+49 40 555 0100", email="billing@first.example",
         prices_include_tax=tax_inclusive,
     )  # fmt: skip
     TaxRate.objects.create(
         name="VAT", country="DE", percent=Decimal(19), valid_from=at(1, 1).date()
     )
     story = begin_story()
-    BillingDetails.objects.create(customer=story.customer, country=country, vat_id=VAT_IDS[country])
+    BillingDetails.objects.create(
+        customer=story.customer, country=country, vat_id=VAT_IDS[country], city="Berlin",
+        postcode="10115",
+    )  # fmt: skip
     use(story.shop, at(10, 3), cpu_us=1_003 * HOUR_US, disk_bytes=12 * 10**9)
     use(story.mail, at(10, 3), cpu_us=333 * HOUR_US)
     (draft,) = close_due(as_of=NOVEMBER)

@@ -51,7 +51,11 @@ class TestDocument:
         story, made = draft()
         settle()
         BillingDetails.objects.create(
-            customer=story.customer, legal_name="Shop Limited", country="IE", purchase_order="PO 1"
+            customer=story.customer,
+            legal_name="Shop Limited",
+            country="IE",
+            purchase_order="PO 1",
+            peppol_id="0088:7300010000001",
         )
         loaded = invoice_document(made)
         assert loaded.is_draft
@@ -59,6 +63,7 @@ class TestDocument:
         assert (loaded.seller.name, loaded.seller.identifier) == ("First Host GmbH", "first-host")
         assert (loaded.buyer.name, loaded.buyer.country) == ("Shop Limited", "IE")
         assert loaded.purchase_order == "PO 1"
+        assert loaded.buyer.peppol_id == "0088:7300010000001"
         assert loaded.iban == "DE0212030000"
         assert (loaded.colour, loaded.logo_svg) == ("#123456", clean_logo(LOGO))
 
@@ -77,6 +82,11 @@ class TestDocument:
         assert (loaded.seller.name, loaded.buyer.name) == ("Old Host", "Old Shop")
         assert (loaded.seller.country, loaded.seller.vat_id) == ("AT", "")
         assert loaded.language == "de"
+
+    def test_writes_vat_ids_as_programs_do(self) -> None:
+        _, made = draft()
+        made.seller_details = {"country": "NL", "vat_id": "nl 0044.95.445.B01"}
+        assert invoice_document(made).seller.vat_id == "NL004495445B01"
 
     def test_of_prices_with_tax_has_lines_without_it(self) -> None:
         _, made = draft()

@@ -6,18 +6,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pypdf
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as checked
+from hypothesis import strategies as st
 from lxml import etree
+from pytest_django import Settings
 
+from billing.documents import glyphs
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument, Reference
 from billing.documents.glyphs import shown
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.pdf import page_images, pdf
+from tests.billing.documents.pdf_a_rules import broken_pdf_a_rules
 from tests.billing.documents.samples import BUYER, LOGO, SELLER, document, line, taxed_document
+from tests.billing.documents.strategies import documents
+from tests.needs import lacking
 
 ARABIC, HEBREW, GREEK, CYRILLIC = "شركة النخيل", "רחוב הרצל", "Ελλάδα", "Київ"
 
@@ -118,6 +128,32 @@ class TestPage:
         made = taxed_document([("AE", Decimal(0), line())], tax_inclusive=False)
         assert "Reverse charge: the recipient owes the tax." in text_of(pdf(made))
 
+    def test_of_several_taxes_says_which_each_line_bears(self) -> None:
+        made = taxed_document(
+            [
+                ("S", Decimal(19), line(1)),
+                ("E", Decimal(0), line(2, "3.00", label="Course")),
+                ("Z", Decimal(0), line(3, "4.00", label="Other")),
+            ],
+            tax_inclusive=False,
+        )
+        shown_text = " ".join(text_of(pdf(made)).split())
+        for part in (
+            "CPU time 800 CPU-hours 0.0125 19% 10.00", "Course 800 CPU-hours 0.0125 E 0% 3.00",
+            "VAT 19% on EUR 10.00", "VAT E 0% on EUR 3.00", "VAT Z 0% on EUR 4.00",
+            "E: Exempt from VAT.", "Z: Zero-rated.",
+        ):  # fmt: skip
+            assert part in shown_text
+
+    def test_of_one_tax_needs_no_column_for_it(self) -> None:
+        assert "0.0125 10.00" in " ".join(text().split())
+
+    def test_breaks_what_has_no_space_to_break_at(self) -> None:
+        order = "PO-" + "4711-" * 15
+        shown_text = text(purchase_order=order).replace("\u200b", "")
+        assert order not in shown_text
+        assert order in shown_text.replace("\n", "")
+
     def test_says_how_much_tax_is_included(self) -> None:
         made = taxed_document([("S", Decimal(19), line(1, "11.90"))], tax_inclusive=True)
         shown_text = text_of(pdf(made))
@@ -134,18 +170,38 @@ class TestPage:
             lines=(), taxes=(), total=zero, net=zero, tax=zero, gross=zero, payable=zero
         )
 
-    def test_repeats_the_tables_head_on_each_page(self) -> None:
+    def test_repeats_the_tables_head_and_the_application_on_each_page(self) -> None:
         pages = read(pdf(many_lines(150))).pages
         assert len(pages) > 2
         for number, page in enumerate(pages, start=1):
             written = page.extract_text()
             assert f"Page {number} of {len(pages)}" in written.replace("\u00a0", " ")
-            if "app-" in written:
+            if "CPU time" in written:
+                assert "app-" in written
                 assert "Amount, EUR" in written.replace("\u00a0", " ")
 
     def test_is_drawn_as_images_for_looking_at(self) -> None:
         (image,) = page_images(document())
         assert image.startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def dejavu(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    """A font in the folder that DOCUMENT_FONTS names."""
+    font = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+    if not font.exists():
+        lacking("there is no DejaVu Sans: install fonts-dejavu-core")
+    settings.DOCUMENT_FONTS = tmp_path
+    copyfile(font, tmp_path / font.name)
+    _forget_fonts()
+    yield
+    _forget_fonts()
+
+
+def _forget_fonts() -> None:
+    """As another process does, which reads the folder anew."""
+    for known in (glyphs.fonts, glyphs.families, glyphs._is_drawn):
+        known.cache_clear()
 
 
 class TestScripts:
@@ -163,8 +219,23 @@ class TestScripts:
         assert shown("東京 Ltd") == "\ufffd\ufffd Ltd"
         assert "Ltd" in text(buyer=replace(BUYER, name="東京 Ltd"))
 
+    def test_of_the_operators_fonts_are_shown_and_kept_in_the_file(self, dejavu: None) -> None:
+        name = "\u2d30\u2d4e\u2d30\u2d63\u2d49\u2d56 Mail"
+        assert shown(name) == name
+        made = hybrid_pdf(document(buyer=replace(BUYER, name=name)))
+        assert name.split()[0] in text_of(made)
+        assert broken_pdf_a_rules(made) == []
+        assert b"DejaVuSans" in made
+
+    def test_without_them_are_marked(self) -> None:
+        assert shown("\u2d30\u2d4e") == "\ufffd\ufffd"
+
     def test_lose_control_characters(self) -> None:
         assert shown("a\x00b\x1bc\u202ed\u2028e") == "abcd e"
+
+    def test_of_which_a_file_cannot_hold_some_stop_no_invoice(self) -> None:
+        made = hybrid_pdf(document(seller=replace(SELLER, name="First\x1bHost\x00 GmbH")))
+        assert "FirstHost GmbH" in xmp(made)
 
 
 class TestFile:
@@ -186,15 +257,31 @@ class TestFile:
         assert "<fx:DocumentFileName>factur-x.xml</fx:DocumentFileName>" in told
         assert "2026-11-01T09:30:00+00:00" in told
 
-    def test_keeps_what_pdf_a_asks_for(self) -> None:
-        made = hybrid_pdf(document())
-        reader, root = read(made), root_of(made)
-        assert "/ID" in reader.trailer
-        assert "/Encrypt" not in reader.trailer
-        assert root["/OutputIntents"][0].get_object()["/S"] == "/GTS_PDFA1"
-        assert root["/Lang"] == "en"
-        for font in fonts_of(reader):
-            assert any(f"/FontFile{kind}" in font for kind in ("", "2", "3"))
+    @pytest.mark.parametrize(
+        "made",
+        [
+            document(),
+            document(is_draft=True, reference=""),
+            document(kind="credit_note", refers_to=Reference("INV-6", None), language="de"),
+            document(
+                buyer=replace(BUYER, name=ARABIC), seller=replace(SELLER, name="A (B) & \\<C>")
+            ),
+            document(logo_svg=LOGO.replace("rx=", 'opacity="0.4" rx=')),
+            many_lines(400),
+        ],
+        ids=["invoice", "draft", "credit note", "scripts", "see-through logo", "many lines"],
+    )
+    def test_keeps_what_pdf_a_asks_for(self, made: InvoiceDocument) -> None:
+        assert broken_pdf_a_rules(hybrid_pdf(made)) == []
+
+    @checked(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+    @given(documents(), st.text(max_size=30))
+    def test_of_any_charges_and_names_keeps_it(self, made: InvoiceDocument, name: str) -> None:
+        named = replace(made, seller=replace(SELLER, name=f"A{name}"), logo_svg="")
+        assert broken_pdf_a_rules(hybrid_pdf(named)) == []
+
+    def test_is_in_the_language_of_the_buyer(self) -> None:
+        assert root_of(hybrid_pdf(document(language="de")))["/Lang"] == "de"
 
     def test_holds_the_electronic_invoice(self) -> None:
         made = hybrid_pdf(document())
@@ -217,15 +304,6 @@ class TestFile:
         broken = pdf(document(logo_svg="<svg>"))
         assert broken == pdf(document(logo_svg=""))
         assert broken != pdf(document(logo_svg=LOGO))
-
-
-def fonts_of(reader: pypdf.PdfReader) -> Iterator[Any]:
-    """The descriptors of all fonts that the pages use."""
-    for page in reader.pages:
-        resources: Any = page["/Resources"]
-        for font in resources["/Font"].values():
-            for below in font.get_object()["/DescendantFonts"]:
-                yield below.get_object()["/FontDescriptor"].get_object()
 
 
 def test_xml_in_the_file_is_well_formed() -> None:
