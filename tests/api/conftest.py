@@ -18,8 +18,8 @@ from billing.operations import (
     grant_price,
     open_wallet,
 )
+from tenants.buckets import buckets
 from tenants.models import Tenant
-from tenants.rates import rates
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, program_of
 from tests.billing.timeline import NOVEMBER, Story, at, begin_story, use
@@ -100,6 +100,6 @@ def program(tenant: Tenant) -> Program:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_rates() -> Iterator[None]:
+def _fresh_buckets() -> Iterator[None]:
     yield
-    rates.forget()
+    buckets.forget_own()
