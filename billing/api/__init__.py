@@ -8,6 +8,7 @@ from billing.api.agreements import agreements
 from billing.api.backtests import backtests
 from billing.api.credit import credit
 from billing.api.customers import customers
+from billing.api.drafts import drafts
 from billing.api.invoices import invoices
 from billing.api.plans import plans
 from billing.api.subscriptions import subscriptions
@@ -18,6 +19,7 @@ from billing.api.wallets import wallets
 routers: Final[dict[str, Router]] = {
     "customers": customers,
     "plans": plans,
+    "plan versions": drafts,
     "backtests": backtests,
     "subscriptions": subscriptions,
     "agreements": agreements,

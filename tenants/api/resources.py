@@ -76,6 +76,19 @@ class Resources(Router):
         """A PATCH of what is there: it may be repeated as it is."""
         return self._operation("PATCH", path, scope, {200: answers}, summary, conflicts=True)
 
+    def replacing(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """A PUT of all that something holds: it may be repeated as it is."""
+        return self._operation("PUT", path, scope, {200: answers}, summary, conflicts=True)
+
+    def removing(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """A DELETE that answers with what is left, or 204 where `answers` is None."""
+        status = 204 if answers is None else 200
+        return self._operation("DELETE", path, scope, {status: answers}, summary, conflicts=True)
+
     def delivering(
         self,
         path: str,

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from billing.models import CreditGrant, Discount, Invoice, Price, PriceOverride, TopUp
+from billing.models import CreditGrant, Discount, Invoice, PlanVersion, Price, PriceOverride, TopUp
 from billing.operations import (
     NewGrant,
     OwnPrice,
     Rebate,
     close_due,
+    draft_next_version,
     grant_credit,
     grant_discount,
     grant_price,
@@ -32,6 +33,8 @@ class Provider:
     tenant: Tenant
     story: Story
     invoice: Invoice
+    draft: PlanVersion
+    price: Price
     grant: CreditGrant
     top_up: TopUp
     own_price: PriceOverride
@@ -44,7 +47,8 @@ class Provider:
             "customer_id": self.story.customer.pk,
             "plan_id": self.story.plan.pk,
             "subscription_id": self.story.subscription.pk,
-            "version_id": self.invoice.plan_version_id,
+            "version_id": self.draft.pk,
+            "price_id": self.price.pk,
             "invoice_id": self.invoice.pk,
             "grant_id": self.grant.pk,
             "wallet_id": self.top_up.wallet_id,
@@ -77,10 +81,12 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         assert price is not None
         own = OwnPrice(price.code, "EUR", {"unit_price": "0.01"}, at(12, 1), reason=word)
         own_price = grant_price(story.customer, own)
+        draft = draft_next_version(story.plan, effective_from=at(12, 1))
+        drafted = draft.prices.earliest("position")
         rebate = Rebate(f"{word} offer", at(12, 1), percent=Decimal(10))
         discount = grant_discount(story.customer, rebate)
         top_up = wallet.top_ups.get()
-    return Provider(tenant, story, invoice, grant, top_up, own_price, discount)
+    return Provider(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount)
 
 
 @pytest.fixture

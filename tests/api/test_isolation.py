@@ -28,6 +28,8 @@ _LISTS = [
 ]
 _ONE = [name for name, (_, path) in _OPERATIONS.items() if "{" in path]
 
+_PRICE = {"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price": "0.02"}
+
 BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
@@ -42,8 +44,11 @@ BODIES: dict[str, Any] = {
     "backtest_a_version": {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
     "publish_version": {
         "effective_from": "2026-12-01T00:00:00Z",
-        "prices": [{"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price": "0.02"}],
+        "prices": [_PRICE],
     },
+    "replace_draft": {"effective_from": "2026-12-01T00:00:00Z", "prices": [_PRICE]},
+    "add_price": _PRICE,
+    "replace_price": _PRICE,
 }
 
 
@@ -52,8 +57,10 @@ def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:
     path = template.format(**ids)
     if method == "get":
         return program.get(path)
-    body = BODIES.get(name)
-    return program.patch(path, body) if method == "patch" else program.post(path, body)
+    if method == "delete":
+        return program.delete(path)
+    send = {"patch": program.patch, "put": program.put, "post": program.post}[method]
+    return send(path, BODIES.get(name))
 
 
 def test_every_operation_has_its_entry() -> None:
