@@ -121,7 +121,7 @@ def _require_kind(price: PriceIn) -> None:
         raise ValueError(
             "per unit, per package and flat have a unit_price, and no other kind has one"
         )
-    if price.tiers and price.kind not in ("graduated", "volume"):
+    if price.tiers and price.kind not in Price.TIERED:
         raise ValueError("only a graduated and a volume price have tiers")
     if price.kind in Price.UNMETERED and (price.meter or price.unit or price.aggregation):
         raise ValueError("a flat fee or a percentage counts no meter and has no unit")

@@ -84,6 +84,7 @@ class TestOwnPrices:
             {"definition": {"size": {}}},
             {"definition": []},
             {"\x00": "1"},
+            {"kind": "per_unit", "unit_price": "1", "tiers": [{"up_to": None, "unit_price": "1"}]},
         ],
     )
     def test_refuse_what_is_no_price(

@@ -1,14 +1,18 @@
 """Plan versions by the API: every kind of price, drafts, what a draft would change."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from billing.operations import Agreement, subscribe
+from tenants.models import Customer
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, done, fields, problem, program_of
 from tests.api.conftest import Provider
 from tests.billing.at_once import at_once
+from tests.billing.timeline import at
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +126,44 @@ class TestADraft:
         with tenant_scope(provider.tenant.pk):
             provider.invoice.refresh_from_db()
             assert not provider.invoice.is_issued
+
+    @pytest.mark.parametrize("totals_only", [False, True])
+    def test_gives_the_totals_of_all_subscriptions_over_its_answers(
+        self,
+        provider: Provider,
+        program: Program,
+        draft: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        totals_only: bool,
+    ) -> None:
+        with tenant_scope(provider.tenant.pk):
+            for index in range(60):
+                customer = Customer.objects.create(name="C", reference=f"c{index:02}")
+                currency = "EUR" if index % 3 else "USD"
+                agreed = Agreement(currency=currency)
+                subscribe(customer, provider.story.plan, starts_at=at(10, 1), agreed=agreed)
+        # The package has the router under the same name.
+        monkeypatch.setattr(sys.modules["billing.api.backtests"], "_PERIODS_ENOUGH", 40)
+        path = f"/plan-versions/{draft['id']}/backtest"
+        ask = {**OCTOBER, "totals_only": totals_only}
+        first = done(program.post(path, ask))
+        second = done(program.post(path, {**ask, "after": first["next"]}))
+        assert (first["subscriptions"], first["subscriptions_done"]) == (61, 50)
+        assert (second["subscriptions_done"], second["next"]) == (61, None)
+        assert second["as_of"] == first["as_of"]
+        other = {**ask, "to": "2026-10-15T00:00:00Z", "after": first["next"]}
+        assert fields(program.post(path, other)) == {"after"}
+        (euros,) = second["totals"]
+        assert (euros["periods"], euros["new"], second["unrated"]) == (41, "4", 20)
+        shown = [*first["periods"], *second["periods"]]
+        assert len(shown) == (0 if totals_only else 61)
+
+    def test_goes_on_from_its_own_answers_alone(
+        self, program: Program, draft: dict[str, Any]
+    ) -> None:
+        path = f"/plan-versions/{draft['id']}/backtest"
+        for after in ("x", "x:y", str(draft["id"])):
+            assert fields(program.post(path, {**OCTOBER, "after": after})) == {"after"}
 
     def test_needs_a_period(self, program: Program, draft: dict[str, Any]) -> None:
         backwards = {"from": OCTOBER["to"], "to": OCTOBER["from"]}
