@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Final
+from http import HTTPStatus
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
+from ninja import Status
 from pydantic import Field, StringConstraints
 
 from billing.api.fields import DecimalText, Exact
@@ -33,6 +35,8 @@ from tenants.api.fields import PRINTABLE, Given, Instant, Taken
 from tenants.api.resources import Resources
 
 transitions = Resources()
+
+Shown = TypeVar("Shown")
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTABLE)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]
@@ -103,27 +107,28 @@ def write_an_invoice_off(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
     return _moved(request, invoice_id, lambda each: write_off(each, as_of=request.as_of))
 
 
-@transitions.creating(
+@transitions.creating_once(
     "/invoices/{uuid:invoice_id}/void",
     scope="invoices:write",
     answers=InvoiceOut,
     summary="Take an invoice back in full; the answer is the credit note",
 )
-def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> InvoiceOut:
-    return _moved(
-        request,
-        invoice_id,
-        lambda each: void_invoice(each, void.reason, as_of=request.as_of),
-    )
+def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> Status[InvoiceOut]:
+    invoice = visible_invoice(request.caller, invoice_id)
+    with _refusals():
+        note = void_invoice(invoice, void.reason, as_of=request.as_of)
+    return _once(shown_invoice(note), made=note.finalized_at == request.as_of)
 
 
-@transitions.creating(
+@transitions.creating_once(
     "/invoices/{uuid:invoice_id}/payments",
     scope="invoices:write",
     answers=PaymentOut,
     summary="Record money that was received for an invoice",
 )
-def record_a_payment(request: ApiRequest, invoice_id: UUID, payment: PaymentIn) -> PaymentOut:
+def record_a_payment(
+    request: ApiRequest, invoice_id: UUID, payment: PaymentIn
+) -> Status[PaymentOut]:
     invoice = visible_invoice(request.caller, invoice_id)
     with _refusals():
         recorded = record_payment(
@@ -134,7 +139,11 @@ def record_a_payment(request: ApiRequest, invoice_id: UUID, payment: PaymentIn) 
             as_of=request.as_of,
             excess_to_credit=payment.excess_to_credit,
         )
-    return _shown_payment(recorded)
+    return _once(_shown_payment(recorded), made=recorded.recorded_at == request.as_of)
+
+
+def _once(shown: Shown, *, made: bool) -> Status[Shown]:
+    return Status(HTTPStatus.CREATED if made else HTTPStatus.OK, shown)
 
 
 def _moved(request: ApiRequest, invoice_id: UUID, move: Callable[[Invoice], Invoice]) -> InvoiceOut:

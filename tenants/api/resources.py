@@ -58,6 +58,14 @@ class Resources(Router):
         """A POST that needs its Idempotency-Key and answers 201."""
         return self._operation("POST", path, scope, {201: answers}, summary, naming="required")
 
+    def creating_once(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """As `creating`; the view answers 200 where the thing is there already, and returns
+        Status."""
+        both = {200: answers, 201: answers}
+        return self._operation("POST", path, scope, both, summary, naming="required")
+
     def acting(
         self, path: str, *, scope: str, answers: Any, summary: str
     ) -> Callable[[_View], _View]:
