@@ -9,6 +9,7 @@ from billing.api.backtests import backtests
 from billing.api.credit import credit
 from billing.api.customers import customers
 from billing.api.drafts import drafts
+from billing.api.files import files
 from billing.api.invoices import invoices
 from billing.api.plans import plans
 from billing.api.subscriptions import subscriptions
@@ -25,6 +26,7 @@ routers: Final[dict[str, Router]] = {
     "agreements": agreements,
     "upcoming invoices": upcoming,
     "invoices": invoices,
+    "files of invoices": files,
     "what happens to invoices": transitions,
     "credit": credit,
     "wallets": wallets,

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
-from ninja import Status
+from ninja import Query, Status
 from pydantic import Field, StringConstraints
 
 from billing.api.fields import DecimalText, Exact
@@ -32,6 +32,7 @@ from billing.operations import (
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict, unprocessable
 from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
 transitions = Resources()
@@ -74,6 +75,11 @@ class PaymentOut(Given):
     received_on: date
     reference: str
     recorded_at: Instant
+
+
+class RecordedPaymentOut(PaymentOut):
+    """And the invoice as it is then."""
+
     invoice: InvoiceOut
 
 
@@ -120,15 +126,28 @@ def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> Stat
     return _once(shown_invoice(note), made=note.finalized_at == request.as_of)
 
 
+@transitions.reading(
+    "/invoices/{uuid:invoice_id}/payments",
+    scope="invoices:read",
+    answers=Page[PaymentOut],
+    summary="List an invoice's payments",
+)
+def list_payments(
+    request: ApiRequest, invoice_id: UUID, filters: Query[Paging]
+) -> Page[PaymentOut]:
+    invoice = visible_invoice(request.caller, invoice_id)
+    return page_of(Payment.objects.filter(invoice=invoice), filters, _shown, by="recorded_at")
+
+
 @transitions.creating_once(
     "/invoices/{uuid:invoice_id}/payments",
     scope="invoices:write",
-    answers=PaymentOut,
+    answers=RecordedPaymentOut,
     summary="Record money that was received for an invoice",
 )
 def record_a_payment(
     request: ApiRequest, invoice_id: UUID, payment: PaymentIn
-) -> Status[PaymentOut]:
+) -> Status[RecordedPaymentOut]:
     invoice = visible_invoice(request.caller, invoice_id)
     with _refusals():
         recorded = record_payment(
@@ -166,7 +185,12 @@ def _refusals() -> Iterator[None]:
         raise conflict(name, f"{refusal}.") from refusal
 
 
-def _shown_payment(payment: Payment) -> PaymentOut:
+def _shown_payment(payment: Payment) -> RecordedPaymentOut:
+    invoice = shown_invoice(Invoice.objects.get(pk=payment.invoice_id))
+    return RecordedPaymentOut(**dict(_shown(payment)), invoice=invoice)
+
+
+def _shown(payment: Payment) -> PaymentOut:
     return PaymentOut(
         id=payment.pk,
         amount=payment.amount,
@@ -174,5 +198,4 @@ def _shown_payment(payment: Payment) -> PaymentOut:
         received_on=payment.received_on,
         reference=payment.reference,
         recorded_at=payment.recorded_at,
-        invoice=shown_invoice(Invoice.objects.get(pk=payment.invoice_id)),
     )

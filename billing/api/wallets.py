@@ -165,6 +165,16 @@ def create_top_up(request: ApiRequest, wallet_id: UUID, top_up: TopUpIn) -> TopU
         return _shown_top_up(top_up_wallet(wallet, top_up.amount, as_of=request.as_of))
 
 
+@wallets.reading(
+    "/top-ups/{uuid:top_up_id}",
+    scope="credit:read",
+    answers=TopUpOut,
+    summary="Read a top-up",
+)
+def get_top_up(request: ApiRequest, top_up_id: UUID) -> TopUpOut:
+    return _shown_top_up(_visible_top_up(request.caller, top_up_id))
+
+
 @wallets.acting(
     "/top-ups/{uuid:top_up_id}/paid",
     scope="credit:write",

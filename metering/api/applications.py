@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from ninja import Query
 from pydantic import Field
 
-from metering.models import Application, Assignment
+from metering.models import Application, Assignment, Instance
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.fields import Given, Instant
 from tenants.api.pages import Page, Paging, page_of
@@ -35,6 +35,21 @@ class ApplicationOut(Given):
     environment: str
     first_seen_at: Instant
     customer_id: UUID | None
+
+
+class InstanceOut(Given):
+    """One running copy of an application; what usage is grouped by, and corrections are of.
+    `host` is empty of what events and corrections count on."""
+
+    id: UUID
+    name: str
+    application_id: UUID
+    host: str
+    first_seen_at: Instant
+
+
+class InstanceFilters(Paging):
+    application: UUID | None = None
 
 
 class ApplicationFilters(Paging):
@@ -71,6 +86,17 @@ def list_applications(
     return page
 
 
+@applications.reading(
+    "/instances", scope=SCOPE, answers=Page[InstanceOut], summary="List instances of applications"
+)
+def list_instances(request: ApiRequest, filters: Query[InstanceFilters]) -> Page[InstanceOut]:
+    visible = visible_applications(request.caller)
+    rows = Instance.objects.filter(application__in=visible).select_related("host")
+    if filters.application is not None:
+        rows = rows.filter(application=filters.application)
+    return page_of(rows, filters, _instance, by="name")
+
+
 def visible_applications(caller: Caller) -> "QuerySet[Application]":
     """Those that were ever billed to the key's customer; all for a tenant's own key."""
     rows = Application.objects.all()
@@ -105,3 +131,13 @@ def _name_customers(shown: list[ApplicationOut], caller: Caller) -> None:
     customers = dict(current.values_list("application_id", "customer_id"))
     for each in shown:
         each.customer_id = customers.get(each.id)
+
+
+def _instance(instance: Instance) -> InstanceOut:
+    return InstanceOut(
+        id=instance.pk,
+        name=instance.name,
+        application_id=instance.application_id,
+        host="" if instance.host is None else instance.host.name,
+        first_seen_at=instance.first_seen_at,
+    )

@@ -67,6 +67,19 @@ def list_corrections(request: ApiRequest, filters: Query[CorrectionFilters]) -> 
     return page_of(rows, filters, _shown, by="created_at", newest_first=True)
 
 
+@corrections.reading(
+    "/corrections/{uuid:correction_id}",
+    scope="corrections:read",
+    answers=CorrectionOut,
+    summary="Read a correction",
+)
+def get_correction(request: ApiRequest, correction_id: UUID) -> CorrectionOut:
+    found = Correction.objects.filter(pk=correction_id).first()
+    if found is None:
+        raise not_found("correction")
+    return _shown(found)
+
+
 @corrections.creating(
     "/corrections",
     scope="corrections:write",

@@ -1,7 +1,7 @@
 """Routers whose operations all come through one gate: key, rate, scope, bounds, transaction."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
@@ -51,6 +51,14 @@ class Resources(Router):
         self, path: str, *, scope: str, answers: Any, summary: str
     ) -> Callable[[_View], _View]:
         return self._operation("GET", path, scope, {200: answers}, summary)
+
+    def downloading(
+        self, path: str, *, scope: str, content_types: Collection[str], summary: str
+    ) -> Callable[[_View], _View]:
+        """A GET of a file of one of the content types; the view returns the whole answer."""
+        return self._operation(
+            "GET", path, scope, {200: None}, summary, conflicts=True, files=content_types
+        )
 
     def creating(
         self, path: str, *, scope: str, answers: Any, summary: str
@@ -131,6 +139,7 @@ class Resources(Router):
         naming: Naming = "none",
         conflicts: bool = False,
         contents: dict[str, Any] | None = None,
+        files: Collection[str] = (),
         body_bytes_max: int = _BODY_BYTES_MAX,
     ) -> Callable[[_View], _View]:
         def declare(view: _View) -> _View:
@@ -147,7 +156,9 @@ class Resources(Router):
                     has_id="{" in path,
                     naming=naming,
                     conflicts=conflicts,
+                    good=answers,
                     contents=contents,
+                    files=files,
                 ),
             )(view)
             operation: Operation = view._ninja_operation  # type: ignore[attr-defined]

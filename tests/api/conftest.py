@@ -19,6 +19,8 @@ from billing.operations import (
     grant_price,
     open_wallet,
 )
+from metering.corrections import delete_usage
+from metering.stated_models import Correction
 from tenants.buckets import buckets
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -39,9 +41,10 @@ class Provider:
     top_up: TopUp
     own_price: PriceOverride
     discount: Discount
+    correction: Correction
 
     @property
-    def ids(self) -> dict[str, UUID]:
+    def ids(self) -> dict[str, UUID | str]:
         """What the paths of the document ask for, by the parameters' names."""
         return {
             "customer_id": self.story.customer.pk,
@@ -55,6 +58,8 @@ class Provider:
             "top_up_id": self.top_up.pk,
             "own_price_id": self.own_price.pk,
             "discount_id": self.discount.pk,
+            "correction_id": self.correction.pk,
+            "form": "json",
         }
 
 
@@ -86,7 +91,16 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         rebate = Rebate(f"{word} offer", at(12, 1), percent=Decimal(10))
         discount = grant_discount(story.customer, rebate)
         top_up = wallet.top_ups.get()
-    return Provider(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount)
+        correction = delete_usage(
+            story.shop,
+            (at(9, 1), at(9, 2)),
+            reason=word,
+            author=word,
+            as_of=NOVEMBER,
+        )
+    return Provider(
+        tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount, correction
+    )
 
 
 @pytest.fixture

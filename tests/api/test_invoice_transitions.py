@@ -76,6 +76,8 @@ class TestAnIssuedInvoice:
         assert paid["to_credit"] == "10"
         again = done(program.post(f"{issued}/payments", more))
         assert again["id"] == paid["id"]
+        (listed,) = done(program.get(f"{issued}/payments"))["data"]
+        assert listed == {name: value for name, value in paid.items() if name != "invoice"}
         other = {**more, "amount": "11"}
         assert "payment-differs" in kind_of(program.post(f"{issued}/payments", other))
 
