@@ -27,7 +27,7 @@ from billing.operations import (
 from billing.overrides import OverrideNotUsable
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken, text
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 from tenants.models import Customer
@@ -40,6 +40,17 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=PRI
 class OwnPriceIn(Taken):
     """In place of the plan's price with the code `code`. `definition` holds what differs from it,
     such as {"unit_price": "0.03"}. Moments are taken to the start of their 5-minute bucket."""
+
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "code": "cpu",
+            "currency": "EUR",
+            "definition": {"unit_price": "0.03"},
+            "starts_at": "2026-12-01T00:00:00Z",
+            "reason": "offer 7",
+        }
+    )
 
     customer_id: UUID
     code: Code
@@ -67,6 +78,16 @@ class DiscountIn(Taken):
     """Of one customer, subscription or plan: `percent`, or `amount` in `currency`, off the prices
     with `price_codes` or off the whole invoice; on the first `periods` invoices, or on all. Lower
     positions are taken first."""
+
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "name": "Welcome",
+            "percent": "10",
+            "periods": 3,
+            "starts_at": "2026-12-01T00:00:00Z",
+        }
+    )
 
     customer_id: UUID | None = None
     subscription_id: UUID | None = None
@@ -101,16 +122,18 @@ class DiscountOut(Given):
 
 
 class AgreementEnd(Taken):
+    model_config = example({"ends_at": "2027-01-01T00:00:00Z"})
+
     ends_at: Instant
 
 
 class AgreementFilters(Paging):
-    customer: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
 
 
 class DiscountFilters(AgreementFilters):
-    subscription: UUID | None = None
-    plan: UUID | None = None
+    subscription: Annotated[UUID | None, Field(description="Those of this subscription.")] = None
+    plan: Annotated[UUID | None, Field(description="Those of this plan.")] = None
 
 
 @agreements.reading(

@@ -22,7 +22,7 @@ from billing.queries.backtest import (
 )
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import unprocessable
-from tenants.api.fields import Given, Instant, Taken
+from tenants.api.fields import Given, Instant, Taken, example
 from tenants.api.resources import Resources
 
 backtests = Resources()
@@ -35,6 +35,10 @@ _SIGNER: Final = signing.Signer(salt="backtest")
 class BacktestIn(Taken):
     """Billing periods that begin in [from, to) and have ended; those of fifty subscriptions an
     answer, or with `totals_only` of as many as bring about 500 periods."""
+
+    model_config = example(
+        {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "totals_only": True}
+    )
 
     start: Annotated[Instant, Field(alias="from")]
     end: Annotated[Instant, Field(alias="to")]

@@ -85,11 +85,11 @@ class InvoiceWithLinesOut(InvoiceOut):
 
 
 class InvoiceFilters(Paging):
-    customer: UUID | None = None
-    subscription: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
+    subscription: Annotated[UUID | None, Field(description="Those of this subscription.")] = None
     refers_to: Annotated[UUID | None, Field(description="Notes that change this invoice.")] = None
-    status: Status | None = None
-    kind: Kind | None = None
+    status: Annotated[Status | None, Field(description="Those that are it now.")] = None
+    kind: Annotated[Kind | None, Field(description="Invoices, or notes of one kind.")] = None
     period_from: Annotated[
         Instant | None, Field(description="Periods that start at or after it.")
     ] = None

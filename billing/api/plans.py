@@ -22,7 +22,7 @@ from billing.operations import (
 from billing.operations.plans import Counting
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import Given, Instant, Name, Taken
+from tenants.api.fields import Given, Instant, Name, Taken, example, one_of
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 from tenants.refusals import constraint_of
@@ -49,6 +49,31 @@ class DraftIn(Taken):
     """Prices in their order on the invoice. Periods that start at or after `effective_from` are
     rated with them; with `takes_effect` at_once also what is left of those that run then."""
 
+    model_config = example(
+        {
+            "effective_from": "2027-01-01T00:00:00Z",
+            "counting": {"primaries": "one"},
+            "prices": [
+                {
+                    "label": "Base",
+                    "kind": "flat",
+                    "unit_price": "9",
+                    "definition": {"timing": "advance"},
+                },
+                {
+                    "label": "CPU",
+                    "meter": "cpu.time",
+                    "unit": "CPU-hour",
+                    "kind": "graduated",
+                    "tiers": [
+                        {"up_to": "100", "unit_price": "0.05"},
+                        {"up_to": None, "unit_price": "0.04"},
+                    ],
+                },
+            ],
+        }
+    )
+
     effective_from: Instant
     takes_effect: Literal["period", "at_once"] = "period"
     counting: CountingIn = CountingIn()
@@ -58,10 +83,29 @@ class DraftIn(Taken):
 class VersionIn(DraftIn):
     """A version's prices, and whether it is a draft: that rates nothing until it is published."""
 
+    model_config = example(
+        {
+            "effective_from": "2027-01-01T00:00:00Z",
+            "draft": True,
+            "prices": [
+                {
+                    "label": "Requests",
+                    "meter": "transactions",
+                    "unit": "thousand",
+                    "kind": "package",
+                    "unit_price": "1",
+                    "definition": {"size": "100"},
+                }
+            ],
+        }
+    )
+
     draft: bool = False
 
 
 class PlanIn(Taken):
+    model_config = example({"name": "Hosting", "currency": "EUR"})
+
     name: Name
     currency: CurrencyCode
 
@@ -70,9 +114,9 @@ class CountingOut(Given):
     primary_factor: Exact
     replica_factor: Exact
     standby_factor: Exact
-    transactions_on: str
-    primaries: str
-    gaps: str
+    transactions_on: Annotated[str, one_of(PlanVersion.TransactionsOn)]
+    primaries: Annotated[str, one_of(PlanVersion.Primaries)]
+    gaps: Annotated[str, one_of(PlanVersion.Gaps)]
 
 
 class VersionOut(Given):
@@ -81,7 +125,7 @@ class VersionOut(Given):
     id: UUID
     number: int
     effective_from: Instant
-    takes_effect: str
+    takes_effect: Annotated[str, one_of(PlanVersion.TakesEffect)]
     published_at: Instant | None
     counting: CountingOut
     prices: list[PriceOut]

@@ -13,7 +13,7 @@ from billing.core.quantity import aggregation_of
 from billing.models import PlanVersion, Price
 from billing.prices import price_spec
 from tenants.api.errors import unprocessable
-from tenants.api.fields import PRINTABLE, Given, Name, Taken
+from tenants.api.fields import PRINTABLE, Given, Name, Taken, example, one_of
 
 _CODE: Final = "[a-z0-9][a-z0-9._-]*"
 UnitPrice = Annotated[Decimal, DecimalText(12, 12)]
@@ -39,6 +39,17 @@ class PriceIn(Taken):
     and a percentage count no meter and have no unit. Left empty, `aggregation` is the meter's usual
     one, `code` is made from the label and `currency` is the plan's.
     """
+
+    model_config = example(
+        {
+            "label": "Traffic",
+            "meter": "network.sent",
+            "unit": "Mbit/s",
+            "aggregation": "percentile",
+            "percentile": "95",
+            "unit_price": "3",
+        }
+    )
 
     label: Name
     code: Annotated[str, StringConstraints(max_length=40, pattern=f"^({_CODE})?$")] = ""
@@ -81,13 +92,13 @@ class PriceOut(Given):
     code: str
     label: str
     meter: str
-    aggregation: str
+    aggregation: Annotated[str, one_of(Price.Aggregation, "")]
     unit: str
-    kind: str
+    kind: Annotated[str, one_of(Price.Kind)]
     currency: str
     interval_minutes: int
     percentile: Exact
-    over: str
+    over: Annotated[str, one_of(Price.Over)]
     distinct: str
     allowance: Exact
     rollover_periods: int
@@ -96,7 +107,7 @@ class PriceOut(Given):
     definition: dict[str, Any]
     minimum: Exact | None
     maximum: Exact | None
-    accepted_qualities: list[str]
+    accepted_qualities: list[Annotated[str, one_of(Price.Quality)]]
     product_class: str
 
 

@@ -31,7 +31,7 @@ from billing.operations import (
 )
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -53,12 +53,18 @@ _CONFLICTS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 
 class VoidIn(Taken):
+    model_config = example({"reason": "Billed to the wrong customer."})
+
     reason: Annotated[Reason, Field(description="It stands on the credit note.")]
 
 
 class PaymentIn(Taken):
     """Money that was received; a reference is counted once for an invoice. What is more than is
     open is refused, or becomes the customer's credit."""
+
+    model_config = example(
+        {"amount": "119", "received_on": "2026-11-03", "reference": "transfer 4711"}
+    )
 
     amount: Annotated[Decimal, DecimalText(12, 4)]
     received_on: date

@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Query
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from billing.api.customers import visible_customer
 from billing.api.fields import CurrencyCode, DecimalText, Exact
@@ -25,7 +25,7 @@ from billing.operations import (
 from billing.queries.credit import wallet_balance
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, one_of
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -38,6 +38,15 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=
 class WalletIn(Taken):
     """While its balance is below `threshold` it asks for `top_up_amount`."""
 
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "currency": "EUR",
+            "threshold": "5",
+            "top_up_amount": "20",
+        }
+    )
+
     customer_id: UUID
     currency: CurrencyCode
     threshold: Amount = Decimal(0)
@@ -48,6 +57,8 @@ class WalletIn(Taken):
 class WalletChange(Taken):
     """What is left out stays as it is."""
 
+    model_config = example({"threshold": "10", "enabled": True})
+
     threshold: Amount | None = None
     top_up_amount: Amount | None = None
     enabled: bool | None = None
@@ -56,10 +67,14 @@ class WalletChange(Taken):
 class TopUpIn(Taken):
     """Money that came without being asked for."""
 
+    model_config = example({"amount": "20"})
+
     amount: Amount
 
 
 class TopUpFailure(Taken):
+    model_config = example({"reason": "The card was declined."})
+
     reason: Reason
 
 
@@ -67,7 +82,7 @@ class TopUpOut(Given):
     id: UUID
     wallet_id: UUID
     amount: Exact
-    state: str
+    state: Annotated[str, one_of(TopUp.State)]
     requested_at: Instant
     settled_at: Instant | None
     reason: str
@@ -88,7 +103,7 @@ class WalletOut(Given):
 
 
 class WalletFilters(Paging):
-    customer: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
 
 
 @wallets.reading("/wallets", scope="credit:read", answers=Page[WalletOut], summary="List wallets")

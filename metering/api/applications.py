@@ -49,11 +49,11 @@ class InstanceOut(Given):
 
 
 class InstanceFilters(Paging):
-    application: UUID | None = None
+    application: Annotated[UUID | None, Field(description="Those of this application.")] = None
 
 
 class ApplicationFilters(Paging):
-    environment: UUID | None = None
+    environment: Annotated[UUID | None, Field(description="Those in this environment.")] = None
     customer: Annotated[UUID | None, Field(description="Billed to this customer at any time.")] = (
         None
     )

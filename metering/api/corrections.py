@@ -11,7 +11,7 @@ from metering.models import Application, Instance
 from metering.stated_models import Correction
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -25,6 +25,17 @@ class CorrectionIn(Taken):
     """Usage of [starts_at, ends_at), on bounds of 5 minutes: `quantities` count in its place, in
     the meters' small units over the whole time; without them it does not count, of all meters or
     of `meters`."""
+
+    model_config = example(
+        {
+            "application_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "starts_at": "2026-10-05T00:00:00Z",
+            "ends_at": "2026-10-05T01:00:00Z",
+            "quantities": {"cpu.time": 1800000000},
+            "reason": "A runaway process of ours.",
+            "author": "support",
+        }
+    )
 
     application_id: UUID
     instance_id: UUID | None = None
@@ -51,7 +62,7 @@ class CorrectionOut(Given):
 
 
 class CorrectionFilters(Paging):
-    application: UUID | None = None
+    application: Annotated[UUID | None, Field(description="Those of this application.")] = None
 
 
 @corrections.reading(
