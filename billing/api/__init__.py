@@ -11,6 +11,7 @@ from billing.api.customers import customers
 from billing.api.drafts import drafts
 from billing.api.files import files
 from billing.api.invoices import invoices
+from billing.api.meters import meters
 from billing.api.plans import plans
 from billing.api.subscriptions import subscriptions
 from billing.api.transitions import transitions
@@ -18,6 +19,7 @@ from billing.api.upcoming import upcoming
 from billing.api.wallets import wallets
 
 routers: Final[dict[str, Router]] = {
+    "meters": meters,
     "customers": customers,
     "plans": plans,
     "plan versions": drafts,

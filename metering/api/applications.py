@@ -9,6 +9,7 @@ from pydantic import Field
 
 from metering.models import Application, Assignment, Instance
 from tenants.api.caller import ApiRequest, Caller
+from tenants.api.errors import not_found
 from tenants.api.fields import Given, Instant
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
@@ -87,6 +88,16 @@ def list_applications(
 
 
 @applications.reading(
+    "/applications/{uuid:application_id}",
+    scope=SCOPE,
+    answers=ApplicationOut,
+    summary="Read an application",
+)
+def get_application(request: ApiRequest, application_id: UUID) -> ApplicationOut:
+    return shown_application(visible_application(request.caller, application_id), request.caller)
+
+
+@applications.reading(
     "/instances", scope=SCOPE, answers=Page[InstanceOut], summary="List instances of applications"
 )
 def list_instances(request: ApiRequest, filters: Query[InstanceFilters]) -> Page[InstanceOut]:
@@ -101,6 +112,21 @@ def visible_applications(caller: Caller) -> "QuerySet[Application]":
     """Those that were ever billed to the key's customer; all for a tenant's own key."""
     rows = Application.objects.all()
     return rows if caller.customer_id is None else rows.filter(_billed_to(caller.customer_id))
+
+
+def visible_application(caller: Caller, application_id: UUID) -> Application:
+    """Raises Problem 404, alike for what does not exist and for what is another's."""
+    rows = visible_applications(caller).select_related("environment")
+    found = rows.filter(pk=application_id).first()
+    if found is None:
+        raise not_found("application")
+    return found
+
+
+def shown_application(application: Application, caller: Caller) -> ApplicationOut:
+    shown = _application(application)
+    _name_customers([shown], caller)
+    return shown
 
 
 def _billed_to(customer_id: UUID) -> Exists:

@@ -47,6 +47,7 @@ class Provider:
     def ids(self) -> dict[str, UUID | str]:
         """What the paths of the document ask for, by the parameters' names."""
         return {
+            "application_id": self.story.shop.pk,
             "customer_id": self.story.customer.pk,
             "plan_id": self.story.plan.pk,
             "subscription_id": self.story.subscription.pk,

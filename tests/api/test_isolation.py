@@ -38,6 +38,7 @@ _PRICE = {"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price":
 
 BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
+    "assign": {"customer_id": str(uuid4())},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
     "update_wallet": {"enabled": False},
@@ -158,6 +159,8 @@ def test_a_post_names_nothing_of_another_tenant(
             "author": "nobody",
         },
     }
+    own = f"/applications/{provider.story.shop.pk}/assign"
+    bodies[own] = {"customer_id": theirs["customer_id"]}
     for path, body in bodies.items():
         problem(program.post(path, body), 404)
     done(program.post("/customers", {"reference": "theirs", "name": "A"}), 201)
