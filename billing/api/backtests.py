@@ -69,6 +69,8 @@ class BacktestedPeriodOut(Given):
 
 
 class BacktestTotalOut(Given):
+    """All periods in one currency that could be rated, before tax."""
+
     currency: str
     periods: int
     old: Exact

@@ -64,6 +64,8 @@ class BillingOut(Given):
 
 
 class CustomerOut(Given):
+    """`reference` is yours, and never twice; invoices show it."""
+
     id: UUID
     reference: str
     name: str

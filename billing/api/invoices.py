@@ -75,6 +75,8 @@ class TaxOut(Given):
 
 
 class InvoiceWithLinesOut(InvoiceOut):
+    """With the names of its day, what it is for and how each amount came about."""
+
     billed_to: str
     customer_reference: str
     seller: str

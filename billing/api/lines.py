@@ -20,6 +20,8 @@ class StepOut(Given):
 
 
 class MeasuredOut(Given):
+    """How well, and by which method, some of the usage was measured."""
+
     quality: str
     method: str
 

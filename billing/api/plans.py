@@ -132,6 +132,8 @@ class VersionOut(Given):
 
 
 class PlanOut(Given):
+    """What it costs stands in its versions, in this currency or others beside it."""
+
     id: UUID
     name: str
     currency: str

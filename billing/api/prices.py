@@ -87,6 +87,8 @@ class TierOut(Given):
 
 
 class PriceOut(Given):
+    """As it was asked for; `position` is its place on the invoice."""
+
     id: UUID
     position: int
     code: str

@@ -79,6 +79,9 @@ class TopUpFailure(Taken):
 
 
 class TopUpOut(Given):
+    """Asked for by the wallet, or brought; `settled_at` is when it was paid or failed, `reason` why
+    it failed."""
+
     id: UUID
     wallet_id: UUID
     amount: Exact

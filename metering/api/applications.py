@@ -21,6 +21,8 @@ applications = Resources()
 
 
 class EnvironmentOut(Given):
+    """Where applications run, such as production: events and samples name it."""
+
     id: UUID
     name: str
     created_at: Instant

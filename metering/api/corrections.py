@@ -48,6 +48,9 @@ class CorrectionIn(Taken):
 
 
 class CorrectionOut(Given):
+    """`delete`: usage of `meters`, or of all where that is null, does not count. `replace`: the
+    `quantities` count in its place."""
+
     id: UUID
     kind: Literal["delete", "replace"]
     application_id: UUID

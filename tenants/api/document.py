@@ -101,8 +101,7 @@ def described(
     for status in good:
         responses[status] = {"headers": _RATE | known}
         if files:
-            binary = {"type": "string", "format": "binary"}
-            responses[status]["content"] = {kind: {"schema": binary} for kind in files}
+            responses[status]["content"] = {kind: {"schema": _file_schema(kind)} for kind in files}
     if method == "GET":
         responses[304] = {
             "description": "It is what If-None-Match names.",
@@ -118,6 +117,12 @@ def described(
         "parameters": _parameters(method, naming),
         "responses": responses,
     }
+
+
+def _file_schema(content_type: str) -> dict[str, Any]:
+    if content_type == "application/json":
+        return {"type": "object"}
+    return {"type": "string", "format": "binary"}
 
 
 def _error(status: int) -> dict[str, Any]:
