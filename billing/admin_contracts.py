@@ -160,10 +160,11 @@ class OverrideForm(ScopedForm):
                 data[name] = bucket_start(data[name])
         if self.errors:
             return data
+        what = ("code", "currency", "definition")
         try:
-            require_override(
-                *(self._said(data, name) for name in ("code", "currency", "definition"))
-            )
+            # One from before this was asked can still be ended.
+            if self.instance._state.adding or {*what} & {*self.changed_data}:
+                require_override(*(self._said(data, name) for name in what))
         except OverrideNotUsable as refusal:
             self.add_error("definition", sentence(refusal))
         self._require_open(data)

@@ -1,6 +1,7 @@
 """What operators do with invoices: each asks in a form, makes one call and says how it went."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -156,18 +157,30 @@ class InvoiceActions(_Admin):
 
     @admin.action(description="Put drafts into review", permissions=["change"])
     def review(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
-        drafts = [each for each in invoices if each.status == Invoice.Status.DRAFT]
-        for draft in drafts:
-            begun = begin_review(draft, as_of=timezone.now())
-            self.log_change(request, begun, "Put into review.")
-        messages.info(request, f"Put into review: {len(drafts)}.")
+        begun = 0
+        for draft in invoices:
+            if draft.status != Invoice.Status.DRAFT:
+                continue
+            # Somebody may have finalized it meanwhile.
+            with suppress(TransitionNotAllowed):
+                self.log_change(
+                    request, begin_review(draft, as_of=timezone.now()), "Put into review."
+                )
+                begun += 1
+        messages.info(request, f"Put into review: {begun}.")
 
     @admin.action(description="Mark as sent", permissions=["change"])
     def mark_sent(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
         issued = [each for each in invoices if each.is_issued]
+        sent = 0
         for invoice in issued:
-            self._mark_sent(request, invoice)
-        messages.info(request, f"Sent: {len(issued)}, drafts left: {len(invoices) - len(issued)}.")
+            try:
+                self._mark_sent(request, invoice)
+            except TransitionNotAllowed as refusal:
+                messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+            else:
+                sent += 1
+        messages.info(request, f"Sent: {sent}, drafts left: {len(invoices) - len(issued)}.")
 
     @action(description="Finalize", permissions=["finalize"], url_path="finalize")
     def finalize_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -325,7 +338,8 @@ def _possible(invoice: Invoice) -> set[str]:
     """The actions that its status leaves."""
     if invoice.status in DRAFTS:
         return {"finalize_one"}
-    found = set() if invoice.sent_at else {"mark_one_sent"}
+    unsent = not invoice.sent_at and invoice.status != Invoice.Status.VOID
+    found = {"mark_one_sent"} if unsent else set()
     if invoice.kind != Invoice.Kind.CREDIT_NOTE:
         if may_follow(invoice.status, Invoice.Status.VOID):
             found.add("void_one")

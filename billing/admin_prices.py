@@ -50,7 +50,6 @@ def _number_input() -> UnfoldAdminTextInputWidget:
 
 
 _NUMBERS = ("unit_price", "allowance", "minimum", "maximum", "percentile")
-_TIERED = (Price.Kind.GRADUATED, Price.Kind.VOLUME)
 _FIELDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((UnitDoesNotFit, UnknownUnit), "unit"),
     ((AggregationDoesNotFit, ReadingNotUsable), "aggregation"),
@@ -145,12 +144,12 @@ class PriceForm(ScopedForm):
     def _require_only_its_kind(self, data: dict[str, Any]) -> None:
         kind = data.get("kind")
         if kind not in Price.WITH_UNIT_PRICE and data.get("unit_price") is not None:
-            where = "tiers" if kind in _TIERED else "definition"
+            where = "tiers" if kind in Price.TIERED else "definition"
             self.add_error(
                 "unit_price",
                 f"A price of this kind has its prices in the {where}; leave this empty.",
             )
-        if kind not in _TIERED and data.get("tiers"):
+        if kind not in Price.TIERED and data.get("tiers"):
             self.add_error("tiers", "A price of this kind has no tiers; leave this empty.")
         if kind in Price.UNMETERED:
             for name in ("meter", "unit", "aggregation"):

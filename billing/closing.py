@@ -3,7 +3,7 @@ a run that is killed, holds back nothing else."""
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,12 @@ from django.utils import timezone
 
 from billing.core.lifecycle import DRAFTS
 from billing.models import BillingRun, Invoice
-from billing.operations import begin_review, finalize_invoice, restate_invoice
+from billing.operations import (
+    TransitionNotAllowed,
+    begin_review,
+    finalize_invoice,
+    restate_invoice,
+)
 from billing.operations.runs import Closed, Failure, close_next_shard, start_run
 from billing.queries import is_usage_complete
 from billing.queries.parties import has_billing_settings
@@ -112,7 +117,8 @@ def advance_drafts(tenant_id: UUID, *, as_of: datetime) -> Outcome:
             return Outcome()
         drafts = list(_drafts().filter(status=Invoice.Status.DRAFT))
     for draft in drafts:
-        with tenant_scope(tenant_id):
+        # Somebody may have finalized it meanwhile.
+        with tenant_scope(tenant_id), suppress(TransitionNotAllowed):
             begin_review(draft, as_of=as_of)
     with tenant_scope(tenant_id):
         over = list(_drafts().filter(status=Invoice.Status.IN_REVIEW, review_until__lte=as_of))

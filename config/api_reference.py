@@ -1,5 +1,6 @@
 """The OpenAPI document as a page for people: nothing is fetched from elsewhere."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -46,9 +47,12 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Object:
+    """`example` is JSON, or empty."""
+
     name: str
     text: str
     fields: tuple[Field, ...]
+    example: str
 
 
 def reference_of(document: _Node) -> dict[str, Any]:
@@ -90,7 +94,8 @@ def objects_of(document: _Node) -> Iterator[Object]:
             _field(member, "", member in required, each, each)
             for member, each in schema.get("properties", {}).items()
         )
-        yield Object(name, schema.get("description", ""), fields)
+        shown = "\n\n".join(json.dumps(each, indent=2) for each in schema.get("examples", ()))
+        yield Object(name, schema.get("description", ""), fields, shown)
 
 
 def _parameter(one: _Node) -> Field:

@@ -183,6 +183,10 @@ API_REQUESTS_PER_MINUTE_KEY = env.whole_number(
 API_REQUESTS_PER_MINUTE_TENANT = env.whole_number(
     "API_REQUESTS_PER_MINUTE_TENANT", 6_000, least=1, most=10_000_000
 )
+API_REQUESTS_BURST_KEY = env.whole_number("API_REQUESTS_BURST_KEY", 300, least=1, most=1_000_000)
+API_REQUESTS_BURST_TENANT = env.whole_number(
+    "API_REQUESTS_BURST_TENANT", 3_000, least=1, most=10_000_000
+)
 SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 
 LOGGING = {

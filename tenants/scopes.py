@@ -3,7 +3,8 @@
 from typing import Final
 
 SCOPES: Final = {
-    "applications:read": "list environments and applications",
+    "applications:read": "list environments and applications, and whom they are billed to",
+    "applications:write": "say whom applications are billed to",
     "backtests:run": "rate a past period under a draft of prices",
     "corrections:read": "read corrections of usage",
     "corrections:write": "correct usage",

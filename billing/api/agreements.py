@@ -27,7 +27,7 @@ from billing.operations import (
 from billing.overrides import OverrideNotUsable
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken, text
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 from tenants.models import Customer
@@ -40,6 +40,17 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=PRI
 class OwnPriceIn(Taken):
     """In place of the plan's price with the code `code`. `definition` holds what differs from it,
     such as {"unit_price": "0.03"}. Moments are taken to the start of their 5-minute bucket."""
+
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "code": "cpu",
+            "currency": "EUR",
+            "definition": {"unit_price": "0.03"},
+            "starts_at": "2026-12-01T00:00:00Z",
+            "reason": "offer 7",
+        }
+    )
 
     customer_id: UUID
     code: Code
@@ -67,6 +78,16 @@ class DiscountIn(Taken):
     """Of one customer, subscription or plan: `percent`, or `amount` in `currency`, off the prices
     with `price_codes` or off the whole invoice; on the first `periods` invoices, or on all. Lower
     positions are taken first."""
+
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "name": "Welcome",
+            "percent": "10",
+            "periods": 3,
+            "starts_at": "2026-12-01T00:00:00Z",
+        }
+    )
 
     customer_id: UUID | None = None
     subscription_id: UUID | None = None
@@ -101,11 +122,18 @@ class DiscountOut(Given):
 
 
 class AgreementEnd(Taken):
+    model_config = example({"ends_at": "2027-01-01T00:00:00Z"})
+
     ends_at: Instant
 
 
 class AgreementFilters(Paging):
-    customer: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
+
+
+class DiscountFilters(AgreementFilters):
+    subscription: Annotated[UUID | None, Field(description="Those of this subscription.")] = None
+    plan: Annotated[UUID | None, Field(description="Those of this plan.")] = None
 
 
 @agreements.reading(
@@ -140,6 +168,16 @@ def create_own_price(request: ApiRequest, price: OwnPriceIn) -> OwnPriceOut:
         raise conflict("own-price-is-invoiced", f"{refusal}.") from refusal
 
 
+@agreements.reading(
+    "/own-prices/{uuid:own_price_id}",
+    scope="subscriptions:read",
+    answers=OwnPriceOut,
+    summary="Read a customer's own price",
+)
+def get_own_price(request: ApiRequest, own_price_id: UUID) -> OwnPriceOut:
+    return _shown_price(_visible_price(request.caller, own_price_id))
+
+
 @agreements.acting(
     "/own-prices/{uuid:own_price_id}/end",
     scope="subscriptions:write",
@@ -147,10 +185,7 @@ def create_own_price(request: ApiRequest, price: OwnPriceIn) -> OwnPriceOut:
     summary="Go back to the plan's price",
 )
 def end_own_price(request: ApiRequest, own_price_id: UUID, end: AgreementEnd) -> OwnPriceOut:
-    rows = PriceOverride.objects.filter(request.caller.own("customer"), pk=own_price_id)
-    found = rows.first()
-    if found is None:
-        raise not_found("own price")
+    found = _visible_price(request.caller, own_price_id)
     try:
         return _shown_price(end_price(found, ends_at=end.ends_at))
     except OverrideNotUsable as refusal:
@@ -165,10 +200,11 @@ def end_own_price(request: ApiRequest, own_price_id: UUID, end: AgreementEnd) ->
     answers=Page[DiscountOut],
     summary="List discounts",
 )
-def list_discounts(request: ApiRequest, filters: Query[AgreementFilters]) -> Page[DiscountOut]:
-    rows = _visible_discounts(request.caller)
-    if filters.customer is not None:
-        rows = rows.filter(customer=filters.customer)
+def list_discounts(request: ApiRequest, filters: Query[DiscountFilters]) -> Page[DiscountOut]:
+    wanted = {name: getattr(filters, name) for name in ("customer", "subscription", "plan")}
+    rows = _visible_discounts(request.caller).filter(
+        **{name: value for name, value in wanted.items() if value is not None}
+    )
     return page_of(rows, filters, _shown_discount, by="starts_at")
 
 
@@ -197,6 +233,16 @@ def create_discount(request: ApiRequest, discount: DiscountIn) -> DiscountOut:
         raise unprocessable(("percent", str(refusal))) from refusal
 
 
+@agreements.reading(
+    "/discounts/{uuid:discount_id}",
+    scope="subscriptions:read",
+    answers=DiscountOut,
+    summary="Read a discount",
+)
+def get_discount(request: ApiRequest, discount_id: UUID) -> DiscountOut:
+    return _shown_discount(_visible_discount(request.caller, discount_id))
+
+
 @agreements.acting(
     "/discounts/{uuid:discount_id}/end",
     scope="subscriptions:write",
@@ -204,15 +250,27 @@ def create_discount(request: ApiRequest, discount: DiscountIn) -> DiscountOut:
     summary="Leave a discount off the invoices of later periods",
 )
 def end_a_discount(request: ApiRequest, discount_id: UUID, end: AgreementEnd) -> DiscountOut:
-    found = _visible_discounts(request.caller).filter(pk=discount_id).first()
-    if found is None:
-        raise not_found("discount")
+    found = _visible_discount(request.caller, discount_id)
     try:
         return _shown_discount(end_discount(found, ends_at=end.ends_at))
     except DiscountNotUsable as refusal:
         raise unprocessable(("ends_at", str(refusal))) from refusal
     except DiscountIsInvoiced as refusal:
         raise conflict("discount-is-invoiced", f"{refusal}.") from refusal
+
+
+def _visible_price(caller: Caller, own_price_id: UUID) -> PriceOverride:
+    found = PriceOverride.objects.filter(caller.own("customer"), pk=own_price_id).first()
+    if found is None:
+        raise not_found("own price")
+    return found
+
+
+def _visible_discount(caller: Caller, discount_id: UUID) -> Discount:
+    found = _visible_discounts(caller).filter(pk=discount_id).first()
+    if found is None:
+        raise not_found("discount")
+    return found
 
 
 def _visible_discounts(caller: Caller) -> "QuerySet[Discount]":

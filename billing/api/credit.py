@@ -15,7 +15,7 @@ from billing.operations import CreditNotGrantable, GrantVoided, NewGrant, grant_
 from billing.queries.credit import grants_left
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken, text
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, one_of, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -28,6 +28,17 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PR
 class GrantIn(Taken):
     """The lowest `priority` is spent first. Without `price_codes` it pays whole invoices."""
 
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "kind": "promotional",
+            "currency": "EUR",
+            "amount": "25",
+            "expires_at": "2027-01-01T00:00:00Z",
+            "note": "Welcome",
+        }
+    )
+
     customer_id: UUID
     kind: Literal["paid", "promotional"]
     currency: CurrencyCode
@@ -39,6 +50,8 @@ class GrantIn(Taken):
 
 
 class GrantVoid(Taken):
+    model_config = example({"reason": "Granted twice."})
+
     reason: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRINTABLE)]
 
 
@@ -47,7 +60,7 @@ class GrantOut(Given):
 
     id: UUID
     customer_id: UUID
-    kind: str
+    kind: Annotated[str, one_of(CreditGrant.Kind)]
     currency: str
     amount: Exact
     left: Exact
@@ -61,7 +74,7 @@ class GrantOut(Given):
 
 
 class GrantFilters(Paging):
-    customer: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
 
 
 @credit.reading(

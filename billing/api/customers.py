@@ -11,7 +11,7 @@ from billing.models import BillingDetails
 from billing.operations import ReferenceInUse, VatIdNotOfCountry, add_customer, change_customer
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import Given, Instant, Name, Taken, TimeZoneName, text
+from tenants.api.fields import Given, Instant, Name, Taken, TimeZoneName, example, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 from tenants.models import Customer, Tenant
@@ -69,6 +69,8 @@ class BillingOut(Given):
 
 
 class CustomerOut(Given):
+    """`reference` is yours, and never twice; invoices show it."""
+
     id: UUID
     reference: str
     name: str
@@ -80,6 +82,15 @@ class CustomerOut(Given):
 class CustomerIn(Taken):
     """`time_zone` is the tenant's where it is left out; billing periods begin at its midnight."""
 
+    model_config = example(
+        {
+            "reference": "pine",
+            "name": "Pine Ltd",
+            "time_zone": "Europe/Berlin",
+            "billing": {"legal_name": "Pine Limited", "country": "DE", "currency": "EUR"},
+        }
+    )
+
     reference: Reference
     name: Name
     time_zone: TimeZoneName | None = None
@@ -89,6 +100,8 @@ class CustomerIn(Taken):
 class CustomerChange(Taken):
     """What is left out stays as it is."""
 
+    model_config = example({"name": "Pine and Sons Ltd"})
+
     reference: Reference | None = None
     name: Name | None = None
     time_zone: TimeZoneName | None = None
@@ -96,7 +109,7 @@ class CustomerChange(Taken):
 
 
 class CustomerFilters(Paging):
-    reference: Reference | None = None
+    reference: Annotated[Reference | None, Field(description="The one that is called so.")] = None
 
 
 @customers.reading(

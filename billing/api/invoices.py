@@ -35,7 +35,8 @@ Kind = Literal["invoice", "credit_note", "debit_note"]
 
 class InvoiceOut(Given):
     """`number` is empty before an invoice is finalized. `total` is what the lines sum to, `payable`
-    what is left with tax after the customer's credit and before any payment."""
+    what is left with tax after the customer's credit and before any payment. `open_amount` is what
+    is left of that after `amount_paid` and after `amount_credited`, what credit notes took off."""
 
     id: UUID
     kind: Kind
@@ -54,8 +55,12 @@ class InvoiceOut(Given):
     credit_applied: Exact
     payable: Exact
     amount_paid: Exact
+    amount_credited: Exact
+    open_amount: Exact
     created_at: Instant
+    review_until: Instant | None
     finalized_at: Instant | None
+    sent_at: Instant | None
     due_at: Instant | None
 
 
@@ -70,6 +75,8 @@ class TaxOut(Given):
 
 
 class InvoiceWithLinesOut(InvoiceOut):
+    """With the names of its day, what it is for and how each amount came about."""
+
     billed_to: str
     customer_reference: str
     seller: str
@@ -80,9 +87,11 @@ class InvoiceWithLinesOut(InvoiceOut):
 
 
 class InvoiceFilters(Paging):
-    customer: UUID | None = None
-    status: Status | None = None
-    kind: Kind | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
+    subscription: Annotated[UUID | None, Field(description="Those of this subscription.")] = None
+    refers_to: Annotated[UUID | None, Field(description="Notes that change this invoice.")] = None
+    status: Annotated[Status | None, Field(description="Those that are it now.")] = None
+    kind: Annotated[Kind | None, Field(description="Invoices, or notes of one kind.")] = None
     period_from: Annotated[
         Instant | None, Field(description="Periods that start at or after it.")
     ] = None
@@ -95,6 +104,8 @@ class InvoiceFilters(Paging):
 def list_invoices(request: ApiRequest, filters: Query[InvoiceFilters]) -> Page[InvoiceOut]:
     wanted = {
         "customer": filters.customer,
+        "subscription": filters.subscription,
+        "refers_to": filters.refers_to,
         "status": filters.status,
         "kind": filters.kind,
         "period_start__gte": filters.period_from,
@@ -181,8 +192,12 @@ def _figures(invoice: Invoice) -> dict[str, object]:
         "credit_applied": invoice.credit_applied,
         "payable": invoice.payable,
         "amount_paid": invoice.amount_paid,
+        "amount_credited": invoice.amount_credited,
+        "open_amount": invoice.open_amount,
         "created_at": invoice.created_at,
+        "review_until": invoice.review_until,
         "finalized_at": invoice.finalized_at,
+        "sent_at": invoice.sent_at,
         "due_at": invoice.due_at,
     }
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from billing.api.fields import Exact
 from billing.core.rating import RatedLine
 from billing.models import InvoiceLine
-from tenants.api.fields import Given
+from tenants.api.fields import Given, one_of
 
 
 class StepOut(Given):
@@ -20,6 +20,8 @@ class StepOut(Given):
 
 
 class MeasuredOut(Given):
+    """How well, and by which method, some of the usage was measured."""
+
     quality: str
     method: str
 
@@ -28,7 +30,7 @@ class LineOut(Given):
     """`raw_quantity` is in the meter's small unit, `quantity` in the price's. Quantities of which
     the quality was not accepted are in `refused_quantity` and in no amount."""
 
-    kind: str
+    kind: Annotated[str, one_of(InvoiceLine.Kind)]
     label: str
     application_id: UUID | None
     application: str

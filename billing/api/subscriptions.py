@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from ninja import Query
+from pydantic import Field
 
 from billing.api.customers import visible_customer
 from billing.api.fields import CurrencyCode, DecimalText, Exact
@@ -21,7 +22,7 @@ from billing.operations import (
 )
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import Given, Instant, Taken
+from tenants.api.fields import Given, Instant, Taken, example, one_of
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -39,7 +40,7 @@ class CommitmentIn(Taken):
 
 class CommitmentOut(Given):
     amount: Exact
-    interval: str
+    interval: Annotated[str, one_of(Subscription.Interval)]
 
 
 class SubscriptionOut(Given):
@@ -49,9 +50,9 @@ class SubscriptionOut(Given):
     id: UUID
     customer_id: UUID
     plan_id: UUID
-    cycle: str
-    interval: str
-    proration: str
+    cycle: Annotated[str, one_of(Subscription.Cycle)]
+    interval: Annotated[str, one_of(Subscription.Interval)]
+    proration: Annotated[str, one_of(Subscription.Proration)]
     currency: str
     starts_at: Instant
     ends_at: Instant | None
@@ -62,6 +63,16 @@ class SubscriptionOut(Given):
 class SubscriptionIn(Taken):
     """Moments are taken to the start of their 5-minute bucket. `currency` is the customer's own
     where it is left out, or else the plan's."""
+
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "plan_id": "0b9a7c1e-5d6f-4a3b-9c2d-7e8f9a0b1c2d",
+            "starts_at": "2026-11-10T00:00:00Z",
+            "cycle": "anniversary",
+            "commitment": {"amount": "1200", "interval": "yearly"},
+        }
+    )
 
     customer_id: UUID
     plan_id: UUID
@@ -75,12 +86,14 @@ class SubscriptionIn(Taken):
 
 
 class SubscriptionEnd(Taken):
+    model_config = example({"ends_at": "2027-01-01T00:00:00Z"})
+
     ends_at: Instant
 
 
 class SubscriptionFilters(Paging):
-    customer: UUID | None = None
-    plan: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
+    plan: Annotated[UUID | None, Field(description="Those to this plan.")] = None
 
 
 @subscriptions.reading(

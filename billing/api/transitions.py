@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Final
+from http import HTTPStatus
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
+from ninja import Query, Status
 from pydantic import Field, StringConstraints
 
 from billing.api.fields import DecimalText, Exact
@@ -29,10 +31,13 @@ from billing.operations import (
 )
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example
+from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
 transitions = Resources()
+
+Shown = TypeVar("Shown")
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTABLE)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]
@@ -48,12 +53,18 @@ _CONFLICTS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 
 class VoidIn(Taken):
+    model_config = example({"reason": "Billed to the wrong customer."})
+
     reason: Annotated[Reason, Field(description="It stands on the credit note.")]
 
 
 class PaymentIn(Taken):
     """Money that was received; a reference is counted once for an invoice. What is more than is
     open is refused, or becomes the customer's credit."""
+
+    model_config = example(
+        {"amount": "119", "received_on": "2026-11-03", "reference": "transfer 4711"}
+    )
 
     amount: Annotated[Decimal, DecimalText(12, 4)]
     received_on: date
@@ -70,6 +81,11 @@ class PaymentOut(Given):
     received_on: date
     reference: str
     recorded_at: Instant
+
+
+class RecordedPaymentOut(PaymentOut):
+    """And the invoice as it is then."""
+
     invoice: InvoiceOut
 
 
@@ -103,27 +119,41 @@ def write_an_invoice_off(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
     return _moved(request, invoice_id, lambda each: write_off(each, as_of=request.as_of))
 
 
-@transitions.creating(
+@transitions.creating_once(
     "/invoices/{uuid:invoice_id}/void",
     scope="invoices:write",
     answers=InvoiceOut,
     summary="Take an invoice back in full; the answer is the credit note",
 )
-def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> InvoiceOut:
-    return _moved(
-        request,
-        invoice_id,
-        lambda each: void_invoice(each, void.reason, as_of=request.as_of),
-    )
+def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> Status[InvoiceOut]:
+    invoice = visible_invoice(request.caller, invoice_id)
+    with _refusals():
+        note = void_invoice(invoice, void.reason, as_of=request.as_of)
+    return _once(shown_invoice(note), made=note.finalized_at == request.as_of)
 
 
-@transitions.creating(
+@transitions.reading(
+    "/invoices/{uuid:invoice_id}/payments",
+    scope="invoices:read",
+    answers=Page[PaymentOut],
+    summary="List an invoice's payments",
+)
+def list_payments(
+    request: ApiRequest, invoice_id: UUID, filters: Query[Paging]
+) -> Page[PaymentOut]:
+    invoice = visible_invoice(request.caller, invoice_id)
+    return page_of(Payment.objects.filter(invoice=invoice), filters, _shown, by="recorded_at")
+
+
+@transitions.creating_once(
     "/invoices/{uuid:invoice_id}/payments",
     scope="invoices:write",
-    answers=PaymentOut,
+    answers=RecordedPaymentOut,
     summary="Record money that was received for an invoice",
 )
-def record_a_payment(request: ApiRequest, invoice_id: UUID, payment: PaymentIn) -> PaymentOut:
+def record_a_payment(
+    request: ApiRequest, invoice_id: UUID, payment: PaymentIn
+) -> Status[RecordedPaymentOut]:
     invoice = visible_invoice(request.caller, invoice_id)
     with _refusals():
         recorded = record_payment(
@@ -134,7 +164,11 @@ def record_a_payment(request: ApiRequest, invoice_id: UUID, payment: PaymentIn) 
             as_of=request.as_of,
             excess_to_credit=payment.excess_to_credit,
         )
-    return _shown_payment(recorded)
+    return _once(_shown_payment(recorded), made=recorded.recorded_at == request.as_of)
+
+
+def _once(shown: Shown, *, made: bool) -> Status[Shown]:
+    return Status(HTTPStatus.CREATED if made else HTTPStatus.OK, shown)
 
 
 def _moved(request: ApiRequest, invoice_id: UUID, move: Callable[[Invoice], Invoice]) -> InvoiceOut:
@@ -157,7 +191,12 @@ def _refusals() -> Iterator[None]:
         raise conflict(name, f"{refusal}.") from refusal
 
 
-def _shown_payment(payment: Payment) -> PaymentOut:
+def _shown_payment(payment: Payment) -> RecordedPaymentOut:
+    invoice = shown_invoice(Invoice.objects.get(pk=payment.invoice_id))
+    return RecordedPaymentOut(**dict(_shown(payment)), invoice=invoice)
+
+
+def _shown(payment: Payment) -> PaymentOut:
     return PaymentOut(
         id=payment.pk,
         amount=payment.amount,
@@ -165,5 +204,4 @@ def _shown_payment(payment: Payment) -> PaymentOut:
         received_on=payment.received_on,
         reference=payment.reference,
         recorded_at=payment.recorded_at,
-        invoice=shown_invoice(Invoice.objects.get(pk=payment.invoice_id)),
     )

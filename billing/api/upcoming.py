@@ -15,7 +15,8 @@ upcoming = Resources()
 
 
 class UpcomingInvoiceOut(Given):
-    """Usage of all hosts that report is known up to `complete_to`; null before any has come."""
+    """The running period so far; `total` is what the lines sum to, before tax and credit. Usage of
+    all hosts that report is known up to `complete_to`; null before any has come."""
 
     customer_id: UUID
     subscription_id: UUID

@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Query
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from billing.api.customers import visible_customer
 from billing.api.fields import CurrencyCode, DecimalText, Exact
@@ -25,7 +25,7 @@ from billing.operations import (
 from billing.queries.credit import wallet_balance
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, one_of
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -38,6 +38,15 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=
 class WalletIn(Taken):
     """While its balance is below `threshold` it asks for `top_up_amount`."""
 
+    model_config = example(
+        {
+            "customer_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "currency": "EUR",
+            "threshold": "5",
+            "top_up_amount": "20",
+        }
+    )
+
     customer_id: UUID
     currency: CurrencyCode
     threshold: Amount = Decimal(0)
@@ -48,6 +57,8 @@ class WalletIn(Taken):
 class WalletChange(Taken):
     """What is left out stays as it is."""
 
+    model_config = example({"threshold": "10", "enabled": True})
+
     threshold: Amount | None = None
     top_up_amount: Amount | None = None
     enabled: bool | None = None
@@ -56,18 +67,25 @@ class WalletChange(Taken):
 class TopUpIn(Taken):
     """Money that came without being asked for."""
 
+    model_config = example({"amount": "20"})
+
     amount: Amount
 
 
 class TopUpFailure(Taken):
+    model_config = example({"reason": "The card was declined."})
+
     reason: Reason
 
 
 class TopUpOut(Given):
+    """Asked for by the wallet, or brought; `settled_at` is when it was paid or failed, `reason` why
+    it failed."""
+
     id: UUID
     wallet_id: UUID
     amount: Exact
-    state: str
+    state: Annotated[str, one_of(TopUp.State)]
     requested_at: Instant
     settled_at: Instant | None
     reason: str
@@ -88,7 +106,7 @@ class WalletOut(Given):
 
 
 class WalletFilters(Paging):
-    customer: UUID | None = None
+    customer: Annotated[UUID | None, Field(description="Those of this customer.")] = None
 
 
 @wallets.reading("/wallets", scope="credit:read", answers=Page[WalletOut], summary="List wallets")
@@ -163,6 +181,16 @@ def create_top_up(request: ApiRequest, wallet_id: UUID, top_up: TopUpIn) -> TopU
     wallet = _visible(request.caller, wallet_id)
     with _refusals("amount"):
         return _shown_top_up(top_up_wallet(wallet, top_up.amount, as_of=request.as_of))
+
+
+@wallets.reading(
+    "/top-ups/{uuid:top_up_id}",
+    scope="credit:read",
+    answers=TopUpOut,
+    summary="Read a top-up",
+)
+def get_top_up(request: ApiRequest, top_up_id: UUID) -> TopUpOut:
+    return _shown_top_up(_visible_top_up(request.caller, top_up_id))
 
 
 @wallets.acting(

@@ -168,6 +168,7 @@ class Price(TenantOwned):
 
     UNMETERED = (Kind.FLAT, Kind.PERCENTAGE)
     WITH_UNIT_PRICE = (Kind.PER_UNIT, Kind.PACKAGE, Kind.FLAT)
+    TIERED = (Kind.GRADUATED, Kind.VOLUME)
 
     plan_version = models.ForeignKey(
         PlanVersion, on_delete=models.CASCADE, db_constraint=False, related_name="prices"

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from billing.core.currencies import currency_of
 from billing.core.periods import bucket_start
 from billing.models import Discount, Plan, Price, PriceOverride, Subscription
-from billing.overrides import OverrideNotUsable, overridden_spec
+from billing.overrides import OverrideNotUsable, overridden_spec, require_effect
 from tenants.models import Customer
 from tenants.refusals import constraint_of
 
@@ -68,7 +68,8 @@ def end_price(override: PriceOverride, *, ends_at: datetime) -> PriceOverride:
 
 
 def require_override(code: str, currency: str, definition: Any) -> None:
-    """Refuse what no price with the code, of those there are in the currency, can become.
+    """Refuse what no price with the code, of those there are in the currency, can become, or what
+    would change nothing of it.
 
     Raises OverrideNotUsable.
     """
@@ -82,6 +83,7 @@ def require_override(code: str, currency: str, definition: Any) -> None:
     for price in quoted:
         try:
             overridden_spec(price, price.plan_version, definition)
+            require_effect(price, definition)
         except (ValueError, TypeError) as error:
             refusal = error
         else:

@@ -1,16 +1,21 @@
 """Plan versions before they are published."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 
-from billing.models import Plan, PlanVersion
+from billing.models import Plan, PlanVersion, Price
 from billing.operations.plans import (
+    Counting,
     Offer,
     VersionNotUsable,
     copied_offer,
+    give_codes,
     require_place,
     require_prices,
+    save_prices,
     save_version,
     version_of,
 )
@@ -44,6 +49,76 @@ def draft_next_version(plan: Plan, *, effective_from: datetime) -> PlanVersion:
         return version
 
 
+def change_draft(version: PlanVersion, offer: Offer) -> PlanVersion:
+    """Put another offer in the place of a draft's. Raises VersionAlreadyPublished, and what
+    billing.operations.plans.require_prices refuses prices with."""
+    with transaction.atomic():
+        draft = locked_draft(version)
+        changed = version_of(draft.plan, offer)
+        for field in ("effective_from", "takes_effect", *Counting.__dataclass_fields__):
+            setattr(draft, field, getattr(changed, field))
+        draft.save()
+        draft.prices.all().delete()
+        save_prices(draft, offer.prices)
+        return draft
+
+
+def add_draft_price(version: PlanVersion, price: Price) -> PlanVersion:
+    """Put an unsaved price after a draft's others. Raises as change_draft does."""
+    with transaction.atomic():
+        draft = locked_draft(version)
+        last = draft.prices.aggregate(position=Max("position"))["position"]
+        price.position = (last or 0) + 1
+        return _put(draft, price)
+
+
+def replace_draft_price(version: PlanVersion, price_id: UUID, price: Price) -> PlanVersion:
+    """Put an unsaved price in the place of one of a draft's: it takes over its id, its position
+    and, where it brings none, its code. Raises Price.DoesNotExist, and as change_draft does."""
+    with transaction.atomic():
+        draft = locked_draft(version)
+        replaced = draft.prices.get(pk=price_id)
+        price.pk, price.position = replaced.pk, replaced.position
+        price.code = price.code or replaced.code
+        replaced.delete()
+        return _put(draft, price)
+
+
+def _put(draft: PlanVersion, price: Price) -> PlanVersion:
+    others = list(draft.prices.all())
+    give_codes([*others, price])
+    require_prices(draft, sorted([*others, price], key=lambda each: each.position))
+    price.plan_version = draft
+    price.save(force_insert=True)
+    return draft
+
+
+def remove_draft_price(version: PlanVersion, price_id: UUID) -> PlanVersion:
+    """Take a price out of a draft. Raises VersionAlreadyPublished, Price.DoesNotExist, and
+    VersionNotUsable where it is the last one or another price is a percentage of it."""
+    with transaction.atomic():
+        draft = locked_draft(version)
+        draft.prices.get(pk=price_id).delete()
+        _require_usable(draft)
+        return draft
+
+
+def discard_draft(version: PlanVersion) -> None:
+    """Delete a draft with its prices. Raises VersionAlreadyPublished."""
+    with transaction.atomic():
+        locked_draft(version).delete()
+
+
+def locked_draft(version: PlanVersion) -> PlanVersion:
+    """The plan and the draft, locked for the transaction. Raises VersionAlreadyPublished."""
+    Plan.objects.select_for_update().get(pk=version.plan_id)
+    locked = PlanVersion.objects.select_for_update(of=("self",)).select_related("plan")
+    draft = locked.get(pk=version.pk)
+    if draft.published_at is not None:
+        raise VersionAlreadyPublished(f"on {draft.published_at:%Y-%m-%d}")
+    return draft
+
+
 def publish_draft(
     version: PlanVersion,
     *,
@@ -59,11 +134,7 @@ def publish_draft(
     is invoiced.
     """
     with transaction.atomic():
-        Plan.objects.select_for_update().get(pk=version.plan_id)
-        locked = PlanVersion.objects.select_for_update(of=("self",)).select_related("plan")
-        draft = locked.get(pk=version.pk)
-        if draft.published_at is not None:
-            raise VersionAlreadyPublished(f"on {draft.published_at:%Y-%m-%d}")
+        draft = locked_draft(version)
         draft.effective_from = effective_from or draft.effective_from
         draft.takes_effect = takes_effect or draft.takes_effect
         _require_usable(draft)

@@ -40,9 +40,11 @@ class TransitionNotAllowed(Exception):
 
 def begin_review(invoice: Invoice, *, as_of: datetime) -> Invoice:
     """Give a draft its time to be looked over, as many days as the tenant chose. One that is in
-    review, or issued, is returned as it is."""
+    review is returned as it is. Raises TransitionNotAllowed where it is issued."""
     with transaction.atomic():
         locked = locked_invoice(invoice)
+        if locked.is_issued:
+            raise TransitionNotAllowed(f"{locked} has its number and is not reviewed any more")
         if locked.status == Invoice.Status.DRAFT:
             locked.status = Invoice.Status.IN_REVIEW
             locked.review_until = as_of + timedelta(days=billing_settings().review_days)
@@ -51,12 +53,15 @@ def begin_review(invoice: Invoice, *, as_of: datetime) -> Invoice:
 
 
 def mark_sent(invoice: Invoice, *, as_of: datetime) -> Invoice:
-    """Note that the customer was sent it; the first time counts. Raises DocumentNotIssued."""
+    """Note that the customer was sent it; the first time counts. Raises DocumentNotIssued, and
+    TransitionNotAllowed where it was taken back before it was sent."""
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if not locked.is_issued:
             raise DocumentNotIssued("it has no number yet; finalize it first")
         if locked.sent_at is None:
+            if locked.status == Invoice.Status.VOID:
+                raise TransitionNotAllowed("it is void; send the credit note that took it back")
             locked.sent_at = as_of
             if locked.status == Invoice.Status.FINALIZED:
                 locked.status = Invoice.Status.SENT

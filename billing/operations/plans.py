@@ -103,10 +103,15 @@ def save_version(version: PlanVersion, prices: Sequence[Price]) -> PlanVersion:
     last = version.plan.versions.aggregate(number=Max("number"))["number"]
     version.number = (last or 0) + 1
     version.save(force_insert=True)
+    save_prices(version, prices)
+    return version
+
+
+def save_prices(version: PlanVersion, prices: Sequence[Price]) -> None:
+    """Store a version's new prices in their order."""
     for position, price in enumerate(prices, start=1):
         price.plan_version, price.position = version, position
         price.save(force_insert=True)
-    return version
 
 
 def copied_offer(plan: Plan, *, effective_from: datetime) -> Offer:

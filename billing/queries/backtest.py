@@ -147,19 +147,24 @@ def last_billed_month(version: PlanVersion, *, as_of: datetime) -> datetime:
     return min(before, max(ends) - _INSTANT) if ends else before
 
 
-def backtest_totals(periods: Iterable[BacktestedPeriod]) -> list[BacktestTotal]:
-    """The sums by currency, in the currencies' order."""
+def backtest_totals(
+    periods: Iterable[BacktestedPeriod], before: Iterable[BacktestTotal] = ()
+) -> list[BacktestTotal]:
+    """The sums by currency, in the currencies' order, with those of periods `before`."""
     by_currency: dict[str, list[BacktestedPeriod]] = {}
     for each in periods:
         by_currency.setdefault(each.currency, []).append(each)
+    had = {total.currency: total for total in before}
+    none = BacktestTotal("", 0, Decimal(0), Decimal(0))
     return [
         BacktestTotal(
             currency,
-            len(own),
-            sum_amounts([each.old for each in own]),
-            sum_amounts([each.new for each in own]),
+            had.get(currency, none).periods + len(own),
+            sum_amounts([had.get(currency, none).old, *(each.old for each in own)]),
+            sum_amounts([had.get(currency, none).new, *(each.new for each in own)]),
         )
-        for currency, own in sorted(by_currency.items())
+        for currency in sorted({*had, *by_currency})
+        for own in [by_currency.get(currency, [])]
     ]
 
 

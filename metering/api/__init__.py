@@ -5,12 +5,14 @@ from typing import Final
 from ninja import Router
 
 from metering.api.applications import applications
+from metering.api.assignments import assignments
 from metering.api.corrections import corrections
 from metering.api.events import events
 from metering.api.usage import usage
 
 routers: Final[dict[str, Router]] = {
     "applications": applications,
+    "whom applications are billed to": assignments,
     "usage": usage,
     "events": events,
     "corrections": corrections,

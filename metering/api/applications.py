@@ -7,8 +7,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from ninja import Query
 from pydantic import Field
 
-from metering.models import Application, Assignment
+from metering.models import Application, Assignment, Instance
 from tenants.api.caller import ApiRequest, Caller
+from tenants.api.errors import not_found
 from tenants.api.fields import Given, Instant
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
@@ -20,6 +21,8 @@ applications = Resources()
 
 
 class EnvironmentOut(Given):
+    """Where applications run, such as production: events and samples name it."""
+
     id: UUID
     name: str
     created_at: Instant
@@ -37,8 +40,23 @@ class ApplicationOut(Given):
     customer_id: UUID | None
 
 
+class InstanceOut(Given):
+    """One running copy of an application; what usage is grouped by, and corrections are of.
+    `host` is empty of what events and corrections count on."""
+
+    id: UUID
+    name: str
+    application_id: UUID
+    host: str
+    first_seen_at: Instant
+
+
+class InstanceFilters(Paging):
+    application: Annotated[UUID | None, Field(description="Those of this application.")] = None
+
+
 class ApplicationFilters(Paging):
-    environment: UUID | None = None
+    environment: Annotated[UUID | None, Field(description="Those in this environment.")] = None
     customer: Annotated[UUID | None, Field(description="Billed to this customer at any time.")] = (
         None
     )
@@ -71,10 +89,46 @@ def list_applications(
     return page
 
 
+@applications.reading(
+    "/applications/{uuid:application_id}",
+    scope=SCOPE,
+    answers=ApplicationOut,
+    summary="Read an application",
+)
+def get_application(request: ApiRequest, application_id: UUID) -> ApplicationOut:
+    return shown_application(visible_application(request.caller, application_id), request.caller)
+
+
+@applications.reading(
+    "/instances", scope=SCOPE, answers=Page[InstanceOut], summary="List instances of applications"
+)
+def list_instances(request: ApiRequest, filters: Query[InstanceFilters]) -> Page[InstanceOut]:
+    visible = visible_applications(request.caller)
+    rows = Instance.objects.filter(application__in=visible).select_related("host")
+    if filters.application is not None:
+        rows = rows.filter(application=filters.application)
+    return page_of(rows, filters, _instance, by="name")
+
+
 def visible_applications(caller: Caller) -> "QuerySet[Application]":
     """Those that were ever billed to the key's customer; all for a tenant's own key."""
     rows = Application.objects.all()
     return rows if caller.customer_id is None else rows.filter(_billed_to(caller.customer_id))
+
+
+def visible_application(caller: Caller, application_id: UUID) -> Application:
+    """Raises Problem 404, alike for what does not exist and for what is another's."""
+    rows = visible_applications(caller).select_related("environment")
+    found = rows.filter(pk=application_id).first()
+    if found is None:
+        raise not_found("application")
+    return found
+
+
+def shown_application(application: Application, caller: Caller) -> ApplicationOut:
+    shown = _application(application)
+    _name_customers([shown], caller)
+    return shown
 
 
 def _billed_to(customer_id: UUID) -> Exists:
@@ -105,3 +159,13 @@ def _name_customers(shown: list[ApplicationOut], caller: Caller) -> None:
     customers = dict(current.values_list("application_id", "customer_id"))
     for each in shown:
         each.customer_id = customers.get(each.id)
+
+
+def _instance(instance: Instance) -> InstanceOut:
+    return InstanceOut(
+        id=instance.pk,
+        name=instance.name,
+        application_id=instance.application_id,
+        host="" if instance.host is None else instance.host.name,
+        first_seen_at=instance.first_seen_at,
+    )

@@ -11,7 +11,7 @@ from metering.models import Application, Instance
 from metering.stated_models import Correction
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken
+from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -26,6 +26,17 @@ class CorrectionIn(Taken):
     the meters' small units over the whole time; without them it does not count, of all meters or
     of `meters`."""
 
+    model_config = example(
+        {
+            "application_id": "5f0c3c2a-1d1c-4b0e-8f7a-1d1c4b0e8f7a",
+            "starts_at": "2026-10-05T00:00:00Z",
+            "ends_at": "2026-10-05T01:00:00Z",
+            "quantities": {"cpu.time": 1800000000},
+            "reason": "A runaway process of ours.",
+            "author": "support",
+        }
+    )
+
     application_id: UUID
     instance_id: UUID | None = None
     starts_at: Instant
@@ -37,6 +48,9 @@ class CorrectionIn(Taken):
 
 
 class CorrectionOut(Given):
+    """`delete`: usage of `meters`, or of all where that is null, does not count. `replace`: the
+    `quantities` count in its place."""
+
     id: UUID
     kind: Literal["delete", "replace"]
     application_id: UUID
@@ -51,7 +65,7 @@ class CorrectionOut(Given):
 
 
 class CorrectionFilters(Paging):
-    application: UUID | None = None
+    application: Annotated[UUID | None, Field(description="Those of this application.")] = None
 
 
 @corrections.reading(
@@ -65,6 +79,19 @@ def list_corrections(request: ApiRequest, filters: Query[CorrectionFilters]) -> 
     if filters.application is not None:
         rows = rows.filter(application=filters.application)
     return page_of(rows, filters, _shown, by="created_at", newest_first=True)
+
+
+@corrections.reading(
+    "/corrections/{uuid:correction_id}",
+    scope="corrections:read",
+    answers=CorrectionOut,
+    summary="Read a correction",
+)
+def get_correction(request: ApiRequest, correction_id: UUID) -> CorrectionOut:
+    found = Correction.objects.filter(pk=correction_id).first()
+    if found is None:
+        raise not_found("correction")
+    return _shown(found)
 
 
 @corrections.creating(

@@ -40,19 +40,28 @@ class UsageQuestion(Taken):
         StringConstraints(
             min_length=1, max_length=800, pattern=r"^[a-z0-9._]{1,64}(,[a-z0-9._]{1,64}){0,11}$"
         ),
+        Field(description="Up to 12 meters, with commas: cpu.time,network.sent."),
     ]
-    start: Annotated[Instant, Field(alias="from")]
+    start: Annotated[
+        Instant, Field(alias="from", description="Inclusive; on a bound of 5 minutes.")
+    ]
     end: Annotated[Instant, Field(alias="to", description="Exclusive.")]
-    bucket: Bucket = "none"
-    time_zone: TimeZoneName = "UTC"
+    bucket: Annotated[
+        Bucket, Field(description="How long the time of one point is; none: all of it.")
+    ] = "none"
+    time_zone: Annotated[
+        TimeZoneName, Field(description="In which days and months begin, such as Europe/Berlin.")
+    ] = "UTC"
     group_by: Annotated[
         str | None,
         Field(description="application, environment, instance, meter; meters are always apart."),
         StringConstraints(max_length=60, pattern="^[a-z]+(,[a-z]+){0,3}$"),
     ] = None
-    application: UUID | None = None
-    environment: UUID | None = None
-    customer: UUID | None = None
+    application: Annotated[UUID | None, Field(description="Of this application.")] = None
+    environment: Annotated[UUID | None, Field(description="Of this environment.")] = None
+    customer: Annotated[
+        UUID | None, Field(description="Of applications while they were billed to this customer.")
+    ] = None
 
 
 class PointOut(Given):

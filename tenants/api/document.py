@@ -1,5 +1,6 @@
 """What the OpenAPI document says of every operation alike: key, headers, errors."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from tenants.api import idempotency
@@ -51,6 +52,27 @@ _ALWAYS: Final = (400, 401, 403, 422, 429, 503)
 _RETRY_AFTER: Final = {
     "Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds."}
 }
+_RATE: Final = {
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": "Each bucket: q requests when it is full, which takes w seconds from empty.",
+        "example": '"key";q=300;w=30, "tenant";q=3000;w=30',
+    },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": "What each bucket holds: r requests now, one more in t seconds.",
+        "example": '"key";r=299;t=1, "tenant";r=2999;t=1',
+    },
+}
+_ETAG: Final = {
+    "ETag": {"schema": {"type": "string"}, "description": "Send it as If-None-Match next time."}
+}
+_REPLAYED: Final = {
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "const": "true"},
+        "description": "Present where this is the answer that the same request had before.",
+    }
+}
 
 
 def described(
@@ -60,9 +82,12 @@ def described(
     has_id: bool,
     naming: Naming,
     conflicts: bool,
+    good: Collection[int],
     contents: dict[str, Any] | None,
+    files: Collection[str],
 ) -> dict[str, Any]:
-    """An operation's part of the document beside its own parameters and answers."""
+    """An operation's part of the document beside its own parameters and answers, of which `good`
+    are the statuses and, of a file, `files` the content types."""
     statuses = [*_ALWAYS]
     # A body can name what does not exist, too.
     if has_id or method == "POST":
@@ -72,8 +97,16 @@ def described(
     if conflicts or naming != "none":
         statuses.append(409)
     responses: dict[int, Any] = {status: _error(status) for status in sorted(statuses)}
+    known = (_ETAG if method == "GET" else {}) | ({} if naming == "none" else _REPLAYED)
+    for status in good:
+        responses[status] = {"headers": _RATE | known}
+        if files:
+            responses[status]["content"] = {kind: {"schema": _file_schema(kind)} for kind in files}
     if method == "GET":
-        responses[304] = {"description": "It is what If-None-Match names.", "headers": _ETAG}
+        responses[304] = {
+            "description": "It is what If-None-Match names.",
+            "headers": _RATE | _ETAG,
+        }
     body = {
         "required": True,
         "content": {kind: {"schema": schema} for kind, schema in (contents or {}).items()},
@@ -86,7 +119,10 @@ def described(
     }
 
 
-_ETAG: Final = {"ETag": {"schema": {"type": "string"}}}
+def _file_schema(content_type: str) -> dict[str, Any]:
+    if content_type == "application/json":
+        return {"type": "object"}
+    return {"type": "string", "format": "binary"}
 
 
 def _error(status: int) -> dict[str, Any]:
@@ -94,7 +130,8 @@ def _error(status: int) -> dict[str, Any]:
         "description": _ERRORS[status],
         "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    return described | ({"headers": _RETRY_AFTER} if status in {429, 503} else {})
+    headers = {} if status == 401 else _RATE
+    return described | {"headers": headers | (_RETRY_AFTER if status in {429, 503} else {})}
 
 
 def _parameters(method: str, naming: Naming) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from django.core.exceptions import ValidationError
+from django.db.models import TextChoices
 from ninja import Schema
 from pydantic import (
     AfterValidator,
@@ -29,6 +30,11 @@ class Taken(Schema):
     """What a request brings: members that are not named are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def example(members: dict[str, Any]) -> ConfigDict:
+    """The configuration of a Taken with such a body in the document."""
+    return ConfigDict(json_schema_extra={"examples": [members]})
 
 
 class Given(Schema):
@@ -81,6 +87,11 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PR
 def text(length_max: int) -> Any:
     """Text of one line that may be empty."""
     return StringConstraints(max_length=length_max, pattern=PRINTABLE)
+
+
+def one_of(choices: type[TextChoices], *others: str) -> Any:
+    """Says in the document which values a model's field takes."""
+    return WithJsonSchema({"type": "string", "enum": [*others, *choices.values]})
 
 
 Limit = Annotated[int, Field(ge=1, le=200)]

@@ -25,7 +25,7 @@ class Page(Given, Generic[Shown]):
 class Paging(Taken):
     """How many rows, after which one."""
 
-    limit: Limit = 50
+    limit: Annotated[Limit, Field(description="Rows of a page, at most.")] = 50
     cursor: Annotated[
         str | None, Field(max_length=500, description="The `next` of the page before.")
     ] = None

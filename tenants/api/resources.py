@@ -1,7 +1,7 @@
 """Routers whose operations all come through one gate: key, rate, scope, bounds, transaction."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
@@ -52,11 +52,27 @@ class Resources(Router):
     ) -> Callable[[_View], _View]:
         return self._operation("GET", path, scope, {200: answers}, summary)
 
+    def downloading(
+        self, path: str, *, scope: str, content_types: Collection[str], summary: str
+    ) -> Callable[[_View], _View]:
+        """A GET of a file of one of the content types; the view returns the whole answer."""
+        return self._operation(
+            "GET", path, scope, {200: None}, summary, conflicts=True, files=content_types
+        )
+
     def creating(
         self, path: str, *, scope: str, answers: Any, summary: str
     ) -> Callable[[_View], _View]:
         """A POST that needs its Idempotency-Key and answers 201."""
         return self._operation("POST", path, scope, {201: answers}, summary, naming="required")
+
+    def creating_once(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """As `creating`; the view answers 200 where the thing is there already, and returns
+        Status."""
+        both = {200: answers, 201: answers}
+        return self._operation("POST", path, scope, both, summary, naming="required")
 
     def acting(
         self, path: str, *, scope: str, answers: Any, summary: str
@@ -75,6 +91,19 @@ class Resources(Router):
     ) -> Callable[[_View], _View]:
         """A PATCH of what is there: it may be repeated as it is."""
         return self._operation("PATCH", path, scope, {200: answers}, summary, conflicts=True)
+
+    def replacing(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """A PUT of all that something holds: it may be repeated as it is."""
+        return self._operation("PUT", path, scope, {200: answers}, summary, conflicts=True)
+
+    def removing(
+        self, path: str, *, scope: str, answers: Any, summary: str
+    ) -> Callable[[_View], _View]:
+        """A DELETE that answers with what is left, or 204 where `answers` is None."""
+        status = 204 if answers is None else 200
+        return self._operation("DELETE", path, scope, {status: answers}, summary, conflicts=True)
 
     def delivering(
         self,
@@ -110,6 +139,7 @@ class Resources(Router):
         naming: Naming = "none",
         conflicts: bool = False,
         contents: dict[str, Any] | None = None,
+        files: Collection[str] = (),
         body_bytes_max: int = _BODY_BYTES_MAX,
     ) -> Callable[[_View], _View]:
         def declare(view: _View) -> _View:
@@ -126,7 +156,9 @@ class Resources(Router):
                     has_id="{" in path,
                     naming=naming,
                     conflicts=conflicts,
+                    good=answers,
                     contents=contents,
+                    files=files,
                 ),
             )(view)
             operation: Operation = view._ninja_operation  # type: ignore[attr-defined]

@@ -105,6 +105,7 @@ class TestACustomersOwnPrice:
             ({"definition": '{"unit_price": 0.5}'}, "Write numbers as text"),
             ({"definition": '{"meter": "x"}'}, "is the plan&#x27;s"),
             ({"currency": "XXQ"}, "XXQ"),
+            ({"definition": '{"tiers": [{"up_to": null, "unit_price": "1"}]}'}, "has no tiers"),
         ],
     )
     def test_that_no_price_can_be_is_refused(

@@ -50,6 +50,14 @@ class Program:
             PREFIX + path, json.dumps(body), "application/json", headers=self._headers(None)
         )
 
+    def put(self, path: str, body: Any) -> Any:
+        return self.client.put(
+            PREFIX + path, json.dumps(body), "application/json", headers=self._headers(None)
+        )
+
+    def delete(self, path: str) -> Any:
+        return self.client.delete(PREFIX + path, headers=self._headers(None))
+
     def _headers(self, more: dict[str, str] | None, named: str | None = None) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.secret}", **(more or {})}
         return headers if named is None else {**headers, "Idempotency-Key": named}

@@ -7,19 +7,22 @@ from uuid import UUID
 
 import pytest
 
-from billing.models import CreditGrant, Discount, Invoice, Price, PriceOverride, TopUp
+from billing.models import CreditGrant, Discount, Invoice, PlanVersion, Price, PriceOverride, TopUp
 from billing.operations import (
     NewGrant,
     OwnPrice,
     Rebate,
     close_due,
+    draft_next_version,
     grant_credit,
     grant_discount,
     grant_price,
     open_wallet,
 )
+from metering.corrections import delete_usage
+from metering.stated_models import Correction
+from tenants.buckets import buckets
 from tenants.models import Tenant
-from tenants.rates import rates
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, program_of
 from tests.billing.timeline import NOVEMBER, Story, at, begin_story, use
@@ -32,25 +35,32 @@ class Provider:
     tenant: Tenant
     story: Story
     invoice: Invoice
+    draft: PlanVersion
+    price: Price
     grant: CreditGrant
     top_up: TopUp
     own_price: PriceOverride
     discount: Discount
+    correction: Correction
 
     @property
-    def ids(self) -> dict[str, UUID]:
+    def ids(self) -> dict[str, UUID | str]:
         """What the paths of the document ask for, by the parameters' names."""
         return {
+            "application_id": self.story.shop.pk,
             "customer_id": self.story.customer.pk,
             "plan_id": self.story.plan.pk,
             "subscription_id": self.story.subscription.pk,
-            "version_id": self.invoice.plan_version_id,
+            "version_id": self.draft.pk,
+            "price_id": self.price.pk,
             "invoice_id": self.invoice.pk,
             "grant_id": self.grant.pk,
             "wallet_id": self.top_up.wallet_id,
             "top_up_id": self.top_up.pk,
             "own_price_id": self.own_price.pk,
             "discount_id": self.discount.pk,
+            "correction_id": self.correction.pk,
+            "form": "json",
         }
 
 
@@ -77,10 +87,21 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         assert price is not None
         own = OwnPrice(price.code, "EUR", {"unit_price": "0.01"}, at(12, 1), reason=word)
         own_price = grant_price(story.customer, own)
+        draft = draft_next_version(story.plan, effective_from=at(12, 1))
+        drafted = draft.prices.earliest("position")
         rebate = Rebate(f"{word} offer", at(12, 1), percent=Decimal(10))
         discount = grant_discount(story.customer, rebate)
         top_up = wallet.top_ups.get()
-    return Provider(tenant, story, invoice, grant, top_up, own_price, discount)
+        correction = delete_usage(
+            story.shop,
+            (at(9, 1), at(9, 2)),
+            reason=word,
+            author=word,
+            as_of=NOVEMBER,
+        )
+    return Provider(
+        tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount, correction
+    )
 
 
 @pytest.fixture
@@ -100,6 +121,6 @@ def program(tenant: Tenant) -> Program:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_rates() -> Iterator[None]:
+def _fresh_buckets() -> Iterator[None]:
     yield
-    rates.forget()
+    buckets.forget_own()

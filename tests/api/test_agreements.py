@@ -54,6 +54,7 @@ class TestOwnPrices:
         ended = done(program.post(path, {"ends_at": "2026-12-20T00:00:00Z"}))
         assert ended["ends_at"] == "2026-12-20T00:00:00Z"
         assert done(program.get("/own-prices"))["data"] == [ended]
+        assert done(program.get(f"/own-prices/{provider.own_price.pk}")) == ended
 
     def test_say_which_definition_no_price_can_have(
         self, provider: Provider, program: Program
@@ -84,6 +85,7 @@ class TestOwnPrices:
             {"definition": {"size": {}}},
             {"definition": []},
             {"\x00": "1"},
+            {"kind": "per_unit", "unit_price": "1", "tiers": [{"up_to": None, "unit_price": "1"}]},
         ],
     )
     def test_refuse_what_is_no_price(

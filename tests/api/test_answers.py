@@ -1,9 +1,12 @@
 """What all operations have in common: errors, pages, ETags, limits."""
 
 import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from tenants.models import Customer, Tenant
@@ -113,41 +116,61 @@ class TestEtag:
 
 class TestRate:
     def test_over_the_keys_limit_asks_to_wait(self, tenant: Tenant, settings: Settings) -> None:
-        settings.API_REQUESTS_PER_MINUTE_KEY = 3
+        settings.API_REQUESTS_PER_MINUTE_KEY, settings.API_REQUESTS_BURST_KEY = 1, 3
         program, other = program_of(tenant), program_of(tenant)
-        answers = [program.get("/customers") for _ in range(8)]
-        refused = [answer for answer in answers if answer.status_code == 429]
-        # A minute may end between two requests.
-        assert 2 <= len(refused) <= 5
-        assert 1 <= int(refused[0]["Retry-After"]) <= 60
-        assert '"key";r=0;' in refused[0]["RateLimit"]
-        problem(refused[0], 429)
+        for _ in range(3):
+            done(program.get("/customers"))
+        refused = program.get("/customers")
+        problem(refused, 429)
+        assert 55 <= int(refused["Retry-After"]) <= 60
+        assert refused["RateLimit"].startswith(f'"key";r=0;t={refused["Retry-After"]}, "tenant"')
         done(other.get("/customers"))
 
     def test_over_the_tenants_limit_stops_all_its_keys(
         self, tenant: Tenant, settings: Settings
     ) -> None:
-        settings.API_REQUESTS_PER_MINUTE_TENANT = 2
-        answers = [program_of(tenant).get("/customers") for _ in range(6)]
-        assert 429 in {answer.status_code for answer in answers}
+        settings.API_REQUESTS_PER_MINUTE_TENANT, settings.API_REQUESTS_BURST_TENANT = 1, 2
+        answers = [program_of(tenant).get("/customers") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+
+    def test_of_a_refused_request_takes_nothing(self, tenant: Tenant, settings: Settings) -> None:
+        settings.API_REQUESTS_PER_MINUTE_TENANT, settings.API_REQUESTS_BURST_TENANT = 1, 1
+        program = program_of(tenant)
+        left = [program.get("/customers")["RateLimit"].split(";")[1] for _ in range(3)]
+        assert left == ["r=299", "r=299", "r=299"]
 
     def test_is_told_with_every_answer(self, program: Program, settings: Settings) -> None:
-        settings.API_REQUESTS_PER_MINUTE_KEY = 100
+        settings.API_REQUESTS_PER_MINUTE_KEY, settings.API_REQUESTS_BURST_KEY = 40, 100
         answer = program.get("/customers")
-        assert answer["RateLimit-Policy"].startswith('"key";q=100;w=60')
-        assert answer["RateLimit"].startswith('"key";r=99;t=')
+        assert answer["RateLimit-Policy"] == '"key";q=100;w=150, "tenant";q=3000;w=30'
+        assert answer["RateLimit"] == '"key";r=99;t=2, "tenant";r=2999;t=1'
 
-    def test_is_no_reason_to_fail_without_the_cache(
+    def test_holds_without_the_cache_in_each_process(
         self, program: Program, settings: Settings
     ) -> None:
-        settings.CACHES = {
-            "default": {
-                "BACKEND": "django.core.cache.backends.redis.RedisCache",
-                "LOCATION": "redis://127.0.0.1:1/0",
-            }
-        }
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        settings.API_REQUESTS_PER_MINUTE_KEY, settings.API_REQUESTS_BURST_KEY = 1, 25
         for _ in range(25):
             done(program.get("/customers"))
+        problem(program.get("/customers"), 429)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRateOfManyAtOnce:
+    def test_is_exact(self, program: Program, settings: Settings) -> None:
+        settings.API_REQUESTS_PER_MINUTE_KEY, settings.API_REQUESTS_BURST_KEY = 1, 20
+
+        def call() -> list[int]:
+            try:
+                client = Program(program.secret)
+                return [client.get("/customers").status_code for _ in range(10)]
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(6) as pool:
+            calls = [pool.submit(call) for _ in range(6)]
+            answers = [status for each in calls for status in each.result(timeout=60)]
+        assert Counter(answers) == {200: 20, 429: 40}
 
 
 def test_the_document_is_for_everyone(program: Program) -> None:

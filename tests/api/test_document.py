@@ -4,8 +4,10 @@
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 import schemathesis
@@ -23,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from config.api import api
-from tests.api.calling import program_of
+from tests.api.calling import done, program_of
 from tests.api.conftest import Provider
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(0)]
@@ -67,12 +69,16 @@ class Tally:
 def test_every_answer_is_as_the_document_says(
     path: str, method: str, provider: Provider, settings: Any
 ) -> None:
-    settings.API_REQUESTS_PER_MINUTE_KEY = settings.API_REQUESTS_PER_MINUTE_TENANT = 10**7
+    settings.API_REQUESTS_BURST_KEY = settings.API_REQUESTS_BURST_TENANT = 10**7
     schema = schemathesis.openapi.from_dict(DOCUMENT)
-    schema.app = get_wsgi_application()
+    schema.app = _closing_streams
     operation = schema[path][method.upper()]
-    headers = {"Authorization": f"Bearer {program_of(provider.tenant).secret}"}
-    real = provider.ids
+    program = program_of(provider.tenant)
+    headers = {"Authorization": f"Bearer {program.secret}"}
+    real = {name: pk for name, pk in provider.ids.items() if isinstance(pk, UUID)}
+    if path.endswith(("/documents/{form}", "/proof")):
+        # A draft has no files.
+        done(program.post(f"/invoices/{provider.invoice.pk}/finalize"))
     tally = Tally(f"{method.upper()} {path}")
     modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 
@@ -92,6 +98,22 @@ def test_every_answer_is_as_the_document_says(
     tally.keep()
     if tally.first is not None:
         raise tally.first
+
+
+@cache
+def _application() -> Any:
+    return get_wsgi_application()
+
+
+def _closing_streams(environ: Any, start_response: Any) -> Any:
+    """The application; schemathesis does not close what it has read, as a server does."""
+    answer: Any = _application()(environ, start_response)
+    if not answer.streaming:
+        return answer
+    try:
+        return [b"".join(answer)]
+    finally:
+        answer.close()
 
 
 def _fuzzed(cases: Any, run: Any) -> None:

@@ -245,6 +245,18 @@ class TestAnOverride:
             ("cpu", {"unit_price": "-1"}, "must not be negative"),
             ("cpu", {"unit_price": 0.1}, "write numbers as text"),
             ("cpu", {"unit_price": "cheap"}, "unit_price: "),
+            ("cpu", {"tiers": [{"up_to": None, "unit_price": "1"}]}, "per unit has no tiers"),
+            ("cpu", {"kind": "package", "definition": {"size": "1"}, "tiers": [1]}, "no tiers"),
+            (
+                "cpu",
+                {
+                    "kind": "volume",
+                    "tiers": [{"up_to": None, "unit_price": "1"}],
+                    "unit_price": "2",
+                },
+                "has its prices in its tiers",
+            ),
+            ("cpu", {"minimum": "2", "maximum": "1"}, "the minimum is above the maximum"),
         ],
     )
     def test_that_no_price_can_be_is_refused(
@@ -255,6 +267,14 @@ class TestAnOverride:
         with pytest.raises(OverrideNotUsable, match=reason):
             grant_price(story.customer, OwnPrice(code, "EUR", definition, OCTOBER))
         assert not PriceOverride.objects.exists()
+
+    def test_may_have_tiers_where_it_changes_the_kind_with_them(self) -> None:
+        story = begin_contract()
+        tiers = [{"up_to": "4", "unit_price": "0"}, {"up_to": None, "unit_price": "3"}]
+        definition = {"kind": "graduated", "tiers": tiers}
+        grant_price(story.customer, OwnPrice("cpu", "EUR", definition, OCTOBER))
+        use(story.shop, at(10, 3), cpu_us=10 * HOUR_US)
+        assert close_next(story.subscription, as_of=NOVEMBER).total == 18
 
 
 class TestATrial:

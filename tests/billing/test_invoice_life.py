@@ -106,7 +106,8 @@ class TestReview:
         first = begin_review(draft, as_of=NOVEMBER)
         assert begin_review(draft, as_of=at(11, 3)).review_until == first.review_until
         finalize_invoice(draft, as_of=at(11, 3))
-        assert begin_review(draft, as_of=at(11, 4)).status == "finalized"
+        with pytest.raises(TransitionNotAllowed, match="not reviewed any more"):
+            begin_review(draft, as_of=at(11, 4))
 
 
 @pytest.mark.usefixtures("inside")
