@@ -397,4 +397,4 @@ for _meter in METERS:
 
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
-from metering.stated_models import Correction, Event  # noqa: E402, F401
+from metering.stated_models import AllocationRule, Correction, Event  # noqa: E402, F401

@@ -11,10 +11,11 @@ from django.db.models.expressions import RawSQL
 from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
+from metering.core.hours import hour_of
 from metering.corrections import apply_corrections
 from metering.models import Application, Rollup
 from metering.sql import statement
-from metering.stated_models import Event
+from metering.stated_models import AllocationMark, Event
 from tenants.scope import tenant_scope
 
 # What one transaction takes on: short enough to hold applications' locks for a moment only.
@@ -46,6 +47,7 @@ def roll_up(tenant_id: UUID) -> int:
                 _recompute(run)
                 _recompute_from_events(run)
                 apply_corrections(run)
+            _mark_allocations(pairs)
         computed += len(pairs)
 
 
@@ -75,6 +77,12 @@ def _runs(pairs: list[Pair]) -> list[list[Pair]]:
         else:
             runs.append([pair])
     return runs
+
+
+def _mark_allocations(pairs: list[Pair]) -> None:
+    """Whoever allocates these hours reads them anew, once this has committed."""
+    hours = sorted({hour_of(bucket) for _, bucket in pairs})
+    AllocationMark.objects.bulk_create([AllocationMark(hour=hour) for hour in hours])
 
 
 def _recompute(run: list[Pair]) -> None:

@@ -1,0 +1,167 @@
+"""What is posted of hosts' allocated hours, as events: read and made. Inside a tenant's scope."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db.models import Count, Sum
+from hostmeter_agent.wire import NAME_LENGTH_MAX, VALUE_MAX
+
+from metering.core.allocation import HostAllocation
+from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE, Property, said_digest
+from metering.core.hours import HOUR
+from metering.core.posting import Place, Posted, Posting, allocated_meter
+from metering.models import Application, Host
+from metering.registration import instance_ids
+from metering.stated_models import AllocationRule, Event
+
+# A host's id and a meter that is spread.
+HostMeter = tuple[UUID, str]
+
+
+class AllocationTooLarge(ValueError):
+    """A part of a host's hour is more than usage can hold: see what it sent, and its memory."""
+
+
+@dataclass(slots=True)
+class PostedHour:
+    """All that is posted of a host's hour, with the rule and the capacity that held when it was
+    posted first. `instances` are those that applications' parts stand on."""
+
+    rule_id: UUID
+    capacity: int | None
+    places: dict[Place, Posted] = field(default_factory=dict)
+    instances: dict[UUID, UUID] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HourPostings:
+    """What is to be posted of a host's hour, and what it follows from."""
+
+    host: Host
+    meter: str
+    hour: datetime
+    rule: AllocationRule
+    capacity: int | None
+    found: HostAllocation
+    changes: list[Posting]
+    instances: Mapping[UUID, UUID]
+
+
+def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
+    """What is posted of the hour, by host and meter."""
+    rows = (
+        Event.objects.filter(
+            type=ALLOCATED_TYPE, bucket_start__gte=hour, bucket_start__lt=hour + HOUR
+        )
+        .order_by()
+        .values_list(
+            *("source", "application_id", "bucket_start", "instance_id"),
+            *("data__of", "data__rule_id", "data__capacity"),
+        )
+        .annotate(quantity=Sum("quantity"), postings=Count("pk"))
+    )
+    found: dict[HostMeter, PostedHour] = {}
+    for source, application_id, bucket, instance_id, meter, rule_id, capacity, *sums in rows:
+        key = UUID(source.removeprefix(ALLOCATION_SOURCE)), meter
+        own = found.setdefault(key, PostedHour(UUID(rule_id), capacity))
+        own.places[application_id, bucket.astimezone(UTC)] = Posted(int(sums[0]), sums[1])
+        own.instances[application_id] = instance_id
+    return found
+
+
+def allocated_events(hours: Collection[HourPostings], as_of: datetime) -> list[Event]:
+    """The events that post them. Raises AllocationTooLarge."""
+    applications = Application.objects.select_related("environment").in_bulk(
+        {each.application_id for hour in hours for each in hour.changes}
+    )
+    # A host may be renamed; what is posted of an hour goes on to stand where it stood.
+    missing = {
+        (each.application_id, _instance_name(hour.host))
+        for hour in hours
+        for each in hour.changes
+        if each.application_id not in hour.instances
+    }
+    made = instance_ids(missing, None, seen_at=as_of) if missing else {}
+    return [
+        _event(
+            hour,
+            each,
+            applications[each.application_id],
+            hour.instances.get(each.application_id)
+            or made[each.application_id, _instance_name(hour.host)],
+            as_of,
+        )
+        for hour in hours
+        for each in hour.changes
+    ]
+
+
+def _instance_name(host: Host) -> str:
+    return f"allocated from {host.name}"[:NAME_LENGTH_MAX]
+
+
+def _event(
+    hour: HourPostings,
+    posting: Posting,
+    application: Application,
+    instance_id: UUID,
+    as_of: datetime,
+) -> Event:
+    if abs(posting.quantity) > VALUE_MAX:
+        raise AllocationTooLarge(
+            f"{hour.meter} of {hour.host}: {posting.quantity} is more than usage can hold; "
+            "see the memory that is stated for it, and correct what it sent"
+        )
+    subject, meter = (application.environment.name, application.name), allocated_meter(hour.meter)
+    data = _data(hour, posting)
+    return Event(
+        source=f"{ALLOCATION_SOURCE}{hour.host.pk}",
+        event_id=_event_id(hour, posting),
+        type=ALLOCATED_TYPE,
+        subject="/".join(subject),
+        time=posting.bucket_start,
+        bucket_start=posting.bucket_start,
+        application=application,
+        instance_id=instance_id,
+        meter=meter,
+        quantity=posting.quantity,
+        data=data,
+        digest=said_digest(
+            ALLOCATED_TYPE, subject, posting.bucket_start, meter, posting.quantity, data
+        ),
+        received_at=as_of,
+    )
+
+
+def _event_id(hour: HourPostings, posting: Posting) -> str:
+    """The same for the same posting, whoever makes it."""
+    return (
+        f"{hour.meter} {hour.hour:%Y-%m-%dT%HZ} {posting.application_id} "
+        f"{posting.bucket_start:%H:%M} {posting.revision}"
+    )
+
+
+def _data(hour: HourPostings, posting: Posting) -> dict[str, Property]:
+    """All that it takes to redo the posting by hand, in the meter's unit."""
+    part, found = posting.part, hour.found
+    return {
+        "host": hour.host.name,
+        "hour": f"{hour.hour:%Y-%m-%dT%H:%MZ}",
+        "of": hour.meter,
+        "rule": hour.rule.spread,
+        "rule_id": str(hour.rule.pk),
+        "capacity": hour.capacity,
+        "host_used": found.used,
+        "host_unattributed": found.unattributed,
+        "host_idle": found.idle,
+        "host_weight": found.weight,
+        "own": 0 if part is None else part.share.own,
+        "weight": 0 if part is None else part.weight,
+        "weight_before": 0 if part is None else part.weight_before,
+        "idle": 0 if part is None else part.idle,
+        "unattributed": 0 if part is None else part.unattributed,
+        "posted_before": posting.before,
+        "revision": posting.revision,
+    }
