@@ -78,7 +78,7 @@ def allocate_hour(hour: datetime, *, as_of: datetime) -> int:
         return 0
     made = allocated_events(_changes(hour, rules), as_of)
     Event.objects.bulk_create(made, batch_size=2_000)
-    mark_buckets({(row.application_id, row.bucket_start) for row in made})
+    mark_buckets({(row.application_id, row.bucket_start) for row in made}, of_host=False)
     return len(made)
 
 
@@ -95,7 +95,7 @@ def _changes(hour: datetime, rules: Mapping[UUID, AllocationRule]) -> list[HourP
                 continue
             rule = rules[before.rule_id]
             own = used.get(host.pk, {}).get(meter, ())
-            found = told_apart(own, owners, before.capacity, rule.spread)
+            found = told_apart(own, owners, before.capacity, rule.rule)
             made = postings(found, owners.stretches, before.places, hour, hour + HOUR)
             changes.append(
                 HourPostings(

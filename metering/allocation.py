@@ -145,9 +145,9 @@ def owners_in(start: datetime, end: datetime) -> Owners:
 def _owners(applications: "QuerySet[Application]", assigned: "QuerySet[Assignment]") -> Owners:
     stretches: defaultdict[UUID, list[Stretch]] = defaultdict(list)
     rows = assigned.order_by("starts_at")
-    for application_id, *stretch in rows.values_list(
+    for application_id, start, end, customer_id in rows.values_list(
         "application_id", "starts_at", "ends_at", "customer_id"
     ):
-        stretches[application_id].append((stretch[0], stretch[1], stretch[2]))
+        stretches[application_id].append((start, end, customer_id))
     made_up = applications.filter(name__in=RESERVED_NAMES).values_list("pk", "name")
     return Owners(dict(stretches), dict(made_up))

@@ -57,6 +57,18 @@ def held_rules() -> dict[UUID, AllocationRule]:
     return {rule.pk: rule for rule in held}
 
 
+def has_rules() -> bool:
+    return AllocationRule.objects.exists()
+
+
+def is_allocated(start: datetime, end: datetime) -> bool:
+    """Whether nothing of the hours of [start, end) is left to be posted."""
+    if not AllocationRule.objects.filter(starts_at__lt=end).exists():
+        return True
+    marks = AllocationMark.objects.filter(hour__gte=hour_of(start), hour__lt=end)
+    return not marks.exists()
+
+
 @transaction.atomic
 def state_rule(
     meter: str,

@@ -357,9 +357,7 @@ class HourRollup(models.Model):
     bucket_start = models.DateTimeField(help_text="The start of the hour.")
     role = models.TextField(choices=Role.choices)
     measurements = ArrayField(
-        models.UUIDField(null=True),
-        default=not_stated,
-        help_text="Those of its rollups.",
+        models.UUIDField(null=True), default=not_stated, help_text="Those of its rollups."
     )
     instances = models.IntegerField(
         default=0, help_text="How many instances of a host have a window in it."
@@ -381,6 +379,7 @@ class DirtyBucket(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     application_id = models.UUIDField()
     bucket_start = models.DateTimeField()
+    of_host = models.BooleanField(default=True, help_text="Whether usage of a host may differ.")
 
     class Meta:
         managed = False

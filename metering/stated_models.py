@@ -1,14 +1,14 @@
 """Usage that is stated and not measured: events that no host shows, what is allocated of hosts
 by rules, and corrections."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from metering.core.allocation import RULES
+from metering.core.allocation import RULES, Rule
 from metering.core.cloudevents import ALLOCATED_TYPE
 from metering.models import Application, Host, Instance, Role
 from tenants.models import TenantOwned
@@ -152,6 +152,10 @@ class AllocationRule(TenantOwned):
                 condition=Q(host__isnull=True) | Q(host_class=""), name="allocation_rule_scope"
             ),
         ]
+
+    @property
+    def rule(self) -> Rule:
+        return cast(Rule, self.spread)
 
     def __str__(self) -> str:
         return f"{self.meter} {self.get_spread_display()}, {self.hosts_in_words}"

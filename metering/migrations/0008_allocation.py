@@ -15,6 +15,10 @@ CREATE TRIGGER allocation_rule_is_a_record BEFORE UPDATE OR DELETE ON metering_a
 """
 RULES_CHANGE = "DROP TRIGGER allocation_rule_is_a_record ON metering_allocationrule"
 
+# What does not concern a host's usage has it not allocated once more: not what allocation posts.
+MARKS = "ALTER TABLE metering_dirtybucket ADD COLUMN of_host boolean NOT NULL DEFAULT true"
+NO_MARKS = "ALTER TABLE metering_dirtybucket DROP COLUMN of_host"
+
 
 def _id() -> tuple[str, models.Field]:
     return (
@@ -104,6 +108,7 @@ class Migration(migrations.Migration):
         IsolateTable("AllocationRule"),
         IsolateTable("AllocationMark"),
         migrations.RunSQL(RULES_ARE_RECORDS, RULES_CHANGE),
+        migrations.RunSQL(MARKS, NO_MARKS),
         migrations.RemoveConstraint(model_name="event", name="event_quantity"),
         migrations.AddConstraint(
             model_name="event",
