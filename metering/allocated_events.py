@@ -1,5 +1,6 @@
 """What is posted of hosts' allocated hours, as events: read and made. Inside a tenant's scope."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,11 +9,12 @@ from uuid import UUID
 from django.db.models import Count, Sum
 from hostmeter_agent.wire import NAME_LENGTH_MAX, VALUE_MAX
 
+from metering.allocation import owners_of
 from metering.core.allocation import HostAllocation
 from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE, Property, said_digest
 from metering.core.hours import HOUR
 from metering.core.posting import Place, Posted, Posting, allocated_meter
-from metering.models import Application, Host
+from metering.models import Application, Host, Instance
 from metering.registration import instance_ids
 from metering.stated_models import AllocationRule, Event
 
@@ -165,3 +167,30 @@ def _data(hour: HourPostings, posting: Posting) -> dict[str, Property]:
         "posted_before": posting.before,
         "revision": posting.revision,
     }
+
+
+def spread_from(
+    host: Host, meter: str, start: datetime, end: datetime
+) -> dict[tuple[UUID, UUID | None], int]:
+    """What was spread of the host's usage of the meter in [start, end), by application and the
+    customer whose it was."""
+    own = Instance.objects.filter(host=host).values("application_id")
+    rows = (
+        Event.objects.filter(
+            type=ALLOCATED_TYPE,
+            source=f"{ALLOCATION_SOURCE}{host.pk}",
+            meter=allocated_meter(meter),
+            application__in=own,
+            bucket_start__gte=start,
+            bucket_start__lt=end,
+        )
+        .order_by()
+        .values_list("application_id", "bucket_start")
+        .annotate(quantity=Sum("quantity"))
+    )
+    found = list(rows)
+    owners = owners_of({application_id for application_id, _, _ in found})
+    spread: defaultdict[tuple[UUID, UUID | None], int] = defaultdict(int)
+    for application_id, bucket, quantity in found:
+        spread[application_id, owners.of(application_id, bucket)] += int(quantity)
+    return dict(spread)
