@@ -57,8 +57,10 @@ def held_rules() -> dict[UUID, AllocationRule]:
     return {rule.pk: rule for rule in held}
 
 
-def has_rules() -> bool:
-    return AllocationRule.objects.exists()
+def meters_with_rules() -> list[str]:
+    """The meters of which something is spread, or was."""
+    found = AllocationRule.objects.order_by("meter").values_list("meter", flat=True)
+    return list(found.distinct())
 
 
 def is_allocated(start: datetime, end: datetime) -> bool:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.urls import reverse
 
 from billing.closing import close_tenant, finalize_drafts, restate_tenant
 from billing.models import Invoice, Price
@@ -18,6 +19,7 @@ from metering.stated_models import Event
 from metering.usage import UsagePeriod, usage_by_application
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
 from tests.billing.late import deliver, note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, OCTOBER, Story, at, begin_story, cpu_price
 
@@ -135,3 +137,42 @@ def test_each_posting_can_be_redone_by_hand(tenant: Tenant, stories: tuple[Story
             assert event.quantity == sum(parts) - said["posted_before"]
             assert said["capacity"] == 4 * HOUR_US
         assert Event.objects.count() == 3
+
+
+def test_customers_can_follow_their_part_to_its_postings(
+    tenant: Tenant, stories: tuple[Story, Story]
+) -> None:
+    first, second = stories
+    spread(tenant)
+    with tenant_scope(tenant.pk):
+        deliver(second.shop, NINE, cpu_us=HOUR_US, received_at=at(10, 13))
+    allocate(tenant)
+    close_tenant(tenant.pk, as_of=NOVEMBER)
+    issued = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False).invoices
+    invoice = next(each for each in issued if each.customer_id == first.customer.pk)
+    with tenant_scope(tenant.pk):
+        line = invoice.lines.get(label="Share of idle CPU time")
+    reader = signed_in(tenant, "viewer", customer=first.customer)
+    page = reverse("portal:invoice-line", args=[invoice.pk, line.pk])
+    said = reader.get(page).content.decode()
+    assert "share of cpu.time that nobody used" in said
+    assert "days/2026-10-12/" in said
+    said = reader.get(f"{page}days/2026-10-12/").content.decode()
+    assert "allocated from web-1" in said
+    said = reader.get(f"{page}buckets/20261012T0900Z/").content.decode()
+    assert "Sum of 2 postings" in said
+    assert "capacity 14,400,000,000 - used 7,200,000,000 - unattributed 0" in said
+    assert "posted before" in said
+    other = signed_in(tenant, "viewer", customer=second.customer)
+    assert other.get(f"{page}buckets/20261012T0900Z/").status_code == 404
+
+
+def test_an_applications_page_names_what_is_spread(
+    tenant: Tenant, stories: tuple[Story, Story]
+) -> None:
+    first, _ = stories
+    spread(tenant)
+    reader = signed_in(tenant, "viewer", customer=first.customer)
+    page = reverse("portal:application", args=[first.shop.pk])
+    said = reader.get(page, {"meter": "cpu.time.allocated"}).content.decode()
+    assert "share of cpu.time that nobody used" in said

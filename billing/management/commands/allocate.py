@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.management.arguments import past_instant, tenant_id
 from metering.allocating import allocate_tenant
-from metering.allocation_rules import PAST_MAX, has_rules, mark_hours
+from metering.allocation_rules import PAST_MAX, mark_hours, meters_with_rules
 from tenants.scope import tenant_scope
 
 _PROGRESS_EVERY_S = 2.0
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def _prepare(self, tenant: UUID, again: tuple[datetime, datetime] | None, slug: str) -> None:
         with tenant_scope(tenant):
-            if not has_rules():
+            if not meters_with_rules():
                 raise CommandError(
                     f"tenant {slug!r} has no allocation rule; state one in the admin"
                 )
