@@ -1,11 +1,13 @@
 """What is posted of hosts' allocated hours, as events: read and made. Inside a tenant's scope."""
 
+import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, Sum
 from hostmeter_agent.wire import NAME_LENGTH_MAX, VALUE_MAX
 
@@ -15,7 +17,8 @@ from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE, Propert
 from metering.core.hours import HOUR
 from metering.core.posting import Place, Posted, Posting, allocated_meter
 from metering.models import Application, Host, Instance
-from metering.registration import instance_ids
+from metering.registration import InstanceKey, instance_ids
+from metering.sql import statement
 from metering.stated_models import AllocationRule, Event
 
 # A host's id and a meter that is spread.
@@ -73,68 +76,75 @@ def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
     return found
 
 
-def allocated_events(hours: Collection[HourPostings], as_of: datetime) -> list[Event]:
-    """The events that post them. Raises AllocationTooLarge."""
-    applications = Application.objects.select_related("environment").in_bulk(
-        {each.application_id for hour in hours for each in hour.changes}
-    )
-    # A host may be renamed; what is posted of an hour goes on to stand where it stood.
-    missing = {
-        (each.application_id, _instance_name(hour.host))
-        for hour in hours
-        for each in hour.changes
-        if each.application_id not in hour.instances
-    }
-    made = instance_ids(missing, None, seen_at=as_of) if missing else {}
-    return [
-        _event(
-            hour,
-            each,
-            applications[each.application_id],
-            hour.instances.get(each.application_id)
-            or made[each.application_id, _instance_name(hour.host)],
-            as_of,
+def post(hours: Iterable[HourPostings], as_of: datetime) -> list[Place]:
+    """Post them; the place of each posting. Raises AllocationTooLarge."""
+    made = [(hour, each) for hour in hours for each in hour.changes]
+    if not made:
+        return []
+    applications = _subjects({each.application_id for _, each in made})
+    instances = _instances(made, as_of)
+    columns: defaultdict[str, list[object]] = defaultdict(list)
+    for hour, each in made:
+        instance_id = hour.instances.get(each.application_id) or instances[_instance(hour, each)]
+        row = _row(hour, each, applications[each.application_id], instance_id)
+        for name, value in row.items():
+            columns[name].append(value)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("insert_allocated_events"),
+            {**columns, "type": ALLOCATED_TYPE, "received_at": as_of},
         )
-        for hour in hours
-        for each in hour.changes
-    ]
+    return [(each.application_id, each.bucket_start) for _, each in made]
 
 
-def _instance_name(host: Host) -> str:
-    return f"allocated from {host.name}"[:NAME_LENGTH_MAX]
+def _subjects(application_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
+    rows = Application.objects.filter(pk__in=application_ids).values_list(
+        "pk", "environment__name", "name"
+    )
+    return {pk: (environment, name) for pk, environment, name in rows}
 
 
-def _event(
-    hour: HourPostings,
-    posting: Posting,
-    application: Application,
-    instance_id: UUID,
-    as_of: datetime,
-) -> Event:
+def _instance(hour: HourPostings, posting: Posting) -> InstanceKey:
+    return posting.application_id, f"allocated from {hour.host.name}"[:NAME_LENGTH_MAX]
+
+
+def _instances(
+    made: Sequence[tuple[HourPostings, Posting]], as_of: datetime
+) -> dict[InstanceKey, UUID]:
+    """Of the parts that stand on none yet. A host may be renamed: what is posted of an hour goes on
+    to stand where it stood."""
+    wanted = {_instance(*each) for each in made if each[1].application_id not in each[0].instances}
+    known = Instance.objects.filter(
+        host__isnull=True,
+        application_id__in={application_id for application_id, _ in wanted},
+        name__in={name for _, name in wanted},
+    ).values_list("application_id", "name", "pk")
+    found = {(application_id, name): pk for application_id, name, pk in known}
+    missing = wanted - found.keys()
+    return found | (instance_ids(missing, None, seen_at=as_of) if missing else {})
+
+
+def _row(
+    hour: HourPostings, posting: Posting, subject: tuple[str, str], instance_id: UUID
+) -> dict[str, object]:
     if abs(posting.quantity) > VALUE_MAX:
         raise AllocationTooLarge(
             f"{hour.meter} of {hour.host}: {posting.quantity} is more than usage can hold; "
             "see the memory that is stated for it, and correct what it sent"
         )
-    subject, meter = (application.environment.name, application.name), allocated_meter(hour.meter)
-    data = _data(hour, posting)
-    return Event(
-        source=f"{ALLOCATION_SOURCE}{hour.host.pk}",
-        event_id=_event_id(hour, posting),
-        type=ALLOCATED_TYPE,
-        subject="/".join(subject),
-        time=posting.bucket_start,
-        bucket_start=posting.bucket_start,
-        application=application,
-        instance_id=instance_id,
-        meter=meter,
-        quantity=posting.quantity,
-        data=data,
-        digest=said_digest(
-            ALLOCATED_TYPE, subject, posting.bucket_start, meter, posting.quantity, data
-        ),
-        received_at=as_of,
-    )
+    data, meter, bucket = _data(hour, posting), allocated_meter(hour.meter), posting.bucket_start
+    return {
+        "source": f"{ALLOCATION_SOURCE}{hour.host.pk}",
+        "event_id": _event_id(hour, posting),
+        "subject": "/".join(subject),
+        "bucket_start": bucket,
+        "application_id": posting.application_id,
+        "instance_id": instance_id,
+        "meter": meter,
+        "quantity": posting.quantity,
+        "data": json.dumps(data),
+        "digest": said_digest(ALLOCATED_TYPE, subject, bucket, meter, posting.quantity, data),
+    }
 
 
 def _event_id(hour: HourPostings, posting: Posting) -> str:

@@ -14,7 +14,7 @@ from metering.allocated_events import (
     AllocationTooLarge,
     HourPostings,
     PostedHour,
-    allocated_events,
+    post,
     posted_in,
 )
 from metering.allocation import capacity_of, owners_in, told_apart, used_in_hour
@@ -23,7 +23,7 @@ from metering.core.hours import HOUR
 from metering.core.posting import postings
 from metering.events import mark_buckets
 from metering.models import Host
-from metering.stated_models import AllocationMark, AllocationRule, Event
+from metering.stated_models import AllocationMark, AllocationRule
 from tenants.scope import tenant_scope
 
 # Agents deliver within a minute; what comes later than this is posted as a difference.
@@ -76,9 +76,8 @@ def allocate_hour(hour: datetime, *, as_of: datetime) -> int:
     rules = held_rules()
     if not rules:
         return 0
-    made = allocated_events(_changes(hour, rules), as_of)
-    Event.objects.bulk_create(made, batch_size=2_000)
-    mark_buckets({(row.application_id, row.bucket_start) for row in made}, of_host=False)
+    made = post(_changes(hour, rules), as_of)
+    mark_buckets(set(made), of_host=False)
     return len(made)
 
 

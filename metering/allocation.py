@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models import BooleanField, Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models.expressions import RawSQL
 from hostmeter_agent.wire import kind_of
 from hostmeter_agent.wire_control import RESERVED_NAMES
 
 from metering.core.allocation import HostAllocation, Rule, Share, allocated
 from metering.core.hours import HOUR
 from metering.core.posting import Stretch, changes_in, owner_at
-from metering.models import UNATTRIBUTED, Application, Assignment, Host, Rollup
+from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance, Rollup
+from metering.sql import statement
 from metering.usage import quantity_of
 
 # An application's usage from a bucket on, up to where it changes hands.
@@ -80,11 +82,18 @@ def used_in_hour(
         for application_id, stretches in owners.stretches.items()
         if changes_in(stretches, hour, hour + HOUR)
     ]
+    measured = Instance.objects.filter(host__isnull=False).values_list("application_id", flat=True)
+    # By their ids the rollups of an hour are found by their key; by the hour alone all are read.
+    ids = list(measured.order_by("application_id").distinct())
+    of_these = RawSQL(statement("of_applications"), [ids], BooleanField())  # noqa: S611  bound
     quantities = {f"meter_{index}": Sum(quantity_of(each)) for index, each in enumerate(meters)}
     since = Case(When(application_id__in=changing, then=F("bucket_start")), default=Value(hour))
     rows = (
         Rollup.objects.filter(
-            instance__host__isnull=False, bucket_start__gte=hour, bucket_start__lt=hour + HOUR
+            of_these,
+            instance__host__isnull=False,
+            bucket_start__gte=hour,
+            bucket_start__lt=hour + HOUR,
         )
         .order_by()
         .annotate(since=since)

@@ -27,6 +27,7 @@ from metering.models import (
     Instance,
     Rollup,
 )
+from metering.operations import assign_application
 from metering.rollups import roll_up
 from metering.stated_models import AllocationMark, AllocationRule, Event
 from metering.usage import UsagePeriod, usage_by_application
@@ -138,6 +139,23 @@ class TestAnHour:
             third = (CAPACITY - 2 * 4_000_001) // 3
             for start, end in ((NINE, HALF), (HALF, TEN)):
                 assert abs((spread_of("shop", start, end) or 0) - third) <= 1
+
+    def test_is_told_apart_anew_where_an_application_is_assigned_later(
+        self, tenant: Tenant
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            shared_host()
+            rule()
+        allocate_tenant(tenant.pk, as_of=LATER)
+        with tenant_scope(tenant.pk):
+            before = posted()
+            customer = Customer.objects.create(name="a", reference="a")
+            assign_application(Application.objects.get(name="shop"), customer, HALF, as_of=LATER)
+        assert allocate_tenant(tenant.pk, as_of=LATER).postings == 2
+        roll_up(tenant.pk)
+        with tenant_scope(tenant.pk):
+            assert posted() == before
+            assert (spread_of("shop", HALF, TEN) or 0) > 5_000_000_000
 
     def test_keeps_the_capacity_with_which_it_was_posted(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
