@@ -266,9 +266,9 @@ def _whole_table(found: HostAllocation, spread: int, written: _Figures) -> dict[
         ("Unattributed, and the system's own", found.unattributed, "0.4"),
         ("Idle", found.idle or 0, "0.15"),
     ]
-    rows = [
-        [name, written.quantity(raw), written.share(raw), f"{raw:,}"]
-        for name, raw, _ in parts
+    rows: list[list[SafeString | str]] = [
+        [_with_swatch(name, shade), written.quantity(raw), written.share(raw), f"{raw:,}"]
+        for name, raw, shade in parts
         if name != "Idle" or found.idle is not None
     ]
     if found.idle is None:
@@ -282,7 +282,17 @@ def _whole_table(found: HostAllocation, spread: int, written: _Figures) -> dict[
     rows += [
         [name, written.quantity(raw), written.share(raw), f"{raw:,}"] for name, raw in together
     ]
-    return {"headers": [_bar(parts, found.total), "Quantity", "Share", "Exact"], "rows": rows}
+    headers = [format_html("What {}", _bar(parts, found.total)), "Quantity", "Share", "Exact"]
+    return {"headers": headers, "rows": rows}
+
+
+def _with_swatch(name: str, shade: str) -> SafeString:
+    return format_html(
+        '<svg width="10" height="10" aria-hidden="true" class="inline-block text-primary-600">'
+        '<rect width="10" height="10" fill="currentColor" opacity="{}"></rect></svg> {}',
+        shade,
+        name,
+    )
 
 
 def _bar(parts: Sequence[_Part], whole: int) -> SafeString:

@@ -90,7 +90,10 @@ class TestAHostsPage:
         client.post(ADD, told(starts_at_0=DAY["first"], starts_at_1="09:00"))
         allocate_tenant(tenant.pk, as_of=timezone.now())
         roll_up(tenant.pk)
-        said = text(client.get(page_of(host), DAY).content)
+        content = client.get(page_of(host), DAY).content
+        assert b"<rect" in content
+        assert b"&lt;" not in content
+        said = text(content)
         assert "Used by customers' applications 0.002 0.0% 6,000,002" in said
         assert "Unattributed, and the system's own 0.000 0.0% 1,014" in said
         assert "Spread over applications 3.998 4.2% 14,391,999,998" in said

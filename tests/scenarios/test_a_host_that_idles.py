@@ -1,15 +1,16 @@
 """Two customers share a host, and pay for its idle time in proportion to what they use. One of them
 was cut off for an hour: when its usage comes late, the other one's share was too high."""
 
-from datetime import timedelta
+from datetime import date
 from decimal import Decimal
 
 import pytest
 from django.urls import reverse
 
 from billing.closing import close_tenant, finalize_drafts, restate_tenant
-from billing.models import Invoice, Price
+from billing.models import BillingDetails, BillingSettings, Invoice, Price, TaxRate
 from billing.operations import Offer, publish_plan_version
+from billing.waiting import waiting_drafts
 from metering.allocating import allocate_tenant
 from metering.allocation_rules import mark_hours, state_rule
 from metering.core.allocation import Rule
@@ -24,6 +25,7 @@ from tests.billing.late import deliver, note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, OCTOBER, Story, at, begin_story, cpu_price
 
 NINE = at(10, 12, 9)
+LAST_DAY = at(10, 31)
 
 
 def idle_price() -> Price:
@@ -52,9 +54,8 @@ def stories(tenant: Tenant) -> tuple[Story, Story]:
 def spread(tenant: Tenant, rule: Rule = "by_share") -> int:
     with tenant_scope(tenant.pk):
         state_rule(
-            "cpu.time", rule, starts_at=OCTOBER, author="owner@first.example",
-            as_of=OCTOBER + timedelta(days=30),
-        )  # fmt: skip
+            "cpu.time", rule, starts_at=OCTOBER, author="owner@first.example", as_of=LAST_DAY
+        )
     return allocate(tenant)
 
 
@@ -107,6 +108,26 @@ def test_late_usage_of_one_restates_the_others(
     ]
     assert allocate(tenant) == 0
     assert restate_tenant(tenant.pk, as_of=at(11, 10)).invoices == []
+
+
+def test_drafts_wait_until_it_is_posted(tenant: Tenant, stories: tuple[Story, Story]) -> None:
+    close_tenant(tenant.pk, as_of=NOVEMBER)
+    with tenant_scope(tenant.pk):
+        BillingSettings.objects.create(legal_name="First Host", country="DE")
+        TaxRate.objects.create(name="VAT", country="DE", percent=19, valid_from=date(2020, 1, 1))
+        for story in stories:
+            BillingDetails.objects.create(customer=story.customer, country="DE")
+        state_rule("cpu.time", "evenly", starts_at=OCTOBER, author="o", as_of=LAST_DAY)
+        waits = [each.waits_for for each in waiting_drafts(as_of=NOVEMBER)]
+    assert all(each.endswith("hosts' idle usage is still to be spread") for each in waits)
+    outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
+    assert (len(outcome.incomplete), outcome.invoices) == (2, [])
+    allocate(tenant)
+    outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
+    assert len(outcome.invoices) == 2
+    with tenant_scope(tenant.pk):
+        billed = Invoice.objects.get(customer=stories[0].customer)
+        assert lines(billed)["Share of idle CPU time"] == Decimal("3.00")
 
 
 def test_is_posted_once_whoever_runs_it(tenant: Tenant, stories: tuple[Story, Story]) -> None:
