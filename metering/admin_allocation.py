@@ -163,7 +163,7 @@ class AllocationRuleAdmin(ScopedAdmin):
                 submit="State the rule",
             )
         self.log_addition(request, made, f"Stated: {made}")
-        messages.success(request, "Stated. Hours that are over are spread within 10 minutes.")
+        messages.success(request, "Stated. Hours that are over are spread every 10 minutes.")
         return HttpResponseRedirect(reverse("admin:metering_allocationrule_changelist"))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

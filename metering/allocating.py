@@ -17,7 +17,7 @@ from metering.allocated_events import (
     post,
     posted_in,
 )
-from metering.allocation import capacity_of, owners_in, told_apart, used_in_hour
+from metering.allocation import capacity_of, owners_in, told_apart, used_by_hosts
 from metering.allocation_rules import held_rules, rule_for
 from metering.core.hours import HOUR
 from metering.core.posting import postings
@@ -40,14 +40,20 @@ class AllocationOutcome:
 
 
 def allocate_tenant(
-    tenant_id: UUID, *, as_of: datetime, told: Callable[[str], None] = lambda _: None
+    tenant_id: UUID,
+    *,
+    as_of: datetime,
+    hours_max: int | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> AllocationOutcome:
-    """Post what is spread of each of the tenant's hours that is marked, over and settled. One that
-    fails holds no other back. Any number may do so at once."""
+    """Post what is spread of each of the tenant's hours that is marked, over and settled, or of the
+    oldest few. One that fails holds no other back. Any number may do so at once."""
     outcome = AllocationOutcome()
     with tenant_scope(tenant_id):
         hours = due_hours(as_of)
     for number, hour in enumerate(hours, start=1):
+        if outcome.hours - len(outcome.failures) == hours_max:
+            break
         try:
             with tenant_scope(tenant_id):
                 outcome.postings += allocate_hour(hour, as_of=as_of)
@@ -84,7 +90,7 @@ def allocate_hour(hour: datetime, *, as_of: datetime) -> int:
 def _changes(hour: datetime, rules: Mapping[UUID, AllocationRule]) -> list[HourPostings]:
     meters = sorted({rule.meter for rule in rules.values()})
     owners = owners_in(hour, hour + HOUR)
-    used, posted = used_in_hour(hour, meters, owners), posted_in(hour)
+    used, posted = used_by_hosts(hour, hour + HOUR, meters, owners), posted_in(hour)
     hosts = Host.objects.filter(pk__in={*used, *(host_id for host_id, _ in posted)})
     changes = []
     for host in hosts.order_by("pk"):

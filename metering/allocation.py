@@ -13,7 +13,6 @@ from hostmeter_agent.wire import kind_of
 from hostmeter_agent.wire_control import RESERVED_NAMES
 
 from metering.core.allocation import HostAllocation, Rule, Share, allocated
-from metering.core.hours import HOUR
 from metering.core.posting import Stretch, changes_in, owner_at
 from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance, Rollup
 from metering.sql import statement
@@ -61,52 +60,54 @@ def host_allocation(
     """The host's usage of the meter in the buckets of [start, end), which are buckets' bounds. What
     events and corrections state for whole applications is no host's. Raises MaximumNotAllocated."""
     require_spreadable(meter)
-    rows = (
-        Rollup.objects.filter(instance__host=host, bucket_start__gte=start, bucket_start__lt=end)
-        .order_by()
-        .values_list("application_id", "bucket_start")
-        .annotate(used=Sum(quantity_of(meter)))
-    )
-    used = [(app, bucket, int(each)) for app, bucket, each in rows if each is not None]
-    owners = owners_of({application_id for application_id, _, _ in used})
+    owners = owners_in(start, end)
+    used = used_by_hosts(start, end, [meter], owners, host).get(host.pk, {}).get(meter, ())
     return told_apart(used, owners, capacity_of(host, meter, end - start), rule)
 
 
-def used_in_hour(
-    hour: datetime, meters: Sequence[str], owners: Owners
+def used_by_hosts(
+    start: datetime,
+    end: datetime,
+    meters: Sequence[str],
+    owners: Owners,
+    host: Host | None = None,
 ) -> dict[UUID, dict[str, list[Used]]]:
-    """What each host's applications used in the hour, by host and meter. All is added up by the
-    database; of applications that change hands in the hour each bucket stands alone."""
+    """What each host's applications used in the buckets of [start, end), or those of one host, by
+    host and meter. All is added up by the database; of applications that change hands meanwhile
+    each bucket stands alone."""
     changing = [
         application_id
         for application_id, stretches in owners.stretches.items()
-        if changes_in(stretches, hour, hour + HOUR)
+        if changes_in(stretches, start, end)
     ]
-    measured = Instance.objects.filter(host__isnull=False).values_list("application_id", flat=True)
-    # By their ids the rollups of an hour are found by their key; by the hour alone all are read.
-    ids = list(measured.order_by("application_id").distinct())
-    of_these = RawSQL(statement("of_applications"), [ids], BooleanField())  # noqa: S611  bound
+    since = Case(When(application_id__in=changing, then=F("bucket_start")), default=Value(start))
     quantities = {f"meter_{index}": Sum(quantity_of(each)) for index, each in enumerate(meters)}
-    since = Case(When(application_id__in=changing, then=F("bucket_start")), default=Value(hour))
     rows = (
-        Rollup.objects.filter(
-            of_these,
-            instance__host__isnull=False,
-            bucket_start__gte=hour,
-            bucket_start__lt=hour + HOUR,
-        )
+        _rollups_of_hosts(host)
+        .filter(bucket_start__gte=start, bucket_start__lt=end)
         .order_by()
         .annotate(since=since)
         .values_list("instance__host_id", "application_id", "since")
         .annotate(**quantities)
     )
     found: defaultdict[UUID, dict[str, list[Used]]] = defaultdict(dict)
-    for host_id, application_id, start, *values in rows:
+    for host_id, application_id, bucket, *values in rows:
         for meter, used in zip(meters, values, strict=True):
             if used is not None:
                 own = found[host_id].setdefault(meter, [])
-                own.append((application_id, start, int(used)))
+                own.append((application_id, bucket, int(used)))
     return dict(found)
+
+
+def _rollups_of_hosts(host: Host | None) -> "QuerySet[Rollup]":
+    """Those of one host, or of all hosts. By its application's id a rollup is found by its key; by
+    its bucket alone all are read."""
+    instances, rollups = Instance.objects.filter(host__isnull=False), Rollup.objects.all()
+    if host is not None:
+        instances, rollups = instances.filter(host=host), rollups.filter(instance__host=host)
+    ids = list(instances.order_by().values_list("application_id", flat=True).distinct())
+    of_these = RawSQL(statement("of_applications"), [ids], BooleanField())  # noqa: S611  bound
+    return rollups.filter(of_these, instance__host__isnull=False)
 
 
 def told_apart(

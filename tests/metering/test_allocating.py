@@ -123,6 +123,14 @@ class TestAnHour:
             assert not is_allocated(NINE, TEN)
         assert allocate_tenant(tenant.pk, as_of=early).hours == 0
 
+    def test_waits_for_older_ones_where_there_are_many(self, tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            shared_host()
+            rule()
+            mark_hours(NINE - HOUR, NINE)
+        done = [allocate_tenant(tenant.pk, as_of=LATER, hours_max=1).postings for _ in range(3)]
+        assert done == [0, 2, 0]
+
     def test_is_that_of_each_customer_from_where_it_is_theirs(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
             shared_host()
