@@ -1,10 +1,12 @@
 """Hosts' hours are posted once, exactly, and never counted as usage of the host."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Event as Signal
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from metering.allocating import SETTLED_AFTER, allocate_hour, allocate_tenant, due_hours
@@ -16,6 +18,7 @@ from metering.allocation_rules import (
     rule_for,
     state_rule,
 )
+from metering.core.buckets import BUCKET
 from metering.core.cloudevents import RefusedEvent, parse_event
 from metering.core.hours import HOUR
 from metering.models import (
@@ -312,3 +315,35 @@ class TestEventsFromOutside:
         refused = parse_event(event(**changed), as_of=NOW)
         assert isinstance(refused, RefusedEvent)
         assert reason in refused.reason
+
+
+@pytest.mark.django_db(transaction=True)
+def test_usage_that_is_rolled_up_meanwhile_is_posted_by_the_next_run(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        shared_host()
+        rule()
+        shop = Application.objects.get(name="shop")
+    rolled_up, posted_first = Signal(), Signal()
+
+    def roll_up_slowly() -> None:
+        try:
+            with tenant_scope(tenant.pk):
+                Rollup.objects.filter(application=shop).update(cpu_time=1)
+                DirtyBucket.objects.create(
+                    tenant=tenant, application_id=shop.pk, bucket_start=TEN - BUCKET
+                )
+                roll_up(tenant.pk)
+                rolled_up.set()
+                assert posted_first.wait(30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(roll_up_slowly)
+        assert rolled_up.wait(30)
+        assert allocate_tenant(tenant.pk, as_of=LATER).postings == 2
+        posted_first.set()
+        slow.result(timeout=60)
+    assert allocate_tenant(tenant.pk, as_of=LATER).postings == 2
+    with tenant_scope(tenant.pk):
+        assert posted() == CAPACITY - 2 * 1_000_000 - 2
