@@ -35,7 +35,8 @@ from billing.usage_totals import (
 from metering.coverage import silences_in
 from metering.measured_time import measured_time
 from metering.models import UNATTRIBUTED, Assignment
-from metering.usage import UsagePeriod, measured_usage
+from metering.usage import measured_usage
+from metering.usage_rows import UsagePeriod
 from tenants.models import Customer
 
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]

@@ -103,8 +103,8 @@ def copy_lines(lines: Iterable[Line]) -> None:
 def _row(line: Line) -> str:
     """The columns in their order."""
     return (
-        f"{line.invoice_id}\t{line.position}\t{line.kind}\t{line.price_id or _NULL}"
-        f"\t{line.application_id or _NULL}\t{_text(line.application_name)}"
+        f"{_id(line.invoice_id)}\t{line.position}\t{line.kind}\t{_id(line.price_id)}"
+        f"\t{_id(line.application_id)}\t{_text(line.application_name)}"
         f"\t{_text(line.environment_name)}\t{_text(line.label)}\t{_text(line.meter)}"
         f"\t{_text(line.unit)}\t{line.tax_category}"
         f"\t{_NULL if line.tax_percent is None else line.tax_percent}"
@@ -112,6 +112,11 @@ def _row(line: Line) -> str:
         f"\t{line.refused_quantity}\t{_json(line.attributes)}\t{_json(line.facts)}"
         f"\t{_json(line.refused_for)}\t{_json(line.measured)}\t{_json(tuple(line.steps))}\n"
     )
+
+
+def _id(value: UUID | None) -> str:
+    # Without its hyphens, which the database does not need: a quarter of the time.
+    return _NULL if value is None else f"{value.int:032x}"
 
 
 def _text(value: str) -> str:

@@ -22,7 +22,8 @@ from metering.measured_time import MeasuredTime, measured_time
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application
 from metering.primaries import Overlap, overlaps_in
-from metering.usage import RoleKey, UsagePeriod, measured_usage, role_totals
+from metering.usage import RoleKey, measured_usage, role_totals
+from metering.usage_rows import UsagePeriod
 
 # The newest gaps of an application that stand with its usage.
 CAUSES_MAX: Final = 20
@@ -68,9 +69,9 @@ class Basis:
         return Provenance(refused, tuple(found), measured)
 
     def _measured(self, cell: Cell, meter: str) -> tuple[Measured, ...]:
-        own = [self.time[each] for each in self.applications_of(cell) if each in self.time]
+        own = [self.time[each].profiles for each in self.applications_of(cell) if each in self.time]
+        ids = own[0] if len(own) == 1 else frozenset[UUID | None]().union(*own)
         # Most applications were measured in one of a few ways.
-        ids = frozenset[UUID | None]().union(*(each.profiles for each in own))
         if (ids, meter) not in self.ways:
             self.ways[ids, meter] = measured_by(ids, self.profiles, meter)
         return self.ways[ids, meter]
@@ -198,5 +199,7 @@ def attributes_of(
     reading: Reading, basis: Basis, application_id: UUID, role: str, more: Mapping[str, str]
 ) -> Attributes:
     """The cell of a matrix price that the usage of an instance belongs to."""
+    if not reading.by:
+        return ()
     values = {"environment": basis.environments[application_id], "role": role, **more}
     return tuple((name, values[name]) for name in sorted(reading.by))

@@ -26,7 +26,7 @@ from metering.operations import (
     assign_application,
     unassign_application,
 )
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,

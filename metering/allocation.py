@@ -14,7 +14,8 @@ from hostmeter_agent.wire_control import RESERVED_NAMES
 
 from metering.core.allocation import HostAllocation, Rule, Share, allocated
 from metering.core.posting import Stretch, changes_in, owner_at
-from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance, Rollup
+from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance
+from metering.rollup_models import Rollup
 from metering.sql import statement
 from metering.usage import quantity_of
 

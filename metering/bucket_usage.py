@@ -8,7 +8,8 @@ from uuid import UUID
 
 from metering.core.hours import buckets_in
 from metering.models import Rollup
-from metering.usage import UsagePeriod, quantity_of, within
+from metering.usage import quantity_of
+from metering.usage_rows import UsagePeriod, within
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from metering.events import mark_buckets
 from metering.models import Application, Instance, Rollup
 from metering.registration import instance_ids
 from metering.stated_models import Correction
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from metering.wire_values import is_meter
 from tenants.scope import current_tenant_id
 

@@ -15,7 +15,7 @@ from django.db.models import Max, Q
 
 from metering.core.buckets import bucket_of
 from metering.models import Host, Instance, Rollup
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from django.db.models.fields.json import KeyTextTransform
 
 from metering.models import Role, Rollup
 from metering.stated_models import Correction, Event
-from metering.usage import UsagePeriod, quantity_of
+from metering.usage import quantity_of
+from metering.usage_rows import UsagePeriod
 
 _OF_ROLLUPS: Final = {
     "instance": "instance_id",

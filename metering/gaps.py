@@ -11,7 +11,7 @@ from django.db.models import Func, Sum
 
 from metering.core.gaps import Gap, gap_of_bucket, joined
 from metering.models import Instance, Measurement
-from metering.usage import UsagePeriod, rows_with
+from metering.usage_rows import UsagePeriod, rows_with
 
 # Of the newest rows: two months of buckets for one host and cause.
 _ROWS_MAX: Final = 17_856

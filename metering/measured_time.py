@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from metering.usage import MeasuredUsage, UsagePeriod, measured_usage
+from metering.usage import MeasuredUsage, measured_usage
+from metering.usage_rows import UsagePeriod
 
 
 @dataclass(frozen=True, slots=True)

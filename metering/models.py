@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -323,54 +322,6 @@ class Sample(models.Model):
         db_table = "metering_sample"
 
 
-class Rollup(models.Model):
-    """One instance's usage over one 5-minute bucket, recomputed from its samples."""
-
-    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "instance", "role")
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
-    application = models.ForeignKey(Application, on_delete=models.PROTECT)
-    instance = models.ForeignKey(Instance, on_delete=models.PROTECT)
-    role = models.TextField(choices=Role.choices)
-    bucket_start = models.DateTimeField()
-    samples = models.IntegerField()
-    window_us = models.BigIntegerField(help_text="The samples' windows added up.")
-    covered_us = models.BigIntegerField(help_text="The measured part of those windows.")
-    measurements = ArrayField(
-        models.UUIDField(null=True),
-        default=not_stated,
-        help_text="The profiles of its samples; NULL among them for samples without one.",
-    )
-    more = models.JSONField(null=True)
-
-    class Meta:
-        managed = False
-        db_table = "metering_rollup"
-
-
-class HourRollup(models.Model):
-    """An application's rollups whose buckets start in one hour (UTC), all instances together. The
-    database keeps it so: a trigger on rollups computes their hours anew, in the same statement."""
-
-    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "role")
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
-    application = models.ForeignKey(Application, on_delete=models.PROTECT)
-    bucket_start = models.DateTimeField(help_text="The start of the hour.")
-    role = models.TextField(choices=Role.choices)
-    measurements = ArrayField(
-        models.UUIDField(null=True), default=not_stated, help_text="Those of its rollups."
-    )
-    instances = models.IntegerField(
-        default=0, help_text="How many instances of a host have a window in it."
-    )
-    window_us = models.DecimalField(max_digits=30, decimal_places=0, default=0)
-    covered_us = models.DecimalField(max_digits=30, decimal_places=0, default=0)
-    more = models.JSONField(null=True)
-
-    class Meta:
-        managed = False
-        db_table = "metering_hourrollup"
-
-
 class DirtyBucket(models.Model):
     """A bucket whose rollup is out of date. Rows are only ever added and deleted, so a mark that
     a running ingest has not committed yet can never be consumed with an older one."""
@@ -388,12 +339,8 @@ class DirtyBucket(models.Model):
 
 for _meter in METERS:
     Sample.add_to_class(_meter.column, models.BigIntegerField(null=True))
-    # Sums of 63-bit integers need more room than the integers.
-    for _rollup in (Rollup, HourRollup):
-        _rollup.add_to_class(
-            _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
-        )
 
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
+from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
 from metering.stated_models import AllocationRule, Correction, Event  # noqa: E402, F401

@@ -17,7 +17,7 @@ from metering.core.primaries import PrimaryWindow, left_out
 from metering.corrections import corrections_of
 from metering.models import HourRollup, Role, Sample
 from metering.stated_models import Correction
-from metering.usage import UsagePeriod, within
+from metering.usage_rows import UsagePeriod, within
 
 # An application and an hour (UTC) of it.
 Hour = tuple[UUID, datetime]

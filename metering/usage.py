@@ -6,54 +6,40 @@ come from rollups: a period holds the buckets that start in [start, end). A mete
 measured at all in a period is left out of the answer; it is not 0.
 
 Some usage may be left out by how it was measured: rollups (one instance's 5 minutes) that have one
-of the profiles `without`. Hours that have none are still taken whole, and those that have no others
-are passed over whole: rollups are read for hours alone in which some are left out and some not.
+of the profiles `without`. Days and hours that have none are still taken whole, and those that have
+no others are passed over whole: rollups are read for hours alone in which some are left out and
+some not.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import (
     Aggregate,
-    BooleanField,
     DateTimeField,
     DecimalField,
     Expression,
     F,
     Func,
     Max,
-    Q,
-    QuerySet,
     Sum,
     Value,
 )
-from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, TruncDate
 from hostmeter_agent.wire import METERS_BY_NAME, kind_of
 
 from metering.core.aggregation import combined_quantities
-from metering.core.hours import buckets_in, local_midnights, split_hours
-from metering.models import HourRollup, Rollup
-from metering.sql import statement
+from metering.models import Rollup
+from metering.usage_rows import UsagePeriod, rows_of, rows_partly_with
 
-_Rows = TypeVar("_Rows", HourRollup, Rollup)
 # An application's id and the role of some of its instances.
 RoleKey = tuple[UUID, str]
-
-
-@dataclass(frozen=True, slots=True)
-class UsagePeriod:
-    """One application's usage over [start, end)."""
-
-    application_id: UUID
-    start: datetime
-    end: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,98 +83,6 @@ def combined(meter: str) -> Aggregate:
     """The meter over many rollups: their sum, or the maximum of a `.max` meter."""
     quantity = quantity_of(meter)
     return Max(quantity) if kind_of(meter) == "maximum" else Sum(quantity)
-
-
-def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
-    applications = [period.application_id for period in periods]
-    starts, ends = [period.start for period in periods], [period.end for period in periods]
-    condition = statement("in_any_period")
-    return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
-
-
-def within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet[_Rows]":
-    """Those whose buckets, or hours, start in one of their application's periods."""
-    start = min(period.start for period in periods)
-    end = max(period.end for period in periods)
-    chosen = rows.filter(
-        application_id__in={period.application_id for period in periods},
-        bucket_start__gte=start,
-        bucket_start__lt=end,
-    )
-    if all((period.start, period.end) == (start, end) for period in periods):
-        return chosen
-    return chosen.filter(_in_any_period(periods))
-
-
-def _in_hours_with(profiles: Collection[UUID]) -> RawSQL:
-    """A condition on rollups: that their hour has one of the profiles."""
-    return RawSQL(statement("in_hour_with"), [list(profiles)], BooleanField())  # noqa: S611  bound
-
-
-def rows_with(periods: Sequence[UsagePeriod], profiles: Collection[UUID]) -> "QuerySet[Rollup]":
-    """The rollups, in no order, that have one of the profiles; hours that have none are passed
-    over. Neither may be empty."""
-    rows = Rollup.objects.order_by().filter(
-        Q(_in_hours_with(profiles)), measurements__overlap=list(profiles)
-    )
-    return within(rows, periods)
-
-
-def _in_part(
-    periods: Sequence[UsagePeriod], split: Collection[datetime], profiles: Collection[UUID]
-) -> "QuerySet[Rollup]":
-    """The rollups of hours that are cut, or that have one of the profiles and others as well."""
-    chosen, ids = within(HourRollup.objects.order_by(), periods), list(profiles)
-    mixed = chosen.filter(measurements__overlap=ids).exclude(measurements__contained_by=ids)
-    # Read first: few hours found by their time spare the database every rollup of the period.
-    hours = sorted(set(mixed.values_list("bucket_start", flat=True).distinct()))
-    condition = statement("in_hour_partly_with")
-    in_mixed = RawSQL(condition, [hours, ids, ids], BooleanField())  # noqa: S611  bound
-    return within(
-        Rollup.objects.filter(
-            Q(bucket_start__in=buckets_in(split)) | Q(in_mixed),
-            bucket_start__in=buckets_in(sorted({*split, *hours})),
-        ),
-        periods,
-    )
-
-
-def _hours_cut(periods: Sequence[UsagePeriod], days_of: ZoneInfo | None) -> set[datetime]:
-    """The hours in which a period, or a day of `days_of`, begins or ends."""
-    bounds = {bound for period in periods for bound in (period.start, period.end)}
-    if days_of is not None:
-        bounds |= set(local_midnights(min(bounds), max(bounds), days_of))
-    return split_hours(bounds)
-
-
-def _rows_with(
-    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, profiles: Collection[UUID]
-) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
-    """Of the rollups that have one of the profiles: whole hours where all have, 5-minute buckets
-    elsewhere. Neither argument may be empty."""
-    split, ids = _hours_cut(periods, days_of), list(profiles)
-    hours = HourRollup.objects.exclude(bucket_start__in=split)
-    yield within(hours.filter(measurements__contained_by=ids), periods)
-    yield _in_part(periods, split, profiles).filter(measurements__overlap=ids)
-
-
-def rows_of(
-    periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, without: Collection[UUID]
-) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
-    """Whole hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour, or where
-    an hour has one of the profiles `without` and others."""
-    if not periods:
-        return
-    split = _hours_cut(periods, days_of)
-    hours = HourRollup.objects.exclude(bucket_start__in=split)
-    if without:
-        refused = list(without)
-        yield within(hours.exclude(measurements__overlap=refused), periods)
-        yield _in_part(periods, split, without).exclude(measurements__overlap=refused)
-        return
-    yield within(hours, periods)
-    if split:
-        yield within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
 
 
 def _grouped(
@@ -304,7 +198,7 @@ def usage_with_by_role(
         return {}
     totals: dict[RoleKey, dict[str, int]] = {}
     aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
-    for rows in _rows_with(periods, None, profiles):
+    for rows in rows_partly_with(periods, None, profiles):
         for row in rows.order_by().values("application_id", "role").annotate(**aggregates):
             _add_to(totals.setdefault((row["application_id"], row["role"]), {}), row, meters)
     return totals
@@ -330,7 +224,7 @@ def quantity_with_by_day(
     if not periods or not profiles:
         return {}
     zone, days = ZoneInfo(time_zone), dict[date, int]()
-    for rows in _rows_with(periods, zone, profiles):
+    for rows in rows_partly_with(periods, zone, profiles):
         by_day = rows.order_by().annotate(local_day=TruncDate("bucket_start", tzinfo=zone))
         for day, quantity in by_day.values_list("local_day").annotate(quantity=combined(meter)):
             if quantity is not None:

@@ -15,7 +15,8 @@ from django.db.models.functions import Cast
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
 from metering.models import HourRollup, Measurement, Rollup
-from metering.usage import LocalTrunc, UsagePeriod, combined, rows_of, within
+from metering.usage import LocalTrunc, combined
+from metering.usage_rows import UsagePeriod, rows_of, within
 
 Bucket = Literal["5m", "hour", "day", "month", "none"]
 Group = Literal["application", "environment", "instance"]
@@ -91,8 +92,8 @@ def usage_points(
 def _sources(
     periods: Sequence[UsagePeriod], bucket: Bucket, time_zone: str, groups: Collection[Group]
 ) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
-    """Whole hours and the buckets of those that are cut, where hours tell as much; they do not say
-    which instance, and an hour of some time zones is no hour of UTC."""
+    """Whole days and hours and the buckets of those that are cut, where they tell as much; they do
+    not say which instance, and an hour of some time zones is no hour of UTC."""
     if "instance" in groups or bucket in ("5m", "hour"):
         yield within(Rollup.objects.all(), periods)
     else:

@@ -35,7 +35,8 @@ from metering.core.quality import Measured
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application, SampleBatch
 from metering.queries import RollupRow, SampleRow, rollup_count, rollups_of
-from metering.usage import UsagePeriod, quantity_with_by_day, usage_series
+from metering.usage import quantity_with_by_day, usage_series
+from metering.usage_rows import UsagePeriod
 from portal.queries import own_periods
 from tenants.models import Customer
 

@@ -31,7 +31,8 @@ from metering.core.quality import Measured
 from metering.measured_time import profiles_behind
 from metering.measurements import measured_by, profiles
 from metering.models import Application, Host
-from metering.usage import UsagePeriod, usage_by_application, usage_by_day
+from metering.usage import usage_by_application, usage_by_day
+from metering.usage_rows import UsagePeriod
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import amount, quantity, unit_name, usage, usage_unit
 from tenants.models import Customer, Member, User

@@ -115,7 +115,7 @@ class Steps(Sequence[Step]):
 def step(kind: StepKind, words: str, numbers: Mapping[str, Decimal | int]) -> Step:
     """A step with its numbers written out."""
     written = {
-        name: plain(number) if isinstance(number, Decimal) else str(number)
+        name: plain(number) if type(number) is Decimal else str(number)
         for name, number in numbers.items()
     }
     return Step(kind, words, written)

@@ -7,7 +7,7 @@ every instant lies in exactly one.
 
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise
 from typing import Final, Literal
@@ -113,14 +113,16 @@ class BillingCycle:
     time_zone: str
     anchoring: Anchoring = "calendar"
     interval: Interval = "monthly"
+    # The local clock time, without an offset, that every boundary is counted from.
+    anchor: datetime = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "start", utc_instant(self.start))
         zone_named(self.time_zone)
         require_interval(self.interval)
+        object.__setattr__(self, "anchor", self._anchor())
 
-    def anchor(self) -> datetime:
-        """The local clock time, without an offset, that every boundary is counted from."""
+    def _anchor(self) -> datetime:
         local = self.start.astimezone(zone_named(self.time_zone)).replace(tzinfo=None, fold=0)
         if self.anchoring == "anniversary":
             return local
@@ -137,7 +139,7 @@ class BillingCycle:
         and then 31 March. Where the clock time occurs twice it is the first; where it does not
         occur, it is read with the offset before the gap.
         """
-        anchor = self.anchor()
+        anchor = self.anchor
         months = _MONTHS[self.interval]
         local = _plus_months(anchor, months * k) if months else anchor + k * _WEEK
         # fold=0 is both: the first of two, and the offset before a gap.
@@ -147,7 +149,7 @@ class BillingCycle:
         """A `k` whose boundary is not after `instant`, and less than four intervals before it."""
         # Two early: the local month may be the one after UTC's, and the boundary within a month
         # may still lie ahead.
-        anchor = self.anchor()
+        anchor = self.anchor
         months = _MONTHS[self.interval]
         if not months:
             return (instant.replace(tzinfo=None) - anchor) // _WEEK - 1

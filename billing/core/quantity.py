@@ -231,6 +231,8 @@ def require_raw_quantity(raw: int | Decimal) -> None:
 
     Raises InexactNumber and NumberOutOfBounds.
     """
+    if type(raw) is int and 0 <= raw < RAW_QUANTITY_BELOW:
+        return
     if isinstance(raw, bool) or not isinstance(raw, int | Decimal):
         raise InexactNumber(f"a raw quantity must be an int or Decimal, not {type(raw).__name__}")
     if isinstance(raw, Decimal) and (not raw.is_finite() or decimals_of(raw) > RAW_DECIMALS_MAX):
@@ -259,7 +261,8 @@ def in_unit(raw: int | Decimal, unit: Unit) -> Decimal:
     return _units(raw, unit.raw_per_unit)
 
 
-# Of each line it is asked for the quantity, for the conversion and for what was priced.
-@lru_cache(maxsize=4_096)
+# Of each line it is asked for the quantity, for the conversion and for what was priced; and the
+# lines of many invoices are rated before any of them is explained.
+@lru_cache(maxsize=16_384)
 def _units(raw: int | Decimal, raw_per_unit: int) -> Decimal:
     return quotient(Decimal(raw), raw_per_unit)

@@ -69,8 +69,14 @@ def runs(terms: Sequence[Terms]) -> list[Run]:
     running: dict[_Key, Run] = {}
     for each in terms:
         held: dict[_Key, Run] = {}
+        percentages = [
+            ((other.spec.id, other.override), other.spec.model.of)
+            for other in each.prices
+            if isinstance(other.spec.model, Percentage)
+        ]
         for position, price in enumerate(each.prices):
-            key = _key(price, each)
+            taken = tuple(which for which, of in percentages if price.spec.code in of)
+            key = (price.spec.id, price.override, each.trial, taken)
             run = running.get(key)
             if run is None:
                 run = Run(position, price)
@@ -79,15 +85,6 @@ def runs(terms: Sequence[Terms]) -> list[Run]:
             held[key] = run
         running = held
     return sorted(found, key=lambda run: (run.position, run.starts_at))
-
-
-def _key(price: PriceInForce, terms: Terms) -> _Key:
-    percentages = tuple(
-        (other.spec.id, other.override)
-        for other in terms.prices
-        if isinstance(other.spec.model, Percentage) and price.spec.code in other.spec.model.of
-    )
-    return (price.spec.id, price.override, terms.trial, percentages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from billing.models import Invoice, InvoiceLine
 from metering.corrections import core_corrections
 from metering.models import HostKey, Instance
 from metering.stated_models import Correction
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 
 RULES: Final = 1
 

@@ -24,7 +24,7 @@ from metering.corrections import core_corrections, corrections_of
 from metering.models import HostKey, Instance, Measurement, Rollup, Sample
 from metering.sql import statement
 from metering.stated_models import Correction, Event
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 
 _ROWS_AT_ONCE: Final = 2_000
 

@@ -11,8 +11,8 @@ from pydantic import Field, StringConstraints
 from metering.api.applications import visible_applications
 from metering.models import Assignment
 from metering.queries import completeness
-from metering.usage import UsagePeriod
 from metering.usage_points import Bucket, Group, Point, TooManyPoints, usage_points
+from metering.usage_rows import UsagePeriod
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import unprocessable
 from tenants.api.fields import Given, Instant, Taken, TimeZoneName

@@ -1,4 +1,5 @@
-"""Which hours can be taken whole: those that no period and no local day begins or ends inside."""
+"""Which hours and days (UTC) can be taken whole: those that no period and no local day begins or
+ends inside."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo
 from metering.core.buckets import BUCKET
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -18,6 +20,24 @@ def hour_of(instant: datetime) -> datetime:
 def split_hours(bounds: Iterable[datetime]) -> set[datetime]:
     """The hours (UTC) with one of `bounds` inside, not at their start."""
     return {hour_of(bound) for bound in bounds if bound != hour_of(bound)}
+
+
+def split_days(bounds: Iterable[datetime]) -> set[datetime]:
+    """The days (UTC) with one of `bounds` inside, not at their start."""
+    return {_day_of(bound) for bound in bounds if bound != _day_of(bound)}
+
+
+def has_whole_day(start: datetime, end: datetime) -> bool:
+    """Whether a day (UTC) lies in [start, end)."""
+    return -(-(start - _EPOCH) // DAY) < (end - _EPOCH) // DAY
+
+
+def _day_of(instant: datetime) -> datetime:
+    return instant.astimezone(UTC) - (instant - _EPOCH) % DAY
+
+
+def hours_in(days: Iterable[datetime]) -> list[datetime]:
+    return [day + number * HOUR for day in sorted(days) for number in range(DAY // HOUR)]
 
 
 def buckets_in(hours: Iterable[datetime]) -> list[datetime]:

@@ -20,7 +20,7 @@ from metering.core.primaries import PrimaryWindow, left_out
 from metering.corrections import replace_usage
 from metering.models import Application, Instance, Sample
 from metering.rollups import roll_up
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.test_readings import fact

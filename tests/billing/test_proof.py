@@ -23,7 +23,7 @@ from metering.events import store_events
 from metering.models import Application, Assignment, Sample
 from metering.queries import samples_of
 from metering.rollups import roll_up
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.proving import Proven, every_kind, prove, said_of

@@ -23,7 +23,7 @@ from metering.core.buckets import BUCKET
 from metering.core.quality import profile_of
 from metering.coverage import silences_in
 from metering.models import Application, Host, Instance, Measurement, Rollup
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from tenants.models import Environment
 from tests.billing.timeline import NOVEMBER, OCTOBER
 

@@ -24,7 +24,7 @@ from metering.core.cloudevents import parse_event
 from metering.core.filling import BucketUsage
 from metering.events import store_events
 from metering.models import Application, Assignment, Host, Instance, Measurement, Rollup
-from metering.usage import UsagePeriod
+from metering.usage_rows import UsagePeriod
 from tenants.models import Customer, Environment
 from tests.billing.timeline import NOVEMBER, OCTOBER, at
 from tests.metering.core.test_cloudevents import data, event

@@ -21,13 +21,13 @@ from metering.measured_time import profiles_behind
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
 from metering.models import Application, Host, Instance, Measurement, Rollup
 from metering.usage import (
-    UsagePeriod,
     quantity_with_by_day,
     usage_by_application,
     usage_by_day,
     usage_series,
     usage_with,
 )
+from metering.usage_rows import UsagePeriod
 from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.metering.test_usage import (

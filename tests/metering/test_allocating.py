@@ -28,12 +28,13 @@ from metering.models import (
     DirtyBucket,
     Host,
     Instance,
-    Rollup,
 )
 from metering.operations import assign_application
+from metering.rollup_models import Rollup
 from metering.rollups import roll_up
 from metering.stated_models import AllocationMark, AllocationRule, Event
-from metering.usage import UsagePeriod, usage_by_application
+from metering.usage import usage_by_application
+from metering.usage_rows import UsagePeriod
 from tenants.models import Customer, Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once

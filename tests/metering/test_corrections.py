@@ -22,7 +22,8 @@ from metering.corrections import (
 from metering.models import Application, DirtyBucket, Instance, Rollup
 from metering.rollups import roll_up
 from metering.stated_models import Correction
-from metering.usage import UsagePeriod, usage_by_application
+from metering.usage import usage_by_application
+from metering.usage_rows import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import Agent, batch, last_bucket, sample

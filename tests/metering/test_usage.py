@@ -1,12 +1,13 @@
 """Totals over periods and days equal the pure combination of the rollups that start in them."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,13 +17,9 @@ from django.test.utils import CaptureQueriesContext
 from metering.core.aggregation import combined_quantities
 from metering.core.buckets import BUCKET
 from metering.core.hours import hour_of
-from metering.models import Application, Host, HourRollup, Instance, Rollup
-from metering.usage import (
-    UsagePeriod,
-    usage_by_application,
-    usage_by_day,
-    usage_series,
-)
+from metering.models import Application, DayRollup, Host, HourRollup, Instance, Rollup
+from metering.usage import usage_by_application, usage_by_day, usage_series
+from metering.usage_rows import UsagePeriod
 from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
 
@@ -40,6 +37,7 @@ FIRST = datetime(2026, 9, 28, tzinfo=UTC)
 BUCKETS = 40 * 288
 
 Key = TypeVar("Key", bound=Hashable)
+Rows = TypeVar("Rows", Rollup, HourRollup, DayRollup)
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -86,7 +84,7 @@ def make_rollups(chance: random.Random) -> list[Rollup]:
     return Rollup.objects.bulk_create(rollups)
 
 
-def quantities_of(row: Rollup) -> dict[str, int]:
+def quantities_of(row: Rollup | HourRollup | DayRollup) -> dict[str, int]:
     known = {
         "cpu.time": row.cpu_time,  # type: ignore[attr-defined]
         "memory.used": row.memory_used,  # type: ignore[attr-defined]
@@ -96,7 +94,7 @@ def quantities_of(row: Rollup) -> dict[str, int]:
     return measured | (row.more or {})
 
 
-def combined(rows: Iterable[Rollup], key: Callable[[Rollup], Key]) -> dict[Key, dict[str, int]]:
+def combined(rows: Iterable[Rows], key: Callable[[Rows], Key]) -> dict[Key, dict[str, int]]:
     groups: defaultdict[Key, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for meter, quantity in quantities_of(row).items():
@@ -133,6 +131,10 @@ def rows_in(rows: Iterable[Rollup], periods: list[UsagePeriod]) -> list[Rollup]:
 
 def without_empty(totals: dict[Key, dict[str, int]]) -> dict[Key, dict[str, int]]:
     return {key: by_meter for key, by_meter in totals.items() if by_meter}
+
+
+def _is_read(asked: CaptureQueriesContext, table: str) -> bool:
+    return any(f'FROM "metering_{table}"' in each["sql"] for each in asked)
 
 
 class TestUsage:
@@ -193,12 +195,19 @@ class TestUsage:
             usage_by_application(many, METERS)
             usage_by_day(many, METERS, "Europe/Berlin")
         assert len(asked) == 2
+        cut = [
+            replace(each, start=each.start + 7 * BUCKET, end=each.end + day) for each in many[::2]
+        ]
+        with CaptureQueriesContext(connection) as asked:
+            usage_by_application(cut, METERS)
+        assert all(_is_read(asked, each) for each in ("dayrollup", "hourrollup", "rollup"))
+        assert len(asked) == 3
 
 
 class TestHours:
     def stored(self) -> dict[tuple[UUID, datetime, str], dict[str, int]]:
         return {
-            (row.application_id, row.bucket_start, row.role): quantities_of(row)  # type: ignore[arg-type]
+            (row.application_id, row.bucket_start, row.role): quantities_of(row)
             for row in HourRollup.objects.all()
         }
 
@@ -218,6 +227,75 @@ class TestHours:
         Rollup.objects.filter(bucket_start__minute__lt=40).delete()
         assert without_empty(self.stored()) == self.expected()
 
+
+DayKey = tuple[UUID, datetime, str, frozenset[UUID | None]]
+
+
+class TestDays:
+    def stored(self) -> dict[DayKey, tuple[int, int, dict[str, int]]]:
+        return {
+            self.key(row): (int(row.window_us), int(row.covered_us), quantities_of(row))
+            for row in DayRollup.objects.all()
+        }
+
+    def expected(self) -> dict[DayKey, tuple[int, int, dict[str, int]]]:
+        hours = list(HourRollup.objects.all())
+        usage, times = combined(hours, self.key), defaultdict[DayKey, Counter[str]](Counter)
+        for row in hours:
+            own = {"window": int(row.window_us), "covered": int(row.covered_us)}
+            times[self.key(row)].update(own)
+        return {
+            key: (time["window"], time["covered"], usage.get(key, {}))
+            for key, time in times.items()
+        }
+
+    def key(self, row: HourRollup | DayRollup | Rollup) -> DayKey:
+        day = row.bucket_start.astimezone(UTC).replace(hour=0)
+        return row.application_id, day, row.role, frozenset(row.measurements)
+
+    def test_follow_whatever_happens_to_rollups(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        make_rollups(chance)
+        assert self.stored() == self.expected()
+        Rollup.objects.filter(role="primary").update(cpu_time=7)
+        assert self.stored() == self.expected()
+        Rollup.objects.filter(bucket_start__minute__lt=40).delete()
+        assert self.stored() == self.expected()
+
+    def test_are_apart_where_their_hours_were_measured_otherwise(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        make_rollups(chance)
+        one, two = uuid4(), uuid4()
+        Rollup.objects.update(measurements=[one])
+        Rollup.objects.filter(bucket_start__hour__gte=12).update(measurements=[two])
+        # Mornings begin with both.
+        Rollup.objects.filter(bucket_start__hour__lt=6, bucket_start__minute__lt=30).update(
+            measurements=[two]
+        )
+        assert self.stored() == self.expected()
+        assert {key[3] for key in self.stored()} == {
+            frozenset({one}),
+            frozenset({two}),
+            frozenset({one, two}),
+        }
+        # What was the day's of [one] is of no day any more.
+        Rollup.objects.update(measurements=[two])
+        assert self.stored() == self.expected()
+        assert {key[3] for key in self.stored()} == {frozenset({two})}
+
+    def test_are_days_of_utc_whatever_the_sessions_clock_says(
+        self, chance: random.Random, applications: list[Application]
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL TimeZone TO 'Australia/Lord_Howe'")
+            make_rollups(chance)
+            cursor.execute("SET LOCAL TimeZone TO 'UTC'")
+        assert self.stored() == self.expected()
+
+
+class TestHoursAndDays:
     def test_are_closed_to_another_tenant(
         self, tenant: Tenant, other_tenant: Tenant, chance: random.Random
     ) -> None:
@@ -228,7 +306,9 @@ class TestHours:
             Instance.objects.create(application=application, host=host, name="1")
             make_rollups(chance)
             assert HourRollup.objects.exists()
+            assert DayRollup.objects.exists()
         period = UsagePeriod(application.pk, FIRST, FIRST + timedelta(days=40))
         with tenant_scope(other_tenant.pk):
             assert not HourRollup.objects.exists()
+            assert not DayRollup.objects.exists()
             assert usage_by_application([period], METERS) == {}

@@ -17,7 +17,8 @@ from metering.core.allocation import Rule
 from metering.models import Host
 from metering.rollups import roll_up
 from metering.stated_models import Event
-from metering.usage import UsagePeriod, usage_by_application
+from metering.usage import usage_by_application
+from metering.usage_rows import UsagePeriod
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in

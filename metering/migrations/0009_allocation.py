@@ -42,7 +42,7 @@ def _tenant() -> tuple[str, models.Field]:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0007_signature_base"),
+        ("metering", "0008_day_rollups"),
         ("tenants", "0003_api_access"),
     ]
 
