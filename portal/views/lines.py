@@ -123,6 +123,7 @@ def _context(reader: Reader, found: _Found) -> dict[str, object]:
         "invoice": source.invoice,
         "application": source.application,
         "meter": source.meter,
+        "is_allocated": is_allocated(source),
         "line_url": found.url,
     }
 

@@ -181,6 +181,7 @@ def test_customers_can_follow_their_part_to_its_postings(
     assert "days/2026-10-12/" in said
     said = reader.get(f"{page}days/2026-10-12/").content.decode()
     assert "allocated from web-1" in said
+    assert "the sum of its postings" in said
     said = reader.get(f"{page}buckets/20261012T0900Z/").content.decode()
     assert "Sum of 2 postings" in said
     assert "capacity 14,400,000,000 - used 7,200,000,000 - unattributed 0" in said
