@@ -32,6 +32,7 @@ from billing.prices import (
     UnitPriceMissing,
     price_spec,
 )
+from metering.core.posting import ALLOCATED_METERS
 from tenants.admin_pages import EditableInline, ScopedForm
 
 if TYPE_CHECKING:
@@ -63,7 +64,11 @@ class PriceForm(ScopedForm):
     """A price that can be rated, or the reason why it cannot."""
 
     meter = forms.ChoiceField(
-        choices=[("", "none"), *((meter.name, meter.name) for meter in METERS)],
+        choices=[
+            ("", "none"),
+            *((meter.name, meter.name) for meter in METERS),
+            *((meter, f"{meter} (spread)") for meter in ALLOCATED_METERS),
+        ],
         widget=UnfoldAdminSelect2Widget,
         required=False,
         help_text="A flat fee and a percentage count none.",

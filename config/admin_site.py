@@ -68,6 +68,12 @@ UNFOLD = {
                         "permission": _may_view("metering.view_correction"),
                     },
                     {
+                        "title": "Allocation rules",
+                        "icon": "call_split",
+                        "link": reverse_lazy("admin:metering_allocationrule_changelist"),
+                        "permission": _may_view("metering.view_allocationrule"),
+                    },
+                    {
                         "title": "Agent settings",
                         "icon": "tune",
                         "link": reverse_lazy("admin:metering_agentsettings_changelist"),

@@ -148,6 +148,12 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    # Hours are settled half an hour after their end.
+    "allocate": {
+        "task": "metering.tasks.allocate_all",
+        "schedule": crontab(minute="2-59/10"),
+        "options": {"expires": 600},
+    },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from metering import admin_applications, admin_corrections  # noqa: F401 register their pages
+from metering.admin_allocation import AllocationPages
 from metering.admin_control import ControlPages, HostKeys
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
@@ -58,7 +59,7 @@ class HostInstances(ReadOnlyInline):
 
 
 @admin.register(Host)
-class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
+class HostAdmin(AllocationPages, ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     empty_hint = (
         "Add a host shows one command to run on it, which installs the agent, enrols the host and "
         "begins to deliver."
@@ -81,6 +82,7 @@ class HostAdmin(ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
     inlines = (HostKeys, HostInstances)
     actions = ("retire", "bring_back", "revoke_keys")
     actions_list = ("enrol",)
+    actions_detail = ("allocation",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_fields(request, obj)

@@ -140,7 +140,7 @@ def _make(
     Application.objects.select_for_update(no_key=True).get(pk=correction.application_id)
     correction.save(force_insert=True)
     buckets = [start + number * BUCKET for number in range((end - start) // BUCKET)]
-    mark_buckets([(correction.application_id, bucket) for bucket in buckets])
+    mark_buckets([(correction.application_id, bucket) for bucket in buckets], of_host=True)
     return correction
 
 

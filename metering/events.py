@@ -116,7 +116,8 @@ def _store(events: Sequence[UsageEvent], as_of: datetime) -> set[_Key]:
             (row.application_id, row.bucket_start)
             for row in rows
             if (row.source, row.event_id) in ours
-        }
+        },
+        of_host=False,
     )
     return ours
 
@@ -158,12 +159,18 @@ def _row(
     )
 
 
-def mark_buckets(pairs: Collection[tuple[UUID, datetime]]) -> None:
-    """Have the rollups of these (application, bucket) pairs computed anew."""
+def mark_buckets(pairs: Collection[tuple[UUID, datetime]], *, of_host: bool) -> None:
+    """Have the rollups of these (application, bucket) pairs computed anew; `of_host` says whether
+    those of hosts may be others, which are allocated anew then."""
     tenant_id = current_tenant_id()
     DirtyBucket.objects.bulk_create(
         [
-            DirtyBucket(tenant_id=tenant_id, application_id=application_id, bucket_start=bucket)
+            DirtyBucket(
+                tenant_id=tenant_id,
+                application_id=application_id,
+                bucket_start=bucket,
+                of_host=of_host,
+            )
             for application_id, bucket in sorted(pairs)
         ],
         batch_size=10_000,

@@ -330,6 +330,7 @@ class DirtyBucket(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     application_id = models.UUIDField()
     bucket_start = models.DateTimeField()
+    of_host = models.BooleanField(default=True, help_text="Whether usage of a host may differ.")
 
     class Meta:
         managed = False
@@ -342,4 +343,4 @@ for _meter in METERS:
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
 from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
-from metering.stated_models import Correction, Event  # noqa: E402, F401
+from metering.stated_models import AllocationRule, Correction, Event  # noqa: E402, F401

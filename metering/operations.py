@@ -8,8 +8,10 @@ from django.utils import timezone
 
 from metering.assignments import invoiced_usage_kept
 from metering.core.buckets import bucket_of
+from metering.core.hours import hour_of
 from metering.models import Application, Assignment
 from metering.queries import first_usage_at
+from metering.stated_models import AllocationMark
 from tenants.models import Customer
 
 
@@ -40,6 +42,7 @@ def assign_application(
     Application.objects.select_for_update().get(pk=application.pk)
     start = bucket_of(_start_of(application, from_, as_of))
     last = Assignment.objects.filter(application=application).order_by("starts_at").last()
+    _allocate_anew(start)
     with invoiced_usage_kept():
         if last is not None and last.ends_at is None and last.customer_id == customer.pk:
             return _started_by(last, start)
@@ -60,6 +63,11 @@ def _hold_customers(application: Application, customer: Customer) -> None:
             "SELECT FROM tenants_customer WHERE id = ANY (%s) ORDER BY id FOR SHARE",
             [list(customers)],
         )
+
+
+def _allocate_anew(moment: datetime) -> None:
+    """Of an hour in which an application changes hands each customer has a part."""
+    AllocationMark.objects.create(hour=hour_of(moment))
 
 
 def _started_by(current: Assignment, start: datetime) -> Assignment:
@@ -109,6 +117,7 @@ def unassign_application(application: Application, *, as_of: datetime) -> Assign
     end = bucket_of(as_of)
     if current.starts_at > end:
         raise AssignmentAlreadyOver(f"{current} starts at {_written(current.starts_at)}")
+    _allocate_anew(end)
     with invoiced_usage_kept():
         if current.starts_at == end:
             current.delete()

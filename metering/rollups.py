@@ -11,10 +11,11 @@ from django.db.models.expressions import RawSQL
 from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
+from metering.core.hours import hour_of
 from metering.corrections import apply_corrections
 from metering.models import Application, Rollup
 from metering.sql import statement
-from metering.stated_models import Event
+from metering.stated_models import AllocationMark, Event
 from tenants.scope import tenant_scope
 
 # What one transaction takes on: short enough to hold applications' locks for a moment only.
@@ -38,7 +39,7 @@ def roll_up(tenant_id: UUID) -> int:
     computed = 0
     while True:
         with tenant_scope(tenant_id):
-            pairs = _claimed_pairs()
+            pairs, hours = _claimed_pairs()
             if not pairs:
                 return computed
             _lock_applications({application_id for application_id, _ in pairs})
@@ -46,13 +47,18 @@ def roll_up(tenant_id: UUID) -> int:
                 _recompute(run)
                 _recompute_from_events(run)
                 apply_corrections(run)
+            # Whoever allocates these hours reads them anew, once this has committed.
+            AllocationMark.objects.bulk_create([AllocationMark(hour=hour) for hour in hours])
         computed += len(pairs)
 
 
-def _claimed_pairs() -> list[Pair]:
+def _claimed_pairs() -> tuple[list[Pair], list[datetime]]:
+    """The pairs in order of time, and the hours in which usage of hosts may differ."""
     with connection.cursor() as cursor:
         cursor.execute(statement("claim_dirty_buckets"), {"marks": MARKS_PER_CLAIM})
-        return [(application_id, bucket) for application_id, bucket in cursor.fetchall()]
+        claimed = cursor.fetchall()
+    hours = {hour_of(bucket) for _, bucket, of_host in claimed if of_host}
+    return [(application_id, bucket) for application_id, bucket, _ in claimed], sorted(hours)
 
 
 def _lock_applications(application_ids: set[UUID]) -> None:

@@ -1,18 +1,22 @@
-"""Usage that is stated and not measured: events that no host shows, and corrections."""
+"""Usage that is stated and not measured: events that no host shows, what is allocated of hosts
+by rules, and corrections."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from metering.models import Application, Instance, Role
+from metering.core.allocation import RULES, Rule
+from metering.core.cloudevents import ALLOCATED_TYPE
+from metering.models import Application, Host, Instance, Role
 from tenants.models import TenantOwned
 
 
 class Event(TenantOwned):
-    """One CloudEvent: usage at a moment, known once by its source and id."""
+    """One CloudEvent: usage at a moment, known once by its source and id. What is allocated of a
+    host's hour is posted as one as well, and alone can take back what was posted before."""
 
     source = models.CharField(max_length=200)
     event_id = models.CharField(max_length=200)
@@ -35,10 +39,17 @@ class Event(TenantOwned):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "source", "event_id"], name="event_once"),
-            models.CheckConstraint(condition=Q(quantity__gte=0), name="event_quantity"),
+            models.CheckConstraint(
+                condition=Q(quantity__gte=0) | Q(type=ALLOCATED_TYPE), name="event_quantity"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["tenant", "application", "bucket_start"], name="event_bucket"),
+            models.Index(
+                fields=["tenant", "bucket_start"],
+                condition=Q(type=ALLOCATED_TYPE),
+                name="event_allocated",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -108,3 +119,62 @@ class Correction(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.application}, {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+class AllocationRule(TenantOwned):
+    """How hosts' idle and unattributed usage of a meter is spread from a moment on: of one host, of
+    a class of hosts, or of all. A trigger refuses to change or delete one.
+
+    The narrowest rule decides; of several alike the one that starts last, then the one made last.
+    """
+
+    meter = models.CharField(max_length=64)
+    spread = models.CharField(
+        max_length=8, choices=[(rule, rule.replace("_", " ")) for rule in RULES]
+    )
+    host = models.ForeignKey(
+        Host,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="allocation_rules",
+    )
+    host_class = models.CharField(max_length=60, blank=True)
+    starts_at = models.DateTimeField(help_text="The start of an hour (UTC).")
+    author = models.CharField(max_length=254, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["meter", "-starts_at", "-created_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(host__isnull=True) | Q(host_class=""), name="allocation_rule_scope"
+            ),
+        ]
+
+    @property
+    def rule(self) -> Rule:
+        return cast(Rule, self.spread)
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.get_spread_display()}, {self.hosts_in_words}"
+
+    @property
+    def hosts_in_words(self) -> str:
+        if self.host is not None:
+            return str(self.host)
+        return f"hosts of the class {self.host_class}" if self.host_class else "all hosts"
+
+
+class AllocationMark(TenantOwned):
+    """An hour whose allocation may be out of date. Rows are only ever added and deleted, as those
+    of DirtyBucket are, and for the same reason."""
+
+    hour = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["tenant", "hour"], name="allocation_mark_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M}"

@@ -1,17 +1,24 @@
-"""What runs by itself: rollups every few seconds, partitions every hour."""
+"""What runs by itself: rollups every few seconds, allocation every 10 minutes, partitions every
+hour."""
 
 import logging
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
+from metering.allocating import allocate_tenant
 from metering.rollups import roll_up
 from tenants.models import Tenant
 from tenants.scope import installation_scope
 
 logger = logging.getLogger(__name__)
+
+# A rule that begins months ago is caught up with over some ticks, and holds no tenant up.
+HOURS_PER_TICK: Final = 200
 
 
 @shared_task(name="metering.tasks.roll_up_all")
@@ -30,6 +37,26 @@ def _roll_up(tenant_id: UUID) -> int:
     except Exception:
         logger.exception("tenant %s: its usage is not rolled up", tenant_id)
         return 0
+
+
+@shared_task(name="metering.tasks.allocate_all")
+def allocate_all() -> int:
+    """Post what is spread of every tenant's hosts; how many postings were made. A tenant, or an
+    hour, that fails is logged and left to the next tick."""
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
+    return sum(_allocate(tenant_id) for tenant_id in tenant_ids)
+
+
+def _allocate(tenant_id: UUID) -> int:
+    try:
+        outcome = allocate_tenant(tenant_id, as_of=timezone.now(), hours_max=HOURS_PER_TICK)
+    except Exception:
+        logger.exception("tenant %s: its hosts' idle usage is not spread", tenant_id)
+        return 0
+    for failure in outcome.failures:
+        logger.error("tenant %s: not spread: %s", tenant_id, failure)
+    return outcome.postings
 
 
 @shared_task(name="metering.tasks.keep_partitions")

@@ -6,6 +6,7 @@ _OPERATES = frozenset(
         "metering.agentsettings",
         "metering.application",
         "metering.assignment",
+        "metering.allocationrule",
         "metering.correction",
         "tenants.environment",
         "tenants.policy",
@@ -16,6 +17,7 @@ _OPERATES = frozenset(
 _BILLS = frozenset(
     {
         "tenants.customer",
+        "metering.allocationrule",
         "metering.assignment",
         "metering.correction",
         "billing.plan",

@@ -16,6 +16,7 @@ from hostmeter_agent.wire import METERS_BY_NAME, Kind, kind_of
 
 from billing.core.exact import EXACT, InexactNumber, NumberOutOfBounds, decimals_of, quotient
 from billing.core.readings import Aggregation, Reading
+from metering.core.posting import spread_meter
 
 # A role's factor has up to 4 decimals, and so has what is left of a whole number of raw units.
 RAW_DECIMALS_MAX: Final = 4
@@ -126,8 +127,9 @@ _LEVEL_OF: Final = {
 
 
 def raw_unit_of(meter: str) -> str:
-    """The unit of the meter's integers; a meter that is not built in counts things."""
-    known = METERS_BY_NAME.get(meter)
+    """The unit of the meter's integers; a meter that is not built in counts things, or what is
+    spread of one that is."""
+    known = METERS_BY_NAME.get(spread_meter(meter) or meter)
     return "count" if known is None else known.unit
 
 
@@ -207,6 +209,9 @@ def aggregation_of(meter: str) -> Aggregation:
 def aggregations_of(meter: str) -> tuple[Aggregation, ...]:
     """Every way in which a price can count the meter; the first is the usual one."""
     own = aggregation_of(meter)
+    # A host's hour is spread whole and stands where it begins: that has no rate.
+    if spread_meter(meter) is not None:
+        return (own,)
     if own == "sum":
         return ("sum", "percentile", "peak", "unique")
     return (own, "percentile", "peak")

@@ -9,13 +9,15 @@ from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.models import Invoice
 from billing.queries.restatement import difference_lines
+from metering.allocation_rules import is_allocated
 from metering.queries import completeness
 
 
 def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
     """Whether all hosts that the invoice's usage comes from have delivered to the period's end.
 
-    A silent host that has not is one whose usage is unknown.
+    A silent host that has not is one whose usage is unknown. What is spread of hosts' hours is
+    usage as well.
     """
     period = Period(invoice.period_start, invoice.period_end)
     own = [usage.application_id for usage in billable_periods(invoice.customer, period)]
@@ -23,7 +25,9 @@ def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
     delivered = [host.complete_to for host in known.silent_hosts]
     if known.complete_to is not None:
         delivered.append(known.complete_to)
-    return all(end is not None and end >= period.end for end in delivered)
+    if not all(end is not None and end >= period.end for end in delivered):
+        return False
+    return is_allocated(period.start, period.end)
 
 
 @dataclass(frozen=True, slots=True)

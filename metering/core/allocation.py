@@ -1,6 +1,7 @@
 """What of a host nobody used is spread over the applications on it, by a stated rule: pure.
 
-A host's usage of a meter is what its applications used, what could be attributed to none, and,
+A host's usage of a meter is what its applications used, what is nobody's (unattributed, and the
+system's own, called unattributed here as well), and,
 where its capacity is known, what was idle: the capacity times the time less all usage, and never
 below 0.
 
@@ -15,6 +16,7 @@ floor(p·s/S) less what was given before it, in the order of their ids. So they 
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, Literal, TypeVar
 from uuid import UUID
 
@@ -35,15 +37,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class AllocatedShare:
-    """The share with what it was given of what nobody used."""
+    """The share with what it was given of what nobody used. `weight` is its part of the host's
+    weights, `weight_before` what those before it weigh: enough to redo its parts."""
 
     share: Share
     idle: int
     unattributed: int
+    weight: int
+    weight_before: int
+
+    @property
+    def given(self) -> int:
+        return self.idle + self.unattributed
 
     @property
     def total(self) -> int:
-        return self.share.own + self.idle + self.unattributed
+        return self.share.own + self.given
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class HostAllocation:
     idle: int | None
     idle_left: int
     unattributed_left: int
+    weight: int
 
     @property
     def total(self) -> int:
@@ -76,9 +86,16 @@ def allocated(
     if rule == "none":
         weights = {}
     of_idle, of_unattributed = spread(idle or 0, weights), spread(unattributed, weights)
+    before = dict(zip(weights, accumulate(weights.values(), initial=0), strict=False))
     return HostAllocation(
         shares=tuple(
-            AllocatedShare(each, of_idle.get(each, 0), of_unattributed.get(each, 0))
+            AllocatedShare(
+                each,
+                of_idle.get(each, 0),
+                of_unattributed.get(each, 0),
+                weights.get(each, 0),
+                before.get(each, 0),
+            )
             for each in every
         ),
         used=used,
@@ -86,6 +103,7 @@ def allocated(
         idle=idle,
         idle_left=(idle or 0) - sum(of_idle.values()),
         unattributed_left=unattributed - sum(of_unattributed.values()),
+        weight=sum(weights.values()),
     )
 
 

@@ -27,7 +27,12 @@ from hostmeter_agent.wire import (
     WINDOW_AHEAD_SECONDS_MAX,
 )
 
+from metering.core.posting import spread_meter
+
 USAGE_TYPE: Final = "hostmeter.usage.v1"
+# What is posted of hosts' allocated hours: we write these ourselves and take none.
+ALLOCATED_TYPE: Final = "hostmeter.allocated.v1"
+ALLOCATION_SOURCE: Final = "hostmeter/allocation/"
 EVENTS_PER_BATCH_MAX: Final = 1_000
 PROPERTIES_MAX: Final = 32
 PROPERTY_LENGTH_MAX: Final = 200
@@ -140,7 +145,7 @@ def _usage_event(document: Mapping[str, Any], as_of: datetime) -> UsageEvent:
     if not isinstance(data, dict):
         raise EventNotUsable('data is an object: {"meter": …, "quantity": …}')
     meter, quantity, properties = _meter(data), _quantity(data), _properties(data)
-    said = [USAGE_TYPE, environment, application, time.isoformat(), meter, quantity, properties]
+    subject = environment, application
     return UsageEvent(
         source=_text(document, "source"),
         id=_text(document, "id"),
@@ -150,8 +155,21 @@ def _usage_event(document: Mapping[str, Any], as_of: datetime) -> UsageEvent:
         meter=meter,
         quantity=quantity,
         properties=properties,
-        digest=sha256(json.dumps(said, sort_keys=True).encode()).digest(),
+        digest=said_digest(USAGE_TYPE, subject, time, meter, quantity, properties),
     )
+
+
+def said_digest(
+    kind: str,
+    subject: tuple[str, str],
+    time: datetime,
+    meter: str,
+    quantity: int,
+    properties: Mapping[str, Property],
+) -> bytes:
+    """SHA-256 of what an event says beside its source and id."""
+    said = [kind, *subject, time.isoformat(), meter, quantity, dict(properties)]
+    return sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
 
 def _require_envelope(document: Mapping[str, Any]) -> None:
@@ -159,6 +177,8 @@ def _require_envelope(document: Mapping[str, Any]) -> None:
         raise EventNotUsable('specversion is "1.0"')
     for attribute in ("id", "source"):
         _text(document, attribute)
+    if document["source"].startswith(ALLOCATION_SOURCE):
+        raise EventNotUsable(f"source may not begin with {ALLOCATION_SOURCE}")
     if document.get("type") != USAGE_TYPE:
         raise EventNotUsable(f'type is "{USAGE_TYPE}"')
     if document.get("datacontenttype", "application/json") != "application/json":
@@ -193,6 +213,8 @@ def _meter(data: Mapping[str, Any]) -> str:
     meter = data.get("meter")
     if not isinstance(meter, str) or _METER.match(meter) is None:
         raise EventNotUsable("data.meter is 1 to 64 of a-z, 0-9, dot and underscore")
+    if spread_meter(meter) is not None:
+        raise EventNotUsable(f"data.meter is posted by allocation alone: {meter}")
     return meter
 
 

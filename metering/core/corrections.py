@@ -3,9 +3,9 @@
 Corrections are applied one after the other, in the order in which they were made, to each bucket
 in their range; so where two overlap the later one decides.
 
-- *delete*: the named meters, or all, are taken from the rollups of the instance, or of all
-  instances. What is deleted is absent, as if it had not been measured; how much of the time was
-  measured stays.
+- *delete*: the named meters, or all that were measured, are taken from the rollups of the
+  instance, or of all instances. What is deleted is absent, as if it had not been measured; how
+  much of the time was measured stays.
 - *replace*: the named meters are taken away likewise, and the replacement's quantities stand in
   their place: on the instance, or on one that stands for the application, in one role. A quantity
   is for the whole range; bucket k of n gets floor(q·(k+1)/n) - floor(q·k/n), so that the parts sum
@@ -21,6 +21,7 @@ from hostmeter_agent.wire import kind_of
 
 from metering.core.aggregation import Aggregate, RollupKey
 from metering.core.buckets import BUCKET
+from metering.core.posting import spread_meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class Correction:
     def removes(self, meter: str) -> bool:
         if self.quantities is not None:
             return meter in self.quantities
-        return self.meters is None or meter in self.meters
+        if self.meters is None:
+            # What is allocated was not measured, and follows from what is left by itself.
+            return spread_meter(meter) is None
+        return meter in self.meters
 
     def part(self, meter: str, bucket: datetime) -> int:
         """What of the meter's replacement falls to one bucket of the range."""

@@ -9,8 +9,9 @@ WITH claimed AS (
         LIMIT %(marks)s
         FOR UPDATE SKIP LOCKED
     )
-    RETURNING application_id, bucket_start
+    RETURNING application_id, bucket_start, of_host
 )
-SELECT DISTINCT application_id, bucket_start
+SELECT application_id, bucket_start, bool_or(of_host) AS of_host
 FROM claimed
+GROUP BY application_id, bucket_start
 ORDER BY bucket_start, application_id

@@ -14,6 +14,7 @@ from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.provenance import Provenance
 from metering.core.gaps import Gap
+from metering.core.posting import spread_meter
 from metering.core.quality import Measured, in_words, written
 from portal import formatting
 
@@ -64,6 +65,13 @@ def quantity(value: Decimal, unit: str) -> SafeString:
         shown,
         name,
     )
+
+
+@register.filter
+def meter_name(meter: str) -> str:
+    """A meter's own name; in words where it holds what was spread of another one."""
+    spread = spread_meter(meter)
+    return meter if spread is None else f"share of {spread} that nobody used"
 
 
 @register.simple_tag

@@ -1,5 +1,6 @@
 """What each application used and what that costs in the current period."""
 
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from django.views.decorators.http import require_safe
 from hostmeter_agent.wire import METERS
 
 from billing.queries import upcoming_invoice
+from metering.allocation_rules import meters_with_rules
+from metering.core.posting import allocated_meter
 from metering.core.quality import UNAVAILABLE
 from metering.gaps import gaps_in
 from metering.models import UNATTRIBUTED
@@ -55,10 +58,11 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
     upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
     period = period_of(reader.customer, as_of=reader.as_of)
     own = own_periods(reader.customer, application_id, period)
-    used = usage_of(own, _METERS)
-    meter = _chosen_meter(request)
+    meters = (*_METERS, *(allocated_meter(each) for each in meters_with_rules()))
+    used = usage_of(own, meters)
+    meter = _chosen_meter(request, meters)
     charges = [] if upcoming is None else upcoming.by_application()
-    measured = measured_in(own, _METERS)
+    measured = measured_in(own, meters)
     quantities = quantities_by_day(own, meter, reader.customer.time_zone)
     context = {
         "reader": reader,
@@ -69,7 +73,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
         "period": period,
         "upcoming": upcoming,
         "charge": next((each for each in charges if each.application_id == application_id), None),
-        "used": [(name, used[name], measured[name]) for name in _METERS if name in used],
+        "used": [(name, used[name], measured[name]) for name in meters if name in used],
         "unavailable": [
             name
             for name, hows in measured.items()
@@ -83,6 +87,6 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
     return render(request, "portal/application.html", context)
 
 
-def _chosen_meter(request: HttpRequest) -> str:
+def _chosen_meter(request: HttpRequest, meters: Collection[str]) -> str:
     wanted = request.GET.get("meter", _SHOWN_FIRST)
-    return wanted if wanted in _METERS else _SHOWN_FIRST
+    return wanted if wanted in meters else _SHOWN_FIRST

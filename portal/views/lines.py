@@ -4,6 +4,7 @@ Each page exists twice: below a stored invoice and below the upcoming one. What 
 line is found; `_Found` is what both ways lead to.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,9 +20,10 @@ from django.views.decorators.http import require_safe
 from billing.models import PlanVersion, Price
 from billing.prices import price_spec
 from metering.gaps import gaps_in
-from metering.queries import samples_of
+from metering.queries import RollupRow, samples_of
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
+from portal.allocations import is_allocated, postings_at
 from portal.chart import Chart, Slot
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
@@ -121,6 +123,7 @@ def _context(reader: Reader, found: _Found) -> dict[str, object]:
         "invoice": source.invoice,
         "application": source.application,
         "meter": source.meter,
+        "is_allocated": is_allocated(source),
         "line_url": found.url,
     }
 
@@ -225,6 +228,8 @@ def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime
         rollups = proof.bucket_rollups(source, start, instance_id)
     except LineNotFound as absent:
         raise Http404 from absent
+    if is_allocated(source):
+        return _allocated(request, reader, found, rollups, start, instance_id)
     count = sum(row.samples for row in rollups)
     page = Paginator(range(count), _SAMPLES_PER_PAGE).get_page(request.GET.get("page"))
     samples = samples_of(
@@ -264,3 +269,24 @@ def _bucket(request: HttpRequest, reader: Reader, found: _Found, start: datetime
         ),
     }
     return render(request, "portal/line_bucket.html", context)
+
+
+def _allocated(
+    request: HttpRequest,
+    reader: Reader,
+    found: _Found,
+    rollups: Sequence[RollupRow],
+    start: datetime,
+    instance_id: UUID | None,
+) -> HttpResponse:
+    """A bucket that no sample shows: what was spread of hosts' hours, posting by posting."""
+    source = found.source
+    postings = postings_at(source, start, instance_id)
+    context = _context(reader, found) | {
+        "start": start,
+        "day": start.astimezone(reader.zone).date(),
+        "postings": postings,
+        "shown": sum(each.quantity for each in postings),
+        "total": source.combined(proof.quantities(rollups, source.meter)),
+    }
+    return render(request, "portal/line_postings.html", context)

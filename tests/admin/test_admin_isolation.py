@@ -23,6 +23,7 @@ from billing.models import (
     TaxRate,
 )
 from billing.operations import close_due
+from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
@@ -59,6 +60,10 @@ def fill(tenant: Tenant, word: str) -> None:
         delete_usage(
             story.shop, (at(9, 4), at(9, 5)), reason=f"{word}-reason", author="a@b.example",
             as_of=NOVEMBER,
+        )  # fmt: skip
+        state_rule(
+            "cpu.time", "evenly", starts_at=NOVEMBER, author=f"{word}@example.com",
+            as_of=NOVEMBER, host_class=f"{word}-class",
         )  # fmt: skip
         BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
         BillingDetails.objects.create(

@@ -178,7 +178,8 @@ def digest_from(line: Any) -> HourDigest:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One CloudEvent that states usage. `properties` are its data beside meter and quantity."""
+    """One CloudEvent that states usage. `properties` are its data beside meter and quantity. What
+    is allocated is posted as one as well, and can be below 0: less than was posted before."""
 
     source: str
     id: str
@@ -211,7 +212,7 @@ def event_from(line: Any) -> EventRecord:
         instance=identifier(line, "instance"),
         time=instant(integer(line, "time")),
         meter=text(line, "meter"),
-        quantity=integer(line, "quantity"),
+        quantity=signed(line, "quantity"),
         properties=member(line, "properties", dict),
     )
 
@@ -229,6 +230,13 @@ def member(line: Any, name: str, kind: type) -> Any:
 def integer(line: Any, name: str) -> int:
     found: int = member(line, name, int)
     if not 0 <= found < INTEGER_BELOW:
+        raise RecordNotReadable(f"{name[:40]!r} is out of bounds")
+    return found
+
+
+def signed(line: Any, name: str) -> int:
+    found: int = member(line, name, int)
+    if not -INTEGER_BELOW < found < INTEGER_BELOW:
         raise RecordNotReadable(f"{name[:40]!r} is out of bounds")
     return found
 

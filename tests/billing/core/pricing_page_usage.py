@@ -9,9 +9,12 @@ from billing.core.intervals import Raw, nearest_rank, peak, percentile
 from billing.core.readings import Reading, RoleFactors
 from billing.core.weighing import factor_of, weighed, weighed_together
 from metering.core.aggregation import Aggregate, RollupKey
+from metering.core.allocation import HostAllocation, Rule, Share, allocated
 from metering.core.buckets import BUCKET
 from metering.core.corrections import Correction, corrected
 from metering.core.filling import BucketUsage, filled
+from metering.core.hours import HOUR
+from metering.core.posting import Place, Posted, postings
 from metering.core.primaries import PrimaryWindow, left_out
 
 Row = list[str]
@@ -103,3 +106,34 @@ def correction_rows(rows: list[Row]) -> list[Row]:
     for key, rollup in result.items():
         counts[key.bucket_start] += rollup.usage.get("cpu.time", 0)
     return [[*row[:2], str(counts[start])] for row, start in zip(rows, starts, strict=True)]
+
+
+def _spread(used: list[int], rule: Rule) -> HostAllocation:
+    shares = [Share(UUID(int=number), None, own) for number, own in enumerate(used)]
+    return allocated(shares, 10, 100, rule)
+
+
+def allocation_rows(rows: list[Row]) -> list[Row]:
+    used = [int(row[1]) for row in rows]
+    by_share, evenly = (_spread(used, rule).shares for rule in ("by_share", "evenly"))
+    return [
+        [*row[:2], *map(str, (a.idle, a.unattributed, b.idle, b.unattributed))]
+        for row, a, b in zip(rows, by_share, evenly, strict=True)
+    ]
+
+
+def late_allocation_rows(rows: list[Row]) -> list[Row]:
+    """The shop's usage of 20 comes late; the mail used 10."""
+    posted: dict[Place, Posted] = {}
+    written_rows = []
+    for name, used in (("first", [0, 10]), ("difference", [20, 10])):
+        found = _spread(used, "by_share")
+        made = dict.fromkeys((UUID(int=0), UUID(int=1)), 0)
+        for each in postings(found, {}, posted, DAY, DAY + HOUR):
+            made[each.application_id] = each.quantity
+            posted[each.application_id, each.bucket_start] = Posted(
+                each.before + each.quantity, each.revision
+            )
+        written_rows.append([name, *map(str, made.values())])
+    together = [sum(int(row[column]) for row in written_rows) for column in (1, 2)]
+    return [*written_rows, ["together", *map(str, together)]]

@@ -139,6 +139,8 @@ COMPUTED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "rank": each(usage.rank_row),
     "percentile and peak": each(usage.interval_row),
     "corrections": usage.correction_rows,
+    "allocation": usage.allocation_rows,
+    "late allocation": usage.late_allocation_rows,
     "rounding": each(rounding_row),
     "periods": each(contracts.period_row),
     "proration": each(contracts.proration_row),

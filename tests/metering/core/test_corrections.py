@@ -52,6 +52,12 @@ class TestADeletion:
         assert result[key(0)] == before[key(0)]
         assert result[key(2)] == before[key(2)]
 
+    def test_of_all_meters_leaves_what_is_allocated(self) -> None:
+        before = {key(0): rollup(cpu_time=5, cpu_time_allocated=9)}
+        assert after(before, correction(0, 1)) == {key(0): {"cpu.time.allocated": 9}}
+        named = correction(0, 1, meters=frozenset({"cpu.time.allocated"}))
+        assert after(before, named) == {key(0): {"cpu.time": 5}}
+
     def test_of_one_instance_leaves_the_others(self) -> None:
         before = {key(0): rollup(cpu_time=5), key(0, TWO): rollup(cpu_time=7)}
         assert after(before, correction(0, 1, instance=ONE)) == {

@@ -1,0 +1,1 @@
+metering_rollup.application_id = ANY (%s::uuid[])
