@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from metering.core.hours import buckets_in
-from metering.models import Rollup
+from metering.rollup_models import Rollup
 from metering.usage import quantity_of
 from metering.usage_rows import UsagePeriod, within
 

@@ -14,8 +14,9 @@ from metering.core import corrections as core
 from metering.core.aggregation import Aggregate, RollupKey
 from metering.core.buckets import BUCKET, bucket_of
 from metering.events import mark_buckets
-from metering.models import Application, Instance, Rollup
+from metering.models import Application, Instance
 from metering.registration import instance_ids
+from metering.rollup_models import Rollup
 from metering.stated_models import Correction
 from metering.usage_rows import UsagePeriod
 from metering.wire_values import is_meter

@@ -14,7 +14,8 @@ from uuid import UUID
 from django.db.models import Max, Q
 
 from metering.core.buckets import bucket_of
-from metering.models import Host, Instance, Rollup
+from metering.models import Host, Instance
+from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod
 
 

@@ -12,7 +12,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.fields.json import KeyTextTransform
 
-from metering.models import Role, Rollup
+from metering.models import Role
+from metering.rollup_models import Rollup
 from metering.stated_models import Correction, Event
 from metering.usage import quantity_of
 from metering.usage_rows import UsagePeriod

@@ -15,7 +15,8 @@ from metering.core.buckets import bucket_of
 from metering.core.hours import HOUR, hour_of
 from metering.core.primaries import PrimaryWindow, left_out
 from metering.corrections import corrections_of
-from metering.models import HourRollup, Role, Sample
+from metering.models import Role, Sample
+from metering.rollup_models import HourRollup
 from metering.stated_models import Correction
 from metering.usage_rows import UsagePeriod, within
 

@@ -15,7 +15,8 @@ from hostmeter_agent.wire import METERS
 
 from metering.core.buckets import BUCKET
 from metering.core.quality import Profile, profile_of
-from metering.models import Host, Instance, Rollup, Sample
+from metering.models import Host, Instance, Sample
+from metering.rollup_models import Rollup
 
 # What stands in a host's place where events or a correction state usage.
 NO_HOST = "no host"

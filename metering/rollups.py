@@ -13,7 +13,8 @@ from hostmeter_agent.wire import METERS
 from metering.core.buckets import BUCKET
 from metering.core.hours import hour_of
 from metering.corrections import apply_corrections
-from metering.models import Application, Rollup
+from metering.models import Application
+from metering.rollup_models import Rollup
 from metering.sql import statement
 from metering.stated_models import AllocationMark, Event
 from tenants.scope import tenant_scope

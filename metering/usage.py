@@ -35,7 +35,7 @@ from django.db.models.functions import Cast, TruncDate
 from hostmeter_agent.wire import METERS_BY_NAME, kind_of
 
 from metering.core.aggregation import combined_quantities
-from metering.models import Rollup
+from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod, rows_of, rows_partly_with
 
 # An application's id and the role of some of its instances.

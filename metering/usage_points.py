@@ -14,7 +14,8 @@ from django.db.models.functions import Cast
 
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
-from metering.models import HourRollup, Measurement, Rollup
+from metering.models import Measurement
+from metering.rollup_models import DayRollup, HourRollup, Rollup
 from metering.usage import LocalTrunc, combined
 from metering.usage_rows import UsagePeriod, rows_of, within
 
@@ -91,7 +92,7 @@ def usage_points(
 
 def _sources(
     periods: Sequence[UsagePeriod], bucket: Bucket, time_zone: str, groups: Collection[Group]
-) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+) -> "Iterator[QuerySet[DayRollup] | QuerySet[HourRollup] | QuerySet[Rollup]]":
     """Whole days and hours and the buckets of those that are cut, where they tell as much; they do
     not say which instance, and an hour of some time zones is no hour of UTC."""
     if "instance" in groups or bucket in ("5m", "hour"):

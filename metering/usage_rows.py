@@ -19,7 +19,7 @@ from metering.core.hours import (
     split_days,
     split_hours,
 )
-from metering.models import DayRollup, HourRollup, Rollup
+from metering.rollup_models import DayRollup, HourRollup, Rollup
 from metering.sql import statement
 
 _Rows = TypeVar("_Rows", DayRollup, HourRollup, Rollup)

@@ -21,7 +21,8 @@ from metering.core.buckets import BUCKET
 from metering.core.corrections import corrected
 from metering.core.hours import HOUR, hour_of
 from metering.corrections import core_corrections, corrections_of
-from metering.models import HostKey, Instance, Measurement, Rollup, Sample
+from metering.models import HostKey, Instance, Measurement, Sample
+from metering.rollup_models import Rollup
 from metering.sql import statement
 from metering.stated_models import Correction, Event
 from metering.usage_rows import UsagePeriod

@@ -14,7 +14,8 @@ from django.db import connection
 from metering.bench.workload import SAMPLES_PER_BATCH, make_work
 from metering.ingest import store_batch
 from metering.known_hosts import KnownHost
-from metering.models import Host, Rollup
+from metering.models import Host
+from metering.rollup_models import Rollup
 from metering.rollups import roll_up
 from metering.signatures import Proof
 from metering.wire_body import decode_batch

@@ -13,7 +13,8 @@ from billing.core.explanation import StepJson
 from billing.models import Invoice, InvoiceLine, Price
 from billing.operations import close_due, finalize_invoice
 from billing.queries import changes_since_finalized, month_to_date, upcoming_invoice
-from metering.models import UNATTRIBUTED, Instance, Measurement, Rollup
+from metering.models import UNATTRIBUTED, Instance, Measurement
+from metering.rollup_models import Rollup
 from tests.billing.timeline import (
     HOUR_US,
     NOVEMBER,

@@ -23,7 +23,8 @@ from billing.queries import changes_since_finalized
 from billing.queries.backtest import backtested_periods
 from billing.queries.credit import credit_left
 from billing.queries.upcoming import month_to_date
-from metering.models import Application, Host, Instance, Rollup
+from metering.models import Application, Host, Instance
+from metering.rollup_models import Rollup
 from tests.billing.late import note_at
 from tests.billing.timeline import NOVEMBER, OCTOBER, Story, application, assign, at, begin_story
 

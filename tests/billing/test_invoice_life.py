@@ -30,7 +30,8 @@ from billing.operations import (
 )
 from billing.queries.credit import credit_left
 from billing.queries.reconciliation import Reconciliation
-from metering.models import Host, Rollup
+from metering.models import Host
+from metering.rollup_models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once

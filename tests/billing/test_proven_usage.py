@@ -22,7 +22,8 @@ from billing.proof.evidence import Behind, rollups_behind
 from metering.core.buckets import BUCKET
 from metering.core.quality import profile_of
 from metering.coverage import silences_in
-from metering.models import Application, Host, Instance, Measurement, Rollup
+from metering.models import Application, Host, Instance, Measurement
+from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod
 from tenants.models import Environment
 from tests.billing.timeline import NOVEMBER, OCTOBER

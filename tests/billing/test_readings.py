@@ -23,7 +23,8 @@ from metering.core.buckets import BUCKET
 from metering.core.cloudevents import parse_event
 from metering.core.filling import BucketUsage
 from metering.events import store_events
-from metering.models import Application, Assignment, Host, Instance, Measurement, Rollup
+from metering.models import Application, Assignment, Host, Instance, Measurement
+from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod
 from tenants.models import Customer, Environment
 from tests.billing.timeline import NOVEMBER, OCTOBER, at

@@ -17,7 +17,7 @@ from billing.operations import (
 )
 from billing.queries import changes_since_finalized
 from billing.queries.restatement import changed_invoices, refused_late_usage
-from metering.models import Rollup
+from metering.rollup_models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.agreements import begin_contract, close_next, cpu

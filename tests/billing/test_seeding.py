@@ -18,8 +18,9 @@ from billing.models import Invoice, Plan
 from billing.operations import finalize_invoice
 from billing.proof.bundle import export_proof
 from billing.queries import upcoming_invoice
-from metering.models import DirtyBucket, Host, Rollup, Sample, SampleBatch
+from metering.models import DirtyBucket, Host, Sample, SampleBatch
 from metering.queries import samples_of
+from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment, Member, Tenant, User
 from tenants.scope import installation_scope, tenant_scope
 from tests.verify.running import run, verifier_in

@@ -7,7 +7,8 @@ from decimal import Decimal
 from billing.models import Plan, Price, Subscription
 from billing.operations import Offer, publish_plan_version, subscribe
 from metering.core.buckets import bucket_of
-from metering.models import Application, Assignment, Host, Instance, Rollup
+from metering.models import Application, Assignment, Host, Instance
+from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment
 
 HOUR_US = 3_600 * 10**6

@@ -19,7 +19,8 @@ from metering.core.quality import NOT_STATED, Measured, profile_of, refused_qual
 from metering.gaps import gaps_in
 from metering.measured_time import profiles_behind
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
-from metering.models import Application, Host, Instance, Measurement, Rollup
+from metering.models import Application, Host, Instance, Measurement
+from metering.rollup_models import Rollup
 from metering.usage import (
     quantity_with_by_day,
     usage_by_application,

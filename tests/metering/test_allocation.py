@@ -10,7 +10,8 @@ from django.db.models import Sum
 from metering.allocation import MaximumNotAllocated, capacity_of, host_allocation
 from metering.core.allocation import RULES, Rule
 from metering.core.buckets import BUCKET
-from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance, Rollup
+from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance
+from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment
 from tests.billing.timeline import at
 

@@ -19,7 +19,8 @@ from metering.corrections import (
     delete_usage,
     replace_usage,
 )
-from metering.models import Application, DirtyBucket, Instance, Rollup
+from metering.models import Application, DirtyBucket, Instance
+from metering.rollup_models import Rollup
 from metering.rollups import roll_up
 from metering.stated_models import Correction
 from metering.usage import usage_by_application

@@ -11,8 +11,9 @@ from django.db import IntegrityError, transaction
 from metering.core.aggregation import Aggregate, MeasuredWindow, aggregates
 from metering.core.cloudevents import parse_event
 from metering.events import EventResult, store_events
-from metering.models import Application, DirtyBucket, HourRollup, Instance, Rollup
+from metering.models import Application, DirtyBucket, Instance
 from metering.queries import NO_HOST, rollups_of
+from metering.rollup_models import HourRollup, Rollup
 from metering.rollups import roll_up
 from metering.stated_models import Event
 from tenants.models import Tenant

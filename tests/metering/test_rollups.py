@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from metering.core.aggregation import Aggregate, MeasuredWindow, RollupKey, aggregates
 from metering.core.hours import hour_of
-from metering.models import DirtyBucket, HourRollup, Instance, Rollup, Sample
+from metering.models import DirtyBucket, Instance, Sample
 from metering.queries import rollups_of
+from metering.rollup_models import HourRollup, Rollup
 from metering.rollups import roll_up
 from metering.tasks import keep_partitions, roll_up_all
 from tenants.models import Tenant

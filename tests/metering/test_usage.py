@@ -17,7 +17,8 @@ from django.test.utils import CaptureQueriesContext
 from metering.core.aggregation import combined_quantities
 from metering.core.buckets import BUCKET
 from metering.core.hours import hour_of
-from metering.models import Application, DayRollup, Host, HourRollup, Instance, Rollup
+from metering.models import Application, Host, Instance
+from metering.rollup_models import DayRollup, HourRollup, Rollup
 from metering.usage import usage_by_application, usage_by_day, usage_series
 from metering.usage_rows import UsagePeriod
 from tenants.models import Environment, Tenant
@@ -86,9 +87,9 @@ def make_rollups(chance: random.Random) -> list[Rollup]:
 
 def quantities_of(row: Rollup | HourRollup | DayRollup) -> dict[str, int]:
     known = {
-        "cpu.time": row.cpu_time,  # type: ignore[attr-defined]
-        "memory.used": row.memory_used,  # type: ignore[attr-defined]
-        "memory.used.max": row.memory_used_max,  # type: ignore[attr-defined]
+        "cpu.time": row.cpu_time,  # type: ignore[union-attr]
+        "memory.used": row.memory_used,  # type: ignore[union-attr]
+        "memory.used.max": row.memory_used_max,  # type: ignore[union-attr]
     }
     measured = {meter: int(value) for meter, value in known.items() if value is not None}
     return measured | (row.more or {})

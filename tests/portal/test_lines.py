@@ -13,7 +13,8 @@ from billing.models import Price
 from billing.operations import Offer, publish_plan_version
 from billing.operations.plans import Counting
 from metering.core.buckets import BUCKET, bucket_of
-from metering.models import Instance, Rollup, SampleBatch
+from metering.models import Instance, SampleBatch
+from metering.rollup_models import Rollup
 from portal.formatting import raw_quantity
 from tenants.scope import tenant_scope
 from tests.metering.test_rollups import usage_of

@@ -16,15 +16,8 @@ from django.urls import reverse
 
 from billing.models import Invoice
 from metering.core.buckets import BUCKET
-from metering.models import (
-    UNATTRIBUTED,
-    Application,
-    Assignment,
-    Instance,
-    Measurement,
-    Rollup,
-    Sample,
-)
+from metering.models import UNATTRIBUTED, Application, Assignment, Instance, Measurement, Sample
+from metering.rollup_models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in

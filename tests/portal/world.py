@@ -14,7 +14,8 @@ from billing.core.rating import RatedLine
 from billing.models import Invoice, InvoiceLine, Plan, PlanVersion, Price, Subscription
 from billing.queries import rated_period
 from metering.core.buckets import BUCKET, bucket_of
-from metering.models import Application, Assignment, Host, Instance, Rollup, Sample, SampleBatch
+from metering.models import Application, Assignment, Host, Instance, Sample, SampleBatch
+from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment, Member, Tenant, User
 from tenants.scope import tenant_scope
 

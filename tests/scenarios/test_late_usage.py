@@ -11,7 +11,8 @@ from billing.models import BillingDetails, BillingSettings, Invoice, TaxRate
 from billing.operations import mark_overdue, mark_sent, record_payment, void_invoice
 from billing.queries.credit import credit_left
 from billing.queries.reconciliation import Reconciliation
-from metering.models import Host, Rollup
+from metering.models import Host
+from metering.rollup_models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.late import deliver, note_at, stored

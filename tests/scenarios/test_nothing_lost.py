@@ -15,7 +15,8 @@ from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.store.state import StateDirectory
 
 from config.celery import app
-from metering.models import DirtyBucket, Rollup, Sample, SampleBatch
+from metering.models import DirtyBucket, Sample, SampleBatch
+from metering.rollup_models import Rollup
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.metering.delivering import fresh_token

@@ -10,7 +10,7 @@ from billing.documents.loading import invoice_document
 from billing.documents.ubl import ubl
 from billing.models import BillingDetails, BillingSettings, TaxRate
 from billing.operations import close_due, finalize_invoice, restate_invoice
-from metering.models import Rollup
+from metering.rollup_models import Rollup
 from tests.billing.documents.focus_rules import billed_by_invoice, broken_focus_rules
 from tests.billing.documents.schematron import CII, UBL_CREDIT_NOTE, UBL_INVOICE, broken_rules
 from tests.billing.documents.test_exports import table
