@@ -81,9 +81,21 @@ FOLLOW = f"""
 CREATE FUNCTION metering_keep_days() RETURNS trigger LANGUAGE plpgsql
 SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_seqscan = off AS $$
+DECLARE left_behind boolean;
 BEGIN
-    -- New hours leave no day without any.
-    IF TG_OP <> 'INSERT' THEN
+    IF NOT EXISTS (SELECT FROM touched) THEN
+        RETURN NULL;
+    END IF;
+    -- New hours leave no day without any, nor do those that are measured as they were.
+    left_behind := TG_OP = 'DELETE';
+    IF TG_OP = 'UPDATE' THEN
+        left_behind := EXISTS (
+            SELECT tenant_id, application_id, bucket_start, role, measurements FROM before
+            EXCEPT
+            SELECT tenant_id, application_id, bucket_start, role, measurements FROM touched
+        );
+    END IF;
+    IF left_behind THEN
         WITH {DIRTY}
         DELETE FROM metering_dayrollup AS stale
         USING dirty
@@ -116,7 +128,8 @@ END $$;
 CREATE TRIGGER days_follow_insert AFTER INSERT ON metering_hourrollup
     REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION metering_keep_days();
 CREATE TRIGGER days_follow_update AFTER UPDATE ON metering_hourrollup
-    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION metering_keep_days();
+    REFERENCING OLD TABLE AS before NEW TABLE AS touched
+    FOR EACH STATEMENT EXECUTE FUNCTION metering_keep_days();
 CREATE TRIGGER days_follow_delete AFTER DELETE ON metering_hourrollup
     REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION metering_keep_days();
 """  # noqa: S608
