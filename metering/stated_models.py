@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from metering.models import Application, Instance, Role
+from metering.stored_in import StoredInField
 from tenants.models import TenantOwned
 
 
@@ -31,6 +32,7 @@ class Event(TenantOwned):
     data = models.JSONField(help_text="Its properties beside meter and quantity.")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of what it says.")
     received_at = models.DateTimeField(default=timezone.now, editable=False)
+    stored_in = StoredInField()
 
     class Meta:
         constraints: ClassVar = [
@@ -89,6 +91,7 @@ class Correction(TenantOwned):
     reason = models.CharField(max_length=500)
     author = models.CharField(max_length=254, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    stored_in = StoredInField()
 
     class Meta:
         ordering = ["-created_at"]
