@@ -48,7 +48,7 @@ class Cut:
 def take_cut(periods: Sequence[UsagePeriod]) -> Cut | None:
     """The cut of now; None while some usage of these periods is in no rollup yet. Where there is
     one, rollups and what they are made of agree at it."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "applications": [each.application_id for each in periods],
         "starts": [each.start for each in periods],
         "ends": [each.end for each in periods],

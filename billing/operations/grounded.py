@@ -24,9 +24,10 @@ def rated_on_ground(
     that it rated by. The customer is locked. Raises UsageNotRolledUp, also where usage keeps coming
     while it is rated."""
     for _ in range(_TRIES_MAX):
-        for each in documents():
+        rated_together = documents()
+        for each in rated_together:
             require_rolled_up(each.customer, period_of(each))
-        ground = ground_of(documents())
+        ground = ground_of(rated_together)
         rated = rate()
         silences = [each.period for each in contracts(rated) if looks_at_gaps(each)]
         if ground.has_held(ground_of(documents()), silences=silences):
