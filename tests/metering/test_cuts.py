@@ -87,7 +87,7 @@ class TestACut:
         self, tenant: Tenant, agent: Agent
     ) -> None:
         agent.deliver(batch())
-        cut = replace(a_cut(tenant), snapshot=f"{2**60}:{2**60}:")
+        cut = replace(a_cut(tenant), snapshot=f"{2**60 + 10}:{2**60 + 10}:")
         assert held(tenant, cut) == 1
         received(tenant, cut.at + timedelta(hours=2))
         assert held(tenant, cut) == 0
