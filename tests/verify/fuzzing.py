@@ -274,8 +274,10 @@ def cases(count: int, seed: int) -> Iterator[Case]:
 
 
 _FIGURES = ("total", "tax_total", "credit_applied", "gross", "payable", "currency", "kind")
-_LINES = ("kind", "label", "application", "application_name", "price", "meter", "unit", "attributes",
-          "raw_quantity", "quantity", "unrounded", "amount", "steps")  # fmt: skip
+_LINES = (
+    "kind", "label", "application", "application_name", "price", "meter", "unit", "attributes",
+    "raw_quantity", "quantity", "unrounded", "amount", "steps",
+)  # fmt: skip
 
 
 def _charged(contents: Contents) -> Any:

@@ -89,11 +89,16 @@ def _required_size(file: BinaryIO) -> int:
     except OSError as error:
         raise NotABundle(f"{error.strerror or error}") from error
     if not start.startswith(b"PK\x03\x04") or start[30:36] != archive.FORMAT_MEMBER.encode():
-        raise NotABundle("it does not begin as a proof bundle does")
+        raise NotABundle(
+            "it is no proof bundle; give the .zip file that the invoice's page offers as its proof"
+        )
     if size >= archive.BYTES_BELOW:
         raise NotABundle("it is larger than a proof bundle can be")
     if archive.FORMAT not in start:
-        raise NotABundle(f"its format is not {archive.FORMAT.decode().strip()!r}")
+        raise NotABundle(
+            f"its format is not {archive.FORMAT.decode().strip()!r}, which this command reads; "
+            "download the newest command"
+        )
     return size
 
 
@@ -143,7 +148,7 @@ def _checked_manifest(
     manifest = parsed(written, archive.MANIFEST)
     key = _key(manifest)
     if pinned is not None:
-        require_equal("the manifest", "the key that signed it", pinned.hex(), key.hex())
+        require_equal("the key that signed it", "the manifest", pinned.hex(), key.hex())
     signed = Signed(key, archive.SIGNED_PREFIX + written, _read(file, signature.data_offset, 64))
     require(is_valid(signed), "the manifest", "its signature", f"one by {key.hex()}", "another")
     require_equal("the manifest", "its version", archive.VERSION, manifest.get("version"))
