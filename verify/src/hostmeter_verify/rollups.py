@@ -78,7 +78,8 @@ def _read_samples(
         own = (UUID(hour[0]), hour[1])
         require(own not in sources.sampled_hours, place, str(hour), "an hour at once", "parts")
         require(hour in hours, place, str(hour), "an hour that has a digest", "none")
-        texts, windows = [], []
+        texts: list[str] = []
+        windows: list[MeasuredWindow] = []
         for _, line, window in lines:
             require(not texts or texts[-1] < line, place, "the order", "sorted lines", line)
             texts.append(line)
