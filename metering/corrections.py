@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from hostmeter_agent.wire import METERS, METERS_BY_NAME, ROLES, VALUE_MAX
 
 from metering.core import corrections as core
@@ -148,16 +148,19 @@ def _make(
 def corrections_of(periods: Sequence[UsagePeriod]) -> list[Correction]:
     """The corrections that touch the applications' usage in their periods, in the order in which
     they were made."""
-    if not periods:
-        return []
-    wanted = Q()
+    return list(corrections_in(periods))
+
+
+def corrections_in(periods: Sequence[UsagePeriod]) -> "QuerySet[Correction]":
+    """As corrections_of, to be narrowed down."""
+    wanted = Q(pk__in=[])
     for period in periods:
         wanted |= Q(
             application_id=period.application_id,
             starts_at__lt=period.end,
             ends_at__gt=period.start,
         )
-    return list(
+    return (
         Correction.objects.filter(wanted)
         .select_related("application", "instance")
         .order_by("created_at", "id")

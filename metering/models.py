@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from hostmeter_agent.wire import METERS
 
+from metering.stored_in import StoredInField
 from tenants.models import Customer, EnrolmentToken, Environment, Tenant, TenantOwned
 
 # An application of this name holds what an agent could attribute to no program: it is shown, and
@@ -254,6 +255,7 @@ class SampleBatch(TenantOwned):
     )
     sent_at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now)
+    stored_in = StoredInField()
 
     class Meta:
         constraints: ClassVar = [

@@ -11,6 +11,7 @@ from django.utils import timezone
 from metering.core.allocation import RULES, Rule
 from metering.core.cloudevents import ALLOCATED_TYPE
 from metering.models import Application, Host, Instance, Role
+from metering.stored_in import StoredInField
 from tenants.models import TenantOwned
 
 
@@ -35,6 +36,7 @@ class Event(TenantOwned):
     data = models.JSONField(help_text="Its properties beside meter and quantity.")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of what it says.")
     received_at = models.DateTimeField(default=timezone.now, editable=False)
+    stored_in = StoredInField()
 
     class Meta:
         constraints: ClassVar = [
@@ -100,6 +102,7 @@ class Correction(TenantOwned):
     reason = models.CharField(max_length=500)
     author = models.CharField(max_length=254, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    stored_in = StoredInField()
 
     class Meta:
         ordering = ["-created_at"]

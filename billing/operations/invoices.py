@@ -17,6 +17,7 @@ from billing.operations.taxing import write_lines
 from billing.queries import due_periods, plan_version_for
 from billing.queries.charges import charged_by
 from billing.queries.contracts import contract_of
+from billing.queries.ground import period_of
 from billing.queries.restatement import late_lines
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
@@ -50,6 +51,7 @@ def recompute_draft(invoice: Invoice) -> Invoice:
         locked = locked_invoice(invoice)
         if locked.is_issued:
             raise InvoiceAlreadyFinalized(f"number {locked.reference}")
+        require_rolled_up(locked.customer, period_of(locked))
         rate_again(locked, strict=False)
         return locked
 
@@ -73,16 +75,15 @@ def close_due(*, as_of: datetime) -> list[Invoice]:
 
 
 def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
-    """Rate a draft that is locked, and return by what. If `strict`, each line's tax must be known.
+    """Rate a draft that is locked, whose usage is rolled up, and return by what. If `strict`, each
+    line's tax must be known.
 
-    Raises UsageNotRolledUp, InvoiceCurrencyDiffers and, if `strict`, TaxRateUnknown and
-    TaxCountryUnknown.
+    Raises InvoiceCurrencyDiffers and, if `strict`, TaxRateUnknown and TaxCountryUnknown.
     """
-    period = Period(invoice.period_start, invoice.period_end)
+    period = period_of(invoice)
     subscription = invoice.subscription
     keep_prices([subscription.plan_id])
     subscription.plan.refresh_from_db()
-    require_rolled_up(subscription.customer, period)
     contract = contract_of(subscription, period)
     rated, lines = charged_by(contract, subscription)
     if rated.currency.code != invoice.currency:

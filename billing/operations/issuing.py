@@ -1,7 +1,9 @@
 """Finalizing: what a draft becomes when it gets its number."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -19,16 +21,14 @@ from billing.models import (
     Logo,
 )
 from billing.operations.credit import apply_credit
+from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
-from billing.queries.frozen import frozen_terms, restated_on
+from billing.queries.frozen import frozen_terms, own_contract, restated_on
+from billing.queries.ground import Ground
 from billing.queries.parties import billing_settings, buyer_details, seller_details
-from billing.queries.restatement import (
-    invoices_restated_by,
-    issued_dependents,
-    pending_late_usage,
-)
+from billing.queries.restatement import invoices_restated_by, issued_dependents
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
@@ -45,29 +45,19 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
             return locked
         # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
         lock_customer(locked.customer_id)
-        seen = _marks_of(locked)
-        contract = rate_again(locked, strict=True)
-        issue(locked, as_of=as_of, contract=contract)
-        forget_late_usage(seen)
-        for restated in restated_on(locked) if seen else ():
+        contract, ground = rated_on_ground(
+            lambda: [locked, *invoices_restated_by(locked)],
+            partial(rate_again, locked, strict=True),
+            lambda contract: [contract, *map(own_contract, restated_on(locked))],
+        )
+        issue(locked, as_of=as_of, contract=contract, ground=ground)
+        forget_late_usage(ground.marks)
+        for restated in restated_on(locked) if ground.marks else ():
             mark_dependents(restated, as_of=as_of)
         return locked
 
 
-def _marks_of(draft: Invoice) -> list[UUID]:
-    """The marks that the rating which follows makes up for. One that comes meanwhile is left."""
-    marks = LateUsage.objects.filter(
-        invoice__in=[draft, *invoices_restated_by(draft)], refused_at__isnull=True
-    )
-    return list(marks.values_list("pk", flat=True))
-
-
-def pending_marks(invoice: Invoice) -> list[UUID]:
-    """The invoice's marks as they are now."""
-    return list(pending_late_usage(invoice).values_list("pk", flat=True))
-
-
-def forget_late_usage(marks: list[UUID]) -> None:
+def forget_late_usage(marks: Collection[UUID]) -> None:
     """Delete marks that a rating has made up for."""
     LateUsage.objects.filter(pk__in=marks).delete()
 
@@ -80,15 +70,22 @@ def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
     )
 
 
-def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None) -> None:
+def issue(
+    invoice: Invoice,
+    *,
+    as_of: datetime,
+    contract: Contract | None = None,
+    ground: Ground | None = None,
+) -> None:
     """Give a locked draft, whose lines and taxes are written, its number for good.
 
-    By what it is rated is kept with it; an invoice's `contract` is made unless it is given.
+    By what it is rated is kept with it: its `contract`, which is made for an invoice unless it is
+    given, and the `ground`, where it has usage.
 
     Who bills and who is billed stand on it as they are called now; on a note as on the invoice
     that it changes. A credit note is taken off what is open of that invoice, which is locked too.
     """
-    InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract))
+    InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract, ground))
     settings = billing_settings()
     original = invoice.refers_to
     invoice.seller_details = (original and original.seller_details) or _seller_of_today(settings)

@@ -16,6 +16,7 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import issue, mark_dependents
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
+from billing.queries.ground import Ground
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
 
@@ -72,12 +73,17 @@ def _require_voidable(invoice: Invoice) -> None:
 
 
 def issue_difference(
-    original: Invoice, lines: Sequence[Line], reason: str, *, as_of: datetime
+    original: Invoice,
+    lines: Sequence[Line],
+    reason: str,
+    *,
+    as_of: datetime,
+    ground: Ground,
 ) -> Invoice | None:
-    """Issue the note that adds these lines to a locked invoice: a debit note if they come to more
-    than nothing, with tax, else a credit note. None where they take from each other all that they
-    come to, as usage that counts towards a minimum does: nobody is sent a note of nothing. Raises
-    what taxing them raises."""
+    """Issue the note that adds these lines, rated on the ground, to a locked invoice: a debit note
+    if they come to more than nothing, with tax, else a credit note. None where they take from each
+    other all that they come to, as usage that counts towards a minimum does: nobody is sent a note
+    of nothing. Raises what taxing them raises."""
     treatments = treatments_of_note(original, lines)
     for line, treatment in zip(lines, treatments, strict=True):
         line.tax_category, line.tax_percent = treatment.category, treatment.percent
@@ -95,7 +101,7 @@ def issue_difference(
         for line in lines:
             _negate(line)
     replace_lines_and_taxes(note, lines, groups)
-    issue(note, as_of=as_of)
+    issue(note, as_of=as_of, ground=ground)
     return note
 
 

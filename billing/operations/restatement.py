@@ -3,19 +3,18 @@ next invoice, as the tenant chose. The invoice itself stays as it is."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 
-from billing.core.periods import Period
 from billing.line_copy import NewLine
 from billing.models import BillingSettings, Invoice, Subscription
-from billing.operations.drafting import require_rolled_up
+from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import forget_late_usage, mark_dependents, pending_marks
+from billing.operations.issuing import forget_late_usage, mark_dependents
 from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
+from billing.queries.frozen import own_contract
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
     difference_lines,
@@ -43,20 +42,22 @@ def restate_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice | None:
         lock_customer(locked.customer_id)
         settings = billing_settings()
         _refuse_what_is_too_late(locked, settings, as_of)
-        seen = pending_marks(locked)
-        if not seen or _waits_for_next_invoice(locked, settings, as_of):
+        changed = pending_late_usage(locked).exists()
+        if not changed or _waits_for_next_invoice(locked, settings, as_of):
             return None
-        return _restate(locked, seen, as_of)
+        return _restate(locked, as_of)
 
 
-def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | None:
-    require_rolled_up(invoice.customer, Period(invoice.period_start, invoice.period_end))
-    lines = difference_lines(invoice)
+def _restate(invoice: Invoice, as_of: datetime) -> Invoice | None:
+    lines, ground = rated_on_ground(
+        lambda: [invoice], lambda: difference_lines(invoice), lambda _: [own_contract(invoice)]
+    )
     came = pending_late_usage(invoice).filter(hour__isnull=False).exists()
-    forget_late_usage(seen)
+    forget_late_usage(ground.marks)
     if not lines:
         return None
-    note = issue_difference(invoice, lines, _reason(lines) if came else _GOES_ON, as_of=as_of)
+    reason = _reason(lines) if came else _GOES_ON
+    note = issue_difference(invoice, lines, reason, as_of=as_of, ground=ground)
     if note is not None:
         mark_dependents(invoice, as_of=as_of)
     return note

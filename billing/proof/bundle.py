@@ -4,6 +4,7 @@ the usage."""
 import gzip
 import shutil
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from hashlib import sha256
 from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, Final, cast
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,16 +22,22 @@ from billing.core.contract import Contract
 from billing.core.periods import Period
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
-from billing.core.proof.records import BatchRecord, RollupRecord, canonical
-from billing.core.proof.terms import from_json
+from billing.core.proof.contests import may_contest
+from billing.core.proof.records import (
+    BatchRecord,
+    EventRecord,
+    RollupRecord,
+    canonical,
+    instant,
+)
 from billing.models import Invoice
 from billing.proof import documents, evidence
 from billing.proof.evidence import Behind
 from billing.proof.keys import proof_key
-from billing.queries.frozen import terms_of
+from billing.queries.frozen import contracts_in, cut_of, plan_of, terms_of
+from billing.queries.ground import Records, assignments_of, hosts_of
 from metering.core.hours import HOUR, hour_of
-from metering.models import Application
-from metering.primaries import contested_hours
+from metering.usage_rows import UsagePeriod
 
 _IN_MEMORY_BYTES_MAX: Final = 1 << 20
 _GZIP_LEVEL: Final = 6
@@ -48,11 +56,10 @@ def export_proof(
 ) -> None:
     """Write the invoice's bundle; with the samples of every hour that `samples` touches. Inside a
     tenant's scope. The same database gives the same bytes. Raises NotIssued and BundleTooLarge."""
-    if invoice.finalized_at is None:
-        raise NotIssued("a draft has no proof; it is rated anew when it is issued")
+    _issued_at(invoice)
     with ExitStack() as stack:
         members = _Members(stack)
-        _write_members(invoice, invoice.finalized_at, members, samples)
+        _write_members(invoice, members, samples)
         members.sign(_manifest_head(invoice), proof_key(as_of=as_of))
         members.write_to(out)
 
@@ -65,42 +72,60 @@ def _manifest_head(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def _write_members(
-    invoice: Invoice, as_of: datetime, members: "_Members", samples: Period | None
-) -> None:
+def _write_members(invoice: Invoice, members: "_Members", samples: Period | None) -> None:
     terms, kept = terms_of(invoice)
-    contracts = list(_contracts(terms))
-    periods = [
-        usage for each in contracts for usage in billable_periods(invoice.customer, each.period)
-    ]
-    known = Application.objects.filter(pk__in={each.application_id for each in periods})
-    names = dict(known.values_list("pk", "name"))
-    environments = dict(known.values_list("pk", "environment__name"))
-    # An invoice keeps the names that it was issued under.
-    billed_as = invoice.lines.exclude(application=None).values_list(
-        "application_id", "application_name"
-    )
-    names.update((pk, name) for pk, name in billed_as if pk is not None)
+    grounded = _as_grounded(invoice, terms)
     members.add("FORMAT", [archive.FORMAT])
     members.add_json("invoice.json", documents.invoice_document(invoice))
-    members.add_json("terms.json", documents.terms_document(invoice, terms, kept=kept))
+    members.add_json("terms.json", documents.terms_document(invoice, grounded, kept=kept))
     billed = documents.billed_document(invoice, terms)
     if billed is not None:
         members.add_json("billed.json", billed)
-    members.add_json(
-        "assignments.json", documents.assignments_document(periods, names, environments)
-    )
-    behind = Behind(periods, as_of) if periods else None
-    _write_usage(behind, members)
-    if behind is not None:
-        _write_samples(behind, members, samples, once=any(map(_bills_one_primary, contracts)))
+    members.add_json("assignments.json", grounded["assignments"])
+    behind = Behind(_periods(grounded["assignments"]), cut_of(terms, _issued_at(invoice)))
+    noted = _Noted()
+    _write_usage(behind, noted, members)
+    _write_stated(behind, noted, members)
+    _write_known(behind, noted, grounded, members)
+    once = any(map(_bills_one_primary, contracts_in(terms)))
+    _write_samples(behind, noted, members, samples, once=once)
 
 
-def _contracts(terms: Mapping[str, Any]) -> Iterator[Contract]:
-    """The document's own, and those of the periods that it restates."""
-    for each in (terms, *terms["restated"]):
-        if each["contract"] is not None:
-            yield from_json(Contract, each["contract"])
+def _issued_at(invoice: Invoice) -> datetime:
+    if invoice.finalized_at is None:
+        raise NotIssued("a draft has no proof; it is rated anew when it is issued")
+    return invoice.finalized_at
+
+
+def _as_grounded(invoice: Invoice, terms: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The terms with what documents did not keep at first, as it is now. The names that stand on
+    the document are those of its day."""
+    if "assignments" in terms:
+        return terms
+    periods = [
+        usage
+        for each in contracts_in(terms)
+        for usage in billable_periods(invoice.customer, each.period)
+    ]
+    lines = invoice.lines.exclude(application=None)
+    names = dict(lines.values_list("application_id", "application_name"))
+    assignments = [
+        {**each, "name": names.get(UUID(each["application"]), each["name"])}
+        for each in assignments_of(periods)
+    ]
+    return {
+        "plan": plan_of(invoice),
+        **terms,
+        "assignments": assignments,
+        "hosts": hosts_of(periods),
+    }
+
+
+def _periods(assignments: Records) -> list[UsagePeriod]:
+    return [
+        UsagePeriod(UUID(each["application"]), instant(each["start"]), instant(each["end"]))
+        for each in assignments
+    ]
 
 
 def _bills_one_primary(contract: Contract) -> bool:
@@ -113,47 +138,73 @@ class _Noted:
     """What is met on the way and has to be told as well."""
 
     profiles: set[str] = field(default_factory=set)
-    hosts: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
+    primaries: defaultdict[tuple[str, datetime], set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
 
     def rollups(self, rollups: Iterable[RollupRecord]) -> Iterator[RollupRecord]:
         for each in rollups:
             self.profiles.update(known for known in each.measured if known is not None)
+            self.instances.add(each.instance)
+            if may_contest(each):
+                self.primaries[each.application, hour_of(each.start)].add(each.instance)
             yield each
 
     def batches(self, batches: Iterable[BatchRecord]) -> Iterator[BatchRecord]:
         for each in batches:
-            self.hosts.add(each.host)
             self.keys.add(each.key_id)
             yield each
 
+    def events(self, events: Iterable[EventRecord]) -> Iterator[EventRecord]:
+        for each in events:
+            self.instances.add(each.instance)
+            yield each
 
-def _write_usage(behind: Behind | None, members: "_Members") -> None:
-    noted = _Noted()
-    rollups = noted.rollups(evidence.rollups_behind(behind)) if behind else iter(())
-    batches = noted.batches(evidence.batches_behind(behind)) if behind else iter(())
-    digests = evidence.digests_behind(behind) if behind else iter(())
+    def contested_hours(self) -> list[tuple[UUID, datetime]]:
+        found = (place for place, own in self.primaries.items() if len(own) > 1)
+        return sorted((UUID(application), hour) for application, hour in found)
+
+
+def _write_usage(behind: Behind, noted: _Noted, members: "_Members") -> None:
+    rollups = noted.rollups(evidence.rollups_behind(behind))
+    batches = noted.batches(evidence.batches_behind(behind))
     members.add_records("usage.jsonl.gz", (each.to_json() for each in rollups))
     members.add_records("batches.jsonl.gz", (each.to_json() for each in batches))
+    digests = evidence.digests_behind(behind)
     members.add_records("digests.jsonl.gz", (each.to_json() for each in digests))
-    events = evidence.events_behind(behind) if behind else iter(())
+
+
+def _write_stated(behind: Behind, noted: _Noted, members: "_Members") -> None:
+    events = noted.events(evidence.events_behind(behind))
     members.add_records("events.jsonl.gz", (each.to_json() for each in events))
-    corrections = evidence.corrections_before(behind) if behind else []
-    members.add_json("corrections.json", documents.corrections_document(corrections))
-    instances = evidence.instances_of(behind) if behind else []
-    members.add_json("instances.json", documents.instances_document(instances))
+    corrections = documents.corrections_document(evidence.corrections_before(behind))
+    members.add_json("corrections.json", corrections)
+    for each in corrections:
+        own = (each["correction"][name] for name in ("instance_id", "stands_on"))
+        noted.instances.update(instance for instance in own if instance is not None)
+
+
+def _write_known(
+    behind: Behind, noted: _Noted, terms: Mapping[str, Any], members: "_Members"
+) -> None:
+    for each in (terms, *terms["restated"]):
+        noted.instances.update(silence["instance"] for silence in each["silences"] or ())
+    instances = evidence.instances_with(noted.instances)
+    members.add_json("instances.json", documents.instances_document(instances, terms["hosts"]))
     members.add_records("profiles.jsonl.gz", evidence.profiles_with(noted.profiles))
-    keys = evidence.keys_of(noted.hosts, noted.keys)
-    members.add_json("keys.json", documents.keys_document(keys))
+    keys = evidence.keys_named(noted.keys)
+    members.add_json("keys.json", documents.keys_document(keys, behind.cut.at))
 
 
 def _write_samples(
-    behind: Behind, members: "_Members", samples: Period | None, *, once: bool
+    behind: Behind, noted: _Noted, members: "_Members", samples: Period | None, *, once: bool
 ) -> None:
     """Those that are asked for, and those without which nobody can tell which of two primaries is
     billed."""
-    contested = sorted(contested_hours(behind.periods)) if once else []
-    if samples is None and not contested:
+    contested = noted.contested_hours() if once else []
+    if not behind.periods or (samples is None and not contested):
         return
     asked = () if samples is None else evidence.sample_lines(behind, samples.start, samples.end)
     more = (

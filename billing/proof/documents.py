@@ -11,10 +11,10 @@ from billing.core.exact import plain
 from billing.core.proof.records import microseconds
 from billing.core.proof.terms import to_json
 from billing.models import Invoice, InvoiceLine
+from billing.queries.ground import Records
 from metering.corrections import core_corrections
 from metering.models import HostKey, Instance
 from metering.stated_models import Correction
-from metering.usage_rows import UsagePeriod
 
 RULES: Final = 1
 
@@ -73,15 +73,10 @@ def _written(value: object) -> Any:
 def terms_document(invoice: Invoice, terms: Mapping[str, Any], *, kept: bool) -> dict[str, Any]:
     """The version of the plan, and by what the document was rated: `kept` on its day, or made out
     now."""
-    version, currency = invoice.plan_version, currency_of(invoice.currency)
+    currency = currency_of(invoice.currency)
     return {
         "rules": RULES,
-        "plan": {
-            "id": str(version.plan_id),
-            "name": version.plan.name,
-            "version": version.number,
-            "effective_from": microseconds(version.effective_from),
-        },
+        "plan": terms["plan"],
         "currency": {"code": currency.code, "decimals": currency.decimals},
         "kept": kept,
         "contract": terms["contract"],
@@ -125,34 +120,23 @@ def _billed(pk: UUID, sign: int, restates: str | None) -> dict[str, Any]:
     }
 
 
-def assignments_document(
-    periods: Sequence[UsagePeriod], names: Mapping[UUID, str], environments: Mapping[UUID, str]
-) -> list[dict[str, Any]]:
-    """Whose usage it is: each application's stretches within the period."""
-    return [
-        {
-            "application": str(each.application_id),
-            "name": names[each.application_id],
-            "environment": environments[each.application_id],
-            "start": microseconds(each.start),
-            "end": microseconds(each.end),
-        }
-        for each in sorted(periods, key=lambda each: (str(each.application_id), each.start))
-    ]
-
-
-def keys_document(keys: Sequence[HostKey]) -> list[dict[str, Any]]:
+def keys_document(keys: Sequence[HostKey], as_of: datetime) -> list[dict[str, Any]]:
+    """As they were known: that a key ended later is of no account for what was signed before."""
     return [
         {
             "key_id": key.key_id,
             "host": str(key.host_id),
             "public_key": bytes(key.public_key).hex(),
             "created_at": microseconds(key.created_at),
-            "expires_at": _written(key.expires_at),
-            "revoked_at": _written(key.revoked_at),
+            "expires_at": _known(key.expires_at, as_of),
+            "revoked_at": _known(key.revoked_at, as_of),
         }
         for key in keys
     ]
+
+
+def _known(moment: datetime | None, as_of: datetime) -> int | None:
+    return microseconds(moment) if moment is not None and moment <= as_of else None
 
 
 def corrections_document(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
@@ -169,18 +153,23 @@ def corrections_document(corrections: Sequence[Correction]) -> list[dict[str, An
     ]
 
 
-def instances_document(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+def instances_document(instances: Sequence[Instance], hosts: Records) -> list[dict[str, Any]]:
     """Which instance runs where; without a host it stands for what events and corrections state."""
-    return [
-        {
-            "id": str(each.pk),
-            "application": str(each.application_id),
-            "name": each.name,
-            "first_seen_at": microseconds(each.first_seen_at),
-            "host": None if each.host is None else str(each.host.pk),
-            "host_name": "" if each.host is None else each.host.name,
-            "region": "" if each.host is None else each.host.region,
-            "host_class": "" if each.host is None else each.host.host_class,
-        }
-        for each in instances
-    ]
+    known = {each["id"]: each for each in hosts}
+    none = {"name": "", "region": "", "host_class": ""}
+    found = []
+    for each in instances:
+        host = none if each.host_id is None else known[str(each.host_id)]
+        found.append(
+            {
+                "id": str(each.pk),
+                "application": str(each.application_id),
+                "name": each.name,
+                "first_seen_at": microseconds(each.first_seen_at),
+                "host": None if each.host_id is None else str(each.host_id),
+                "host_name": host["name"],
+                "region": host["region"],
+                "host_class": host["host_class"],
+            }
+        )
+    return found

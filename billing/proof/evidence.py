@@ -1,8 +1,8 @@
-"""What stands behind an invoice's usage, row by row, as it was known when the invoice was issued.
+"""What stands behind an invoice's usage, row by row, as it was there when the invoice was rated.
 Every query runs inside a tenant's scope and only reads."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
@@ -20,7 +20,8 @@ from metering.core.aggregation import Aggregate, MeasuredWindow, RollupKey, aggr
 from metering.core.buckets import BUCKET
 from metering.core.corrections import corrected
 from metering.core.hours import HOUR, hour_of
-from metering.corrections import core_corrections, corrections_of
+from metering.corrections import core_corrections, corrections_in
+from metering.cuts import Cut
 from metering.models import HostKey, Instance, Measurement, Sample
 from metering.rollup_models import Rollup
 from metering.sql import statement
@@ -32,15 +33,15 @@ _ROWS_AT_ONCE: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """The usage of some stretches of time, as far as it had been received `as_of`."""
+    """The usage of some stretches of time, as far as it was there at the cut."""
 
     periods: Sequence[UsagePeriod]
-    as_of: datetime
+    cut: Cut
 
     def of(self, application_id: UUID) -> "Behind":
         """What is of one application."""
         own = [each for each in self.periods if each.application_id == application_id]
-        return Behind(own, self.as_of)
+        return Behind(own, self.cut)
 
     def holds(self, application_id: UUID, bucket: datetime) -> bool:
         """Whether a bucket is in one of the stretches."""
@@ -53,14 +54,14 @@ class Behind:
         """Of the SQL, for the windows that start in [start, end)."""
         starts, ends = [each.start for each in self.periods], [each.end for each in self.periods]
         # A window that starts before its period does may lie in a bucket that does not.
-        first, last = min(starts), max(ends) + BUCKET
+        first, last = min(starts, default=self.cut.at), max(ends, default=self.cut.at) + BUCKET
         return {
             "applications": [each.application_id for each in self.periods],
             "starts": starts,
             "ends": ends,
             "range_start": first if start is None else max(first, start),
             "range_end": last if end is None else min(last, end),
-            "as_of": self.as_of,
+            **self.cut.parameters(),
         }
 
 
@@ -152,12 +153,11 @@ def _record(row: Rollup) -> RollupRecord:
 def _late_otherwise(behind: Behind) -> set[tuple[Any, ...]]:
     """The buckets with events and corrections that came later."""
     late: set[tuple[Any, ...]] = set()
-    for row in _events_in(behind).filter(received_at__gt=behind.as_of):
+    for row in _events_in(behind).exclude(behind.cut.holds("received_at")):
         late.add((row.application_id, row.bucket_start))
-    for each in corrections_of(behind.periods):
-        if each.created_at > behind.as_of:
-            buckets = range((each.ends_at - each.starts_at) // BUCKET)
-            late |= {(each.application_id, each.starts_at + at * BUCKET) for at in buckets}
+    for each in corrections_in(behind.periods).exclude(behind.cut.holds("created_at")):
+        buckets = range((each.ends_at - each.starts_at) // BUCKET)
+        late |= {(each.application_id, each.starts_at + at * BUCKET) for at in buckets}
     return late
 
 
@@ -167,13 +167,13 @@ def _as_they_were(behind: Behind, late: set[tuple[Any, ...]]) -> list[RollupReco
     records: list[RollupRecord] = []
     for application_id, bucket in inside:
         samples = Sample.objects.filter(
+            behind.cut.holds("batch__received_at"),
             application_id=application_id,
             window_start__gte=bucket,
             window_start__lt=bucket + BUCKET,
-            batch__received_at__lte=behind.as_of,
         )
         events = Event.objects.filter(
-            application_id=application_id, bucket_start=bucket, received_at__lte=behind.as_of
+            behind.cut.holds("received_at"), application_id=application_id, bucket_start=bucket
         )
         windows = [*map(_window, samples), *(window_of(_event(each)) for each in events)]
         own = [
@@ -202,7 +202,7 @@ def _computed(key: RollupKey, found: Aggregate) -> RollupRecord:
 
 def events_behind(behind: Behind) -> Iterator[EventRecord]:
     """The events in the order of application, bucket, instance, source and id."""
-    known = _events_in(behind).filter(received_at__lte=behind.as_of)
+    known = _events_in(behind).filter(behind.cut.holds("received_at"))
     ordered = known.order_by("application_id", "bucket_start", "instance_id", "source", "event_id")
     yield from map(_event, ordered.iterator(_ROWS_AT_ONCE))
 
@@ -233,16 +233,12 @@ def _event(row: Event) -> EventRecord:
 
 def corrections_before(behind: Behind) -> list[Correction]:
     """The corrections that had been made, in their order."""
-    known = corrections_of(behind.periods)
-    return [each for each in known if each.created_at <= behind.as_of]
+    return list(corrections_in(behind.periods).filter(behind.cut.holds("created_at")))
 
 
-def instances_of(behind: Behind) -> list[Instance]:
-    """Every instance of the applications, with its host."""
-    known = Instance.objects.filter(
-        application_id__in={each.application_id for each in behind.periods}
-    )
-    return list(known.select_related("host").order_by("id"))
+def instances_with(ids: Collection[str]) -> list[Instance]:
+    """The instances with these ids, in their order."""
+    return list(Instance.objects.filter(pk__in=ids).order_by("pk"))
 
 
 def _window(sample: Sample) -> MeasuredWindow:
@@ -270,7 +266,6 @@ def profiles_with(ids: set[str]) -> Iterator[dict[str, Any]]:
         yield {"id": str(row.pk), "sha256": bytes(row.digest).hex(), "body": row.body}
 
 
-def keys_of(hosts: set[str], named: set[str]) -> list[HostKey]:
-    """The hosts' keys and those that are named, oldest first."""
-    keys = HostKey.objects.filter(Q(host__in=hosts) | Q(key_id__in=named))
-    return list(keys.order_by("created_at", "key_id"))
+def keys_named(named: Collection[str]) -> list[HostKey]:
+    """The hosts' keys with these names, oldest first."""
+    return list(HostKey.objects.filter(key_id__in=named).order_by("created_at", "key_id"))

@@ -6,56 +6,106 @@ and what its proof is made from.
 - `restated`: of each earlier invoice whose late usage is billed here, in the order of the lines:
   its id as `invoice`, its `contract` and `silences`, and as `billed` the documents that had billed
   its period before, each with 1 where it adds to that and -1 where it takes off.
+- `plan`: the version of the plan, as it was called.
+- `assignments` and `hosts`: see ground.py; of the periods that the document bills.
+- `cut`: the usage that it was rated by. This one and the two before are kept since documents are
+  rated on a ground, and by those that have usage.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from billing.billable import billable_periods
 from billing.core.contract import Contract, credited_spans, priced_spans
-from billing.core.periods import Period
-from billing.core.proof.records import microseconds
+from billing.core.proof.records import instant, microseconds
 from billing.core.proof.terms import from_json, to_json
 from billing.models import Invoice, InvoiceLine, InvoiceTerms
 from billing.queries.contracts import contract_of
+from billing.queries.ground import Ground, period_of
 from billing.queries.restatement import billed_lines
-from metering.coverage import silences_in
-from tenants.models import Customer
+from metering.cuts import Cut
 
 
-def frozen_terms(document: Invoice, contract: Contract | None = None) -> dict[str, Any]:
+def frozen_terms(
+    document: Invoice, contract: Contract | None = None, ground: Ground | None = None
+) -> dict[str, Any]:
     """Of a document whose lines are stored; an invoice's `contract` is made unless it is given."""
     if contract is None and document.kind == Invoice.Kind.INVOICE:
-        contract = contract_of(document.subscription, period_of(document))
-    return {
+        contract = own_contract(document)
+    restated = [_restated(each, document, ground) for each in restated_on(document)]
+    terms = {
         "contract": None if contract is None else to_json(contract),
-        "silences": None if contract is None else _silences(document.customer, contract),
-        "restated": [_restated(each, document) for each in restated_on(document)],
+        "silences": None if contract is None else _silences(contract, ground),
+        "restated": restated,
+        "plan": plan_of(document),
     }
+    return terms | ({} if ground is None else _grounded(terms, ground))
+
+
+def _grounded(terms: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
+    cut, periods = ground.cut, [each.period for each in contracts_in(terms)]
+    return {
+        "cut": cut and {"at": microseconds(cut.at), "snapshot": cut.snapshot, "own": cut.own},
+        "assignments": [
+            each
+            for each in ground.assignments
+            if any(
+                period.start <= instant(each["start"]) and instant(each["end"]) <= period.end
+                for period in periods
+            )
+        ],
+        "hosts": ground.hosts,
+    }
+
+
+def plan_of(document: Invoice) -> dict[str, Any]:
+    """The version of the plan, as it is called now."""
+    version = document.plan_version
+    return {
+        "id": str(version.plan_id),
+        "name": version.plan.name,
+        "version": version.number,
+        "effective_from": microseconds(version.effective_from),
+    }
+
+
+def contracts_in(terms: Mapping[str, Any]) -> list[Contract]:
+    """The document's own, and those of the periods that it restates."""
+    return [
+        from_json(Contract, each["contract"])
+        for each in (terms, *terms["restated"])
+        if each["contract"] is not None
+    ]
+
+
+def cut_of(terms: Mapping[str, Any], finalized_at: datetime) -> Cut:
+    """The usage that an issued document was rated by; of one that did not keep it, what had been
+    received when it got its number."""
+    kept = terms.get("cut")
+    if kept is None:
+        return Cut(finalized_at)
+    return Cut(instant(kept["at"]), kept["snapshot"], kept["own"])
 
 
 def terms_of(document: Invoice) -> tuple[Mapping[str, Any], bool]:
     """By what an issued document was rated, and whether that was kept on its day: of one that was
-    issued before terms were, it is made out anew."""
+    issued before terms were, it is made out anew. For how long hosts were silent then is not known
+    any more."""
     kept = InvoiceTerms.objects.filter(invoice=document).first()
-    if kept is not None:
-        return kept.body, True
-    made = frozen_terms(document)
-    # For how long hosts were silent then is not known any more.
-    restated = [each | {"silences": None} for each in made["restated"]]
-    return made | {"silences": None, "restated": restated}, False
+    return (frozen_terms(document), False) if kept is None else (kept.body, True)
 
 
 def invoiced_contract(invoice: Invoice) -> Contract:
     """What an invoice's own period is rated by: as it was kept, else as it is now."""
     kept = InvoiceTerms.objects.filter(invoice=invoice).first()
     if kept is None or kept.body["contract"] is None:
-        return contract_of(invoice.subscription, period_of(invoice))
+        return own_contract(invoice)
     return from_json(Contract, kept.body["contract"])
 
 
-def period_of(document: Invoice) -> Period:
-    return Period(document.period_start, document.period_end)
+def own_contract(invoice: Invoice) -> Contract:
+    """What an invoice's own period is rated by as things are now."""
+    return contract_of(invoice.subscription, period_of(invoice))
 
 
 def restated_on(document: Invoice) -> list[Invoice]:
@@ -68,12 +118,12 @@ def restated_on(document: Invoice) -> list[Invoice]:
     return [known[each] for each in ids]
 
 
-def _restated(original: Invoice, by: Invoice) -> dict[str, Any]:
-    contract = contract_of(original.subscription, period_of(original))
+def _restated(original: Invoice, by: Invoice, ground: Ground | None) -> dict[str, Any]:
+    contract = own_contract(original)
     return {
         "invoice": str(original.pk),
         "contract": to_json(contract),
-        "silences": _silences(original.customer, contract),
+        "silences": _silences(contract, ground),
         "billed": _billed(original, by),
     }
 
@@ -98,20 +148,13 @@ def _distinct(items: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return list(dict.fromkeys(items))
 
 
-def _silences(customer: Customer, contract: Contract) -> list[dict[str, Any]] | None:
+def _silences(contract: Contract, ground: Ground | None) -> Any:
     """Nobody can tell later how long a host was silent: it may have spoken since."""
+    return ground.silences[contract.period] if ground and looks_at_gaps(contract) else None
+
+
+def looks_at_gaps(contract: Contract) -> bool:
+    """Whether what it comes to depends on for how long nothing was heard of an instance."""
     readings = [each.full.reading for each in priced_spans(contract)]
     fills = any(reading is not None and reading.gaps != "not_billed" for reading in readings)
-    if not (fills or credited_spans(contract)):
-        return None
-    return [
-        {
-            "application": str(each.application_id),
-            "instance": str(each.instance_id),
-            "role": each.role,
-            "host": each.host,
-            "start": microseconds(each.start),
-            "end": microseconds(each.end),
-        }
-        for each in silences_in(billable_periods(customer, contract.period))
-    ]
+    return fills or bool(credited_spans(contract))

@@ -14,7 +14,10 @@ used AS (
         AND date_bin('5 minutes', sample.window_start, '2000-01-01 00:00:00+00') >= starts
         AND date_bin('5 minutes', sample.window_start, '2000-01-01 00:00:00+00') < ends
     WHERE sample.window_start >= %(range_start)s AND sample.window_start < %(range_end)s
-        AND batch.received_at <= %(as_of)s
+        AND metering_is_known(
+            batch.stored_in, batch.received_at,
+            %(snapshot)s::pg_snapshot, %(own)s::xid8, %(as_of)s::timestamptz
+        )
     GROUP BY sample.batch_id
 )
 SELECT

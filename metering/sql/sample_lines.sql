@@ -1,6 +1,6 @@
 -- The samples behind some applications' usage, as core proof/samples.py writes them, in the order of
 -- application, UTC hour and line. A sample belongs to the bucket that its window starts in; what was
--- received after `as_of` is left out.
+-- not there at the cut is left out.
 WITH period AS MATERIALIZED (
     SELECT application_id AS owner, starts, ends
     FROM unnest(
@@ -76,7 +76,10 @@ line AS (
         ) AS written
     ) AS built_in
     WHERE sample.window_start >= %(range_start)s AND sample.window_start < %(range_end)s
-        AND batch.received_at <= %(as_of)s
+        AND metering_is_known(
+            batch.stored_in, batch.received_at,
+            %(snapshot)s::pg_snapshot, %(own)s::xid8, %(as_of)s::timestamptz
+        )
 )
 SELECT application_id, hour, written
 FROM line

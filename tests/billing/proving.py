@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -148,7 +148,16 @@ def every_kind() -> list[Price]:
     ]  # fmt: skip
 
 
-def prove(
+def prove(tenant: Tenant, **chosen: Any) -> Proven:
+    """As drafted(), and finalized."""
+    proven = drafted(tenant, **chosen)
+    outcome = finalize_drafts(tenant.pk, as_of=timezone.now(), also_incomplete=True)
+    assert not outcome.failures, outcome.failures
+    (invoice,) = outcome.invoices
+    return replace(proven, invoice=invoice)
+
+
+def drafted(
     tenant: Tenant,
     *,
     batches: int = 3,
@@ -156,8 +165,8 @@ def prove(
     before_closing: Callable[[datetime], None] | None = None,
     **version: Any,
 ) -> Proven:
-    """Deliver, roll up, close and finalize last month; `before_closing` is given the first bucket
-    with usage."""
+    """Deliver, roll up and close last month, whose invoice is a draft; `before_closing` is given
+    the first bucket with usage."""
     now = timezone.now()
     start = last_month_of(now)
     with tenant_scope(tenant.pk):
@@ -180,10 +189,7 @@ def prove(
         with tenant_scope(tenant.pk):
             before_closing(first)
         roll_up(tenant.pk)
-    close_tenant(tenant.pk, as_of=now)
-    outcome = finalize_drafts(tenant.pk, as_of=timezone.now(), also_incomplete=True)
-    assert not outcome.failures, outcome.failures
-    (invoice,) = outcome.invoices
+    (invoice,) = close_tenant(tenant.pk, as_of=now).invoices
     return Proven(tenant, customer, invoice, agent, first)
 
 

@@ -19,6 +19,7 @@ from billing.proof.evidence import Behind, digests_behind, sample_lines
 from billing.proof.keys import proof_key, public_keys
 from metering.core.cloudevents import parse_event
 from metering.corrections import delete_usage, replace_usage
+from metering.cuts import Cut
 from metering.events import store_events
 from metering.models import Application, Assignment, Sample
 from metering.queries import samples_of
@@ -94,7 +95,7 @@ def behind_all(proven: Proven) -> Behind:
         UsagePeriod(each.application_id, proven.invoice.period_start, proven.invoice.period_end)
         for each in Assignment.objects.all()
     ]
-    return Behind(periods, timezone.now())
+    return Behind(periods, Cut(timezone.now()))
 
 
 def every_sample() -> list[SampleRecord]:

@@ -22,6 +22,7 @@ from billing.proof.evidence import Behind, rollups_behind
 from metering.core.buckets import BUCKET
 from metering.core.quality import profile_of
 from metering.coverage import silences_in
+from metering.cuts import Cut
 from metering.models import Application, Host, Instance, Measurement
 from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod
@@ -110,7 +111,7 @@ def test_usage_is_read_from_a_bundle_as_the_server_reads_it(
     with transaction.atomic():
         periods = _store(usage, heard)
         known = _known(periods)
-        rollups = list(rollups_behind(Behind(periods, NOVEMBER)))
+        rollups = list(rollups_behind(Behind(periods, Cut(NOVEMBER))))
         found = usage_by_span(dict.fromkeys(SPANS, readings), rollups, known)
         for span in SPANS:
             own = _within(periods, span)

@@ -40,7 +40,7 @@ class TestTheProofPage:
         # This provider's hosts never signed what they delivered.
         assert done.stdout.splitlines()[-2:] == [
             "not verified: 4 batches are not signed",
-            "NOT VERIFIED: 1 things could not be recomputed; what was looked at holds",
+            "NOT VERIFIED: 1 thing could not be recomputed; what was looked at holds",
         ]
 
     def test_shows_the_fingerprint_that_the_verifier_prints(

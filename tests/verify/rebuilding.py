@@ -38,7 +38,7 @@ def changed_json(name: str, change: Callable[[Any], None]) -> Callable[[Contents
     def apply(contents: Contents) -> None:
         document = json.loads(contents[name])
         change(document)
-        contents[name] = canonical(document)
+        contents[name] = canonical(document) + b"\n"
 
     return apply
 

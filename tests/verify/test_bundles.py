@@ -64,7 +64,7 @@ class TestTheCommand:
         code, said = verified(anew, "--key", _key_of(bundle))
         assert code == 1
         found = OTHER_KEY.public_key().public_bytes_raw().hex()
-        assert said.startswith("FAIL: the manifest, the key that signed it")
+        assert said.startswith("FAIL: the key that signed it, the manifest")
         assert said.endswith(f"found {found}")
 
     @pytest.mark.parametrize("key", ["", "12", "g" * 64, "0" * 66])
@@ -267,7 +267,7 @@ class TestContentsSignedAnew:
         unsigned = signed_anew(bundle, changed_lines("batches.jsonl.gz", _set(0, "signature", "")))
         assert verified(unsigned) == (
             1,
-            "NOT VERIFIED: 1 things could not be recomputed; what was looked at holds",
+            "NOT VERIFIED: 1 thing could not be recomputed; what was looked at holds",
         )
 
 

@@ -31,9 +31,14 @@ def contested_hours(rows: Sequence[RollupRecord]) -> set[datetime]:
     """The hours in which more than one of an application's instances was primary."""
     primaries: defaultdict[datetime, set[str]] = defaultdict(set)
     for row in rows:
-        if row.role == "primary" and row.window_us:
+        if may_contest(row):
             primaries[hour_of(row.start)].add(row.instance)
     return {hour for hour, instances in primaries.items() if len(instances) > 1}
+
+
+def may_contest(row: RollupRecord) -> bool:
+    """Whether it has windows of a primary."""
+    return row.role == "primary" and row.window_us > 0
 
 
 @dataclass(frozen=True, slots=True)

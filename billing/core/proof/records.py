@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from hostmeter_agent.wire import ROLES
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _US_MAX: Final = 253_402_300_799_000_000
@@ -78,7 +80,7 @@ def rollup_from(line: Any) -> RollupRecord:
         application=identifier(line, "application"),
         start=instant(integer(line, "start")),
         instance=identifier(line, "instance"),
-        role=text(line, "role"),
+        role=role(line),
         samples=integer(line, "samples"),
         window_us=integer(line, "window_us"),
         covered_us=integer(line, "covered_us"),
@@ -245,6 +247,13 @@ def text(line: Any, name: str) -> str:
     found: str = member(line, name, str)
     if len(found) > _TEXT_MAX:
         raise RecordNotReadable(f"{name[:40]!r} is too long")
+    return found
+
+
+def role(line: Any) -> str:
+    found = text(line, "role")
+    if found not in ROLES:
+        raise RecordNotReadable(f"a role is one of {', '.join(ROLES)}")
     return found
 
 

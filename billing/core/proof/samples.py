@@ -10,6 +10,8 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
+from hostmeter_agent.wire import ROLES
+
 from billing.core.proof.records import RecordNotReadable, instant, microseconds
 from metering.core.aggregation import MeasuredWindow
 
@@ -78,7 +80,7 @@ def sample_from(line: str) -> SampleRecord:
         fields[0], fields[1], sequence, index, fields[4], fields[5], fields[6],
         instant(start), instant(end), coverage, None if fields[10] == "-" else fields[10], usage,
     )  # fmt: skip
-    if sample_line(sample) != line:
+    if sample.role not in ROLES or sample_line(sample) != line:
         raise RecordNotReadable("a sample is not written as it has to be")
     return sample
 

@@ -82,7 +82,9 @@ def _expected(holds: bool, value: Any, place: str) -> Any:
 def _read_plain(kind: Any, value: Any, place: str) -> Any:
     if kind is Decimal:
         _expected(isinstance(value, str) and _NUMBER.fullmatch(value) is not None, value, place)
-        return Decimal(value)
+        number = Decimal(value)
+        _expected(format(number, "f") == value, value, place)
+        return number
     if kind in (datetime, date, UUID):
         read = UUID if kind is UUID else kind.fromisoformat
         try:

@@ -16,11 +16,14 @@ from typing import Any, BinaryIO, Final
 
 from billing.core.proof import archive
 from billing.core.proof.archive import Member
+from billing.core.proof.records import canonical
 from hostmeter_verify.ed25519 import Signed, is_valid
 from hostmeter_verify.findings import Difference, NotABundle, require, require_equal
 
 _CHUNK_BYTES: Final = 1 << 16
 _JSON_BYTES_MAX: Final = 64 << 20
+# Each takes up to some 200 bytes of memory, however few it has in the file.
+_JSON_VALUES_MAX: Final = 3_000_000
 _LINE_BYTES_MAX: Final = 1 << 20
 _INFLATED_BYTES_MAX: Final = 1 << 36
 _KEY_DIGITS: Final = 64
@@ -39,7 +42,9 @@ class Bundle:
         """A member's JSON. Raises Difference for what is none, or too much."""
         member = self.members[name]
         require(member.size <= _JSON_BYTES_MAX, name, "its size", "64 MiB at most", member.size)
-        return parsed(_read(self.file, member.data_offset, member.size), name)
+        written = _read(self.file, member.data_offset, member.size)
+        require(written.endswith(b"\n"), name, "its end", "a line feed", written[-1:])
+        return parsed(written[:-1], name)
 
     def lines(self, name: str) -> Iterator[bytes]:
         """A compressed member's lines, one at a time. Raises Difference."""
@@ -84,11 +89,16 @@ def _required_size(file: BinaryIO) -> int:
     except OSError as error:
         raise NotABundle(f"{error.strerror or error}") from error
     if not start.startswith(b"PK\x03\x04") or start[30:36] != archive.FORMAT_MEMBER.encode():
-        raise NotABundle("it does not begin as a proof bundle does")
+        raise NotABundle(
+            "it is no proof bundle; give the .zip file that the invoice's page offers as its proof"
+        )
     if size >= archive.BYTES_BELOW:
         raise NotABundle("it is larger than a proof bundle can be")
     if archive.FORMAT not in start:
-        raise NotABundle(f"its format is not {archive.FORMAT.decode().strip()!r}")
+        raise NotABundle(
+            f"its format is not {archive.FORMAT.decode().strip()!r}, which this command reads; "
+            "download the newest command"
+        )
     return size
 
 
@@ -138,7 +148,7 @@ def _checked_manifest(
     manifest = parsed(written, archive.MANIFEST)
     key = _key(manifest)
     if pinned is not None:
-        require_equal("the manifest", "the key that signed it", pinned.hex(), key.hex())
+        require_equal("the key that signed it", "the manifest", pinned.hex(), key.hex())
     signed = Signed(key, archive.SIGNED_PREFIX + written, _read(file, signature.data_offset, 64))
     require(is_valid(signed), "the manifest", "its signature", f"one by {key.hex()}", "another")
     require_equal("the manifest", "its version", archive.VERSION, manifest.get("version"))
@@ -210,22 +220,18 @@ def _lines(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def parsed(written: bytes, place: str) -> Any:
-    """JSON, with every way in which it can fail told as one. Raises Difference."""
+    """JSON in the one way in which the format writes it, with every way in which it can fail told
+    as one. Raises Difference."""
+    values = sum(map(written.count, (b",", b"[", b"{")))
+    require(values <= _JSON_VALUES_MAX, place, "its values", f"{_JSON_VALUES_MAX} at most", values)
     try:
-        return json.loads(
-            written.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float,
-            object_pairs_hook=_distinct,
-        )  # fmt: skip
+        value = json.loads(written.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+        is_canonical = canonical(value) == written
     except (ValueError, RecursionError) as error:
         raise Difference(place, "its text", "JSON as the format has it", error) from error
+    require(is_canonical, place, "its text", "JSON as the format has it", "another way to write it")
+    return value
 
 
 def _no_float(written: str) -> None:
     raise ValueError(f"{written[:40]} is no integer")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members

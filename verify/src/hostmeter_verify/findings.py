@@ -1,5 +1,7 @@
 """What a verification comes to."""
 
+from collections.abc import Mapping
+
 
 class NotABundle(Exception):
     """The file is nothing that this command reads; the message says why."""
@@ -31,5 +33,16 @@ def require(holds: bool, what: str, where: str, expected: object, found: object)
 
 
 def require_equal(what: str, where: str, expected: object, found: object) -> None:
-    """Raises Difference."""
-    require(expected == found, what, where, expected, found)
+    """Raises Difference, also where true stands for 1 or false for 0, which Python takes for
+    equal."""
+    same = expected == found and not _is_confused(expected, found)
+    require(same, what, where, expected, found)
+
+
+def _is_confused(one: object, other: object) -> bool:
+    """Of two values that are equal."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return any(_is_confused(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return any(map(_is_confused, one, other))
+    return isinstance(one, bool) is not isinstance(other, bool)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from billing.core.exact import plain
 from hostmeter_verify.findings import Difference
 
 _NUMBER: Final = re.compile(r"-?\d{1,60}(\.\d{1,40})?")
@@ -47,4 +48,7 @@ def decimal(record: Mapping[str, Any], name: str) -> Decimal:
     found = record.get(name)
     if not isinstance(found, str) or _NUMBER.fullmatch(found) is None:
         raise Difference("invoice.json", name, "a number written as text", found)
-    return Decimal(found)
+    value = Decimal(found)
+    if plain(value) != found:
+        raise Difference("invoice.json", name, plain(value), found)
+    return value

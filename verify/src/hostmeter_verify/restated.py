@@ -73,7 +73,7 @@ def _document(found: Any) -> Billed:
         document = Billed(identifier(found, "id"), text(found, "reference"), sign, lines)
     except RecordNotReadable as error:
         raise Difference(_WHERE, "a document", "its id, reference and lines", error) from error
-    require(sign in (1, -1), _WHERE, "a document's sign", "1 or -1", sign)
+    require(type(sign) is int and sign in (1, -1), _WHERE, "a document's sign", "1 or -1", sign)
     for line in lines:
         require(isinstance(line, dict), _WHERE, "a line", "an object", type(line).__name__)
     return document

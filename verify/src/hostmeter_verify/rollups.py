@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Final
 from uuid import UUID
 
 from billing.core.proof.behind import (
@@ -34,6 +35,9 @@ from metering.core.corrections import Correction
 from metering.core.hours import hour_of
 from metering.core.primaries import PrimaryWindow
 
+# A server takes none that is longer; each bucket of one is looked at.
+_CORRECTION_MAX: Final = timedelta(days=92)
+
 
 def read_sources(
     bundle: Bundle, hours: Mapping[Hour, tuple[int, str]], known: Known, evidence: Evidence
@@ -54,6 +58,9 @@ def _corrections(bundle: Bundle) -> tuple[Correction, ...]:
             found.append(from_json(Correction, record.get("correction"), "a correction"))
         except (TermsNotReadable, ValueError, TypeError) as error:
             raise Difference("corrections.json", "an item", "a correction", error) from error
+        length = found[-1].end - found[-1].start
+        allowed = length <= _CORRECTION_MAX
+        require(allowed, "corrections.json", "an item", f"{_CORRECTION_MAX} at most", length)
     return tuple(found)
 
 
@@ -71,8 +78,10 @@ def _read_samples(
         own = (UUID(hour[0]), hour[1])
         require(own not in sources.sampled_hours, place, str(hour), "an hour at once", "parts")
         require(hour in hours, place, str(hour), "an hour that has a digest", "none")
-        texts, windows = [], []
+        texts: list[str] = []
+        windows: list[MeasuredWindow] = []
         for _, line, window in lines:
+            require(not texts or texts[-1] < line, place, "the order", "sorted lines", line)
             texts.append(line)
             windows.append(window)
             require(len(texts) <= hours[hour][0], place, str(hour), hours[hour][0], "more samples")
@@ -81,8 +90,15 @@ def _read_samples(
         for key, rollup in aggregates(windows).items():
             sources.sampled[key.application_id, key.bucket_start][key] = rollup
         sources.sampled_hours.add(own)
-        known.windows[hour] = list(_primaries(known, windows))
+        known.windows[hour] = _contested(known, windows)
         evidence.samples_read += len(texts)
+
+
+def _contested(known: Known, windows: Iterable[MeasuredWindow]) -> list[PrimaryWindow]:
+    """The primaries' windows, if there are those of several instances: only then are they asked
+    for, and all of a month's would take a gigabyte."""
+    found = list(_primaries(known, windows))
+    return found if len({each.instance_id for each in found}) > 1 else []
 
 
 def _primaries(known: Known, windows: Iterable[MeasuredWindow]) -> Iterator[PrimaryWindow]:

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from billing.core.proof.records import BatchRecord, identifier, instant, integer, text
+from billing.core.proof.records import (
+    BatchRecord,
+    RecordNotReadable,
+    identifier,
+    instant,
+    integer,
+    text,
+)
 from hostmeter_verify.ed25519 import Signed
 from hostmeter_verify.findings import Difference, require, require_equal
 
@@ -38,12 +45,14 @@ class HostKey:
 
     def is_valid(self, at: datetime) -> bool:
         ends = [each for each in (self.expires_at, self.revoked_at) if each is not None]
-        return self.created_at <= at + _REVOCATION and all(at < end + _REVOCATION for end in ends)
+        return self.created_at <= at + _REVOCATION and all(at - _REVOCATION < end for end in ends)
 
 
 def key_from(record: Any) -> tuple[str, HostKey]:
     """A key and its id from its record. Raises RecordNotReadable and ValueError."""
     ends = (record.get("expires_at"), record.get("revoked_at"))
+    if not all(end is None or type(end) is int for end in ends):
+        raise RecordNotReadable("the end of a key is an instant")
     expires_at, revoked_at = (None if end is None else instant(end) for end in ends)
     public_key = bytes.fromhex(text(record, "public_key"))
     host, created_at = identifier(record, "host"), instant(integer(record, "created_at"))

@@ -15,7 +15,7 @@ from billing.core.proof.records import (
     instant,
     integer,
     member,
-    text,
+    role,
 )
 from billing.core.proof.terms import TermsNotReadable, from_json
 from hostmeter_verify.findings import Difference, require, require_equal
@@ -47,6 +47,10 @@ def checked_terms(terms: Any, invoice: Mapping[str, Any], own: Period) -> list[R
     if invoice["kind"] == "invoice":
         found.append(_rated_period(terms, None))
         require_equal("the contract's period", _WHERE, own, found[0].period)
+    else:
+        require_equal("the contract of a note", _WHERE, None, terms.get("contract"))
+    kept = terms.get("kept", True)
+    require(isinstance(kept, bool), _WHERE, "kept", "true or false", kept)
     restated = terms.get("restated", [])
     if not isinstance(restated, list) or len(restated) > _ITEMS_MAX:
         raise Difference(_WHERE, "restated", "a list", type(restated).__name__)
@@ -84,7 +88,7 @@ def _silent(record: Any) -> Silent:
     return Silent(
         identifier(record, "application"),
         identifier(record, "instance"),
-        text(record, "role"),
+        role(record),
         instant(integer(record, "start")),
         instant(integer(record, "end")),
     )

@@ -32,6 +32,7 @@ from hostmeter_verify.signatures import BaseNotKept, HostKey, key_from, signed_b
 from metering.core.quality import Profile, profile_of
 
 _RECORDS_MAX: Final = 1_000_000
+_PROFILES_BYTES_MAX: Final = 16 << 20
 Hour = tuple[str, datetime]
 
 
@@ -130,13 +131,17 @@ def record_list(bundle: Bundle, name: str) -> list[Any]:
 def checked_profiles(bundle: Bundle) -> dict[str, Profile]:
     """Each profile has the digest that it was stored under. Raises Difference."""
     profiles: dict[str, Profile] = {}
+    last, size = "", 0
     for number, line in enumerate(bundle.records("profiles.jsonl.gz"), start=1):
         place = f"profiles.jsonl.gz, line {number}"
-        require(number <= _RECORDS_MAX, place, "how many", f"{_RECORDS_MAX} at most", number)
         try:
             body, digest = member(line, "body", dict), sha256_of(line.get("sha256"))
-            require_equal(place, "its digest", sha256(canonical(body)).hexdigest(), digest)
-            profiles[identifier(line, "id")] = profile_of(body)
+            written, key = canonical(body), identifier(line, "id")
+            require(last < key, place, "the order", f"after {last}", key)
+            last, size = key, size + len(written)
+            require(size <= _PROFILES_BYTES_MAX, place, "their size", _PROFILES_BYTES_MAX, size)
+            require_equal(place, "its digest", sha256(written).hexdigest(), digest)
+            profiles[key] = profile_of(body)
         except (RecordNotReadable, ValueError, TypeError) as error:
             raise Difference(place, "its form", "a profile", error) from error
     return profiles
@@ -170,8 +175,9 @@ def checked_assignments(bundle: Bundle, periods: Sequence[Period]) -> Assignment
         inside = any(each.start <= stretch.start < stretch.end <= each.end for each in periods)
         require(inside, "assignments.json", where, "within the periods that are rated", stretch)
         assigned.append(stretch)
-    assigned.sort(key=lambda each: (each.application, each.start))
     for before, after in pairwise(assigned):
+        keys = [(each.application, each.start) for each in (before, after)]
+        require(keys[0] < keys[1], "assignments.json", "the order", f"after {keys[0]}", keys[1])
         apart = before.application != after.application or before.end <= after.start
         require(apart, "assignments.json", f"application {after.application}", "no overlap", after)
     return Assignments(names, environments, tuple(assigned))
@@ -180,12 +186,14 @@ def checked_assignments(bundle: Bundle, periods: Sequence[Period]) -> Assignment
 def checked_digests(bundle: Bundle, evidence: Evidence) -> dict[Hour, tuple[int, str]]:
     """How many samples each application has in each hour, with their digest. Raises Difference."""
     hours: dict[Hour, tuple[int, str]] = {}
+    last: Hour | None = None
     for number, line in enumerate(bundle.records("digests.jsonl.gz"), start=1):
         place = f"digests.jsonl.gz, line {number}"
         require(number <= _RECORDS_MAX, place, "how many", f"{_RECORDS_MAX} at most", number)
         digest = record_of(digest_from, line, place)
         key = (digest.application, digest.hour)
-        require(key not in hours, place, "an application's hour", "each once", key)
+        require(last is None or last < key, place, "the order", f"after {last}", key)
+        last = key
         hours[key] = (digest.samples, digest.sha256)
         evidence.samples += digest.samples
     return hours
@@ -194,10 +202,13 @@ def checked_digests(bundle: Bundle, evidence: Evidence) -> dict[Hour, tuple[int,
 def checked_instances(bundle: Bundle) -> dict[str, InstanceKnown]:
     """Where instances run. Raises Difference."""
     instances: dict[str, InstanceKnown] = {}
+    last = ""
     for record in record_list(bundle, "instances.json"):
         try:
-            host = record.get("host")
-            instances[identifier(record, "id")] = InstanceKnown(
+            host, key = record.get("host"), identifier(record, "id")
+            require(last < key, "instances.json", "the order", f"after {last}", key)
+            last = key
+            instances[key] = InstanceKnown(
                 identifier(record, "application"),
                 instant(integer(record, "first_seen_at")),
                 None if host is None else identifier(record, "host"),

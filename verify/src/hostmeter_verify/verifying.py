@@ -42,6 +42,9 @@ def verify(bundle: Bundle, *, say: Callable[[str], None], progress: Progress) ->
     """Recompute the invoice. Raises Difference at the first thing that is not as it has to be."""
     invoice = checked_invoice(bundle.json("invoice.json"))
     terms = bundle.json("terms.json")
+    require_equal(
+        "the invoice", "the manifest", invoice["reference"], bundle.manifest.get("invoice")
+    )
     start, end = _period(invoice)
     periods = checked_terms(terms, invoice, Period(start, end))
     currency = checked_currency(invoice["currency"], terms)
