@@ -13,6 +13,7 @@ from billing.core.lifecycle import PAYABLE
 from billing.models import (
     BillingSettings,
     Invoice,
+    InvoiceLine,
     InvoiceNumbering,
     InvoiceTerms,
     LateUsage,
@@ -23,11 +24,12 @@ from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
 from billing.queries.frozen import frozen_terms, restated_on
+from billing.queries.late_windows import changed_hours, pending_late_usage
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.queries.restatement import (
+    has_late_lines_elsewhere,
     invoices_restated_by,
     issued_dependents,
-    pending_late_usage,
 )
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
@@ -78,6 +80,30 @@ def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
     LateUsage.objects.bulk_create(
         LateUsage(invoice=later, noted_at=as_of) for later in issued_dependents(changed)
     )
+
+
+def mark_what_late_lines_leave(void: Invoice, *, as_of: datetime) -> None:
+    """Have looked at again what taking an invoice back leaves amiss: late usage of its own period
+    that other invoices bill is to be given back, and late usage of earlier periods that it billed
+    is not billed any more. The marks that had led to the latter are made anew, as far as the lines
+    say them."""
+    if has_late_lines_elsewhere(void):
+        LateUsage.objects.create(invoice=void, noted_at=as_of)
+    for restated in restated_on(void):
+        lines = void.lines.filter(
+            kind=InvoiceLine.Kind.LATE_USAGE, facts__restates=str(restated.pk)
+        )
+        marks = {
+            (line.application_id, hour, noted_at)
+            for line in lines
+            if line.application_id is not None
+            for hour, noted_at in changed_hours(line)
+        }
+        LateUsage.objects.create(invoice=restated, noted_at=as_of)
+        LateUsage.objects.bulk_create(
+            LateUsage(invoice=restated, application_id=application, hour=hour, noted_at=noted_at)
+            for application, hour, noted_at in marks
+        )
 
 
 def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None) -> None:

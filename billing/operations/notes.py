@@ -13,7 +13,7 @@ from billing.core.tax import TaxGroup
 from billing.line_copy import Line
 from billing.models import Invoice, InvoiceLine
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import issue, mark_dependents
+from billing.operations.issuing import issue, mark_dependents, mark_what_late_lines_leave
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
 
@@ -32,9 +32,10 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
     """Take back an issued invoice or debit note in full by a credit note, which is returned.
 
     What credit notes took off before is not taken off again; what was paid becomes the customer's
-    credit. The period is not billed anew; later ones that go on from it are looked at again. An
-    invoice that is void already gives the credit note that made it so. Raises InvoiceNotVoidable
-    and ReasonMissing.
+    credit. The period is not billed anew. Looked at again are later ones that go on from it, what
+    late usage of it stands on other invoices, and the earlier periods of which late usage stands on
+    it. An invoice that is void already gives the credit note that made it so. Raises
+    InvoiceNotVoidable and ReasonMissing.
     """
     with transaction.atomic():
         locked = locked_invoice(invoice)
@@ -52,6 +53,7 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
         mark_dependents(locked.refers_to or locked, as_of=as_of)
+        mark_what_late_lines_leave(locked, as_of=as_of)
         return note
 
 

@@ -16,15 +16,16 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import forget_late_usage, mark_dependents, pending_marks
 from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
+from billing.queries.late_windows import pending_late_usage
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
     difference_lines,
     late_usage_deadline,
-    pending_late_usage,
 )
 
 _USAGE_CAME = "Usage that became known after the invoice was issued"
 _CORRECTED = "Correction of usage"
+_TAKEN_BACK = "The invoice was taken back, and so is late usage of its period on later ones"
 _GOES_ON = "An earlier period, which this one goes on from, was restated or taken back"
 
 
@@ -56,13 +57,19 @@ def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | N
     forget_late_usage(seen)
     if not lines:
         return None
-    note = issue_difference(invoice, lines, _reason(lines) if came else _GOES_ON, as_of=as_of)
+    note = issue_difference(invoice, lines, _reason(invoice, lines, came=came), as_of=as_of)
     if note is not None:
         mark_dependents(invoice, as_of=as_of)
     return note
 
 
-def _reason(lines: Sequence[NewLine]) -> str:
+def _reason(invoice: Invoice, lines: Sequence[NewLine], *, came: bool) -> str:
+    if invoice.status == Invoice.Status.VOID:
+        return _TAKEN_BACK
+    return _why_usage_differs(lines) if came else _GOES_ON
+
+
+def _why_usage_differs(lines: Sequence[NewLine]) -> str:
     """Why usage differs from what was invoiced, as the note says it; each correction with its own
     reason, as many as there is room for."""
     windows = [window for line in lines for window in line.facts["windows"]]

@@ -5,10 +5,11 @@ and what its proof is made from.
 - `silences`: where a price or a fee looks at gaps, the time in which hosts said nothing; else null.
 - `restated`: of each earlier invoice whose late usage is billed here, in the order of the lines:
   its id as `invoice`, its `contract` and `silences`, and as `billed` the documents that had billed
-  its period before, each with 1 where it adds to that and -1 where it takes off.
+  its period before, each with 1 where it adds to that and -1 where it takes off. Of one that was
+  taken back, so that nothing is owed for its period, the number as `taken_back`, else null.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from billing.billable import billable_periods
@@ -30,7 +31,7 @@ def frozen_terms(document: Invoice, contract: Contract | None = None) -> dict[st
     return {
         "contract": None if contract is None else to_json(contract),
         "silences": None if contract is None else _silences(document.customer, contract),
-        "restated": [_restated(each, document) for each in restated_on(document)],
+        "restated": _restated_by(document),
     }
 
 
@@ -68,10 +69,18 @@ def restated_on(document: Invoice) -> list[Invoice]:
     return [known[each] for each in ids]
 
 
-def _restated(original: Invoice, by: Invoice) -> dict[str, Any]:
-    contract = contract_of(original.subscription, period_of(original))
+def _restated_by(document: Invoice) -> list[dict[str, Any]]:
+    late = []
+    if document.kind == Invoice.Kind.INVOICE:
+        late = list(document.lines.filter(kind=InvoiceLine.Kind.LATE_USAGE))
+    return [_restated(each, document, late) for each in restated_on(document)]
+
+
+def _restated(original: Invoice, by: Invoice, late: Sequence[InvoiceLine]) -> dict[str, Any]:
+    contract = contract_of(original.subscription, period_of(original), late=late)
     return {
         "invoice": str(original.pk),
+        "taken_back": original.reference if original.status == Invoice.Status.VOID else None,
         "contract": to_json(contract),
         "silences": _silences(original.customer, contract),
         "billed": _billed(original, by),

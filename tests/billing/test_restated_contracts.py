@@ -7,7 +7,15 @@ import pytest
 
 from billing.closing import restate_tenant
 from billing.models import BillingSettings, Invoice, LateUsage, Price
-from billing.operations import OwnPrice, grant_discount, grant_price, restate_invoice, void_invoice
+from billing.operations import (
+    OwnPrice,
+    finalize_invoice,
+    grant_discount,
+    grant_price,
+    recompute_draft,
+    restate_invoice,
+    void_invoice,
+)
 from billing.queries import changes_since_finalized
 from tenants.models import Tenant
 from tests.billing.agreements import begin_contract, close_next, cpu, offer, rebate
@@ -91,10 +99,29 @@ class TestLateUsage:
         use(story.shop, at(11, 3), cpu_us=60 * HOUR_US)
         second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
         third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
-        # October owes 15 above its 50, and left nothing to November, which owes 10.
-        assert [each.total for each in (first, second, third)] == [0, 15, 10]
-        assert third.lines.get(kind="late_usage").facts["restates"] == str(second.pk)
+        # October owes 15 above its 50, and leaves nothing to November, which owes 10: at once.
+        assert [each.total for each in (first, second, third)] == [0, 15 + 10, 0]
+        assert second.lines.get(kind="late_usage").facts["restates"] == str(first.pk)
+        assert changes_since_finalized(first) is None
         assert changes_since_finalized(second) is None
+
+    def test_on_the_next_invoice_changes_what_an_invoice_between_had_carried_over(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        first, second = invoiced(story, 20, 75)
+        use(story.shop, at(10, 5), cpu_us=40 * HOUR_US)
+        note_at(at(12, 5))
+        use(story.shop, at(12, 3), cpu_us=60 * HOUR_US)
+        third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        late = third.lines.filter(kind="late_usage").order_by("position")
+        # October is 10 above its 50, and so November had 50 and not 80; December has its own alone.
+        assert [(line.facts["reference"], line.amount) for line in late] == [
+            (first.reference, 10),
+            (second.reference, 25),
+        ]
+        assert third.total == 10 + 25 + 10
+        for invoice in (first, second, third):
+            assert changes_since_finalized(invoice) is None
 
     def test_on_the_next_invoice_lowers_a_true_up_as_well(self) -> None:
         BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
@@ -104,13 +131,24 @@ class TestLateUsage:
         note_at(at(12, 5))
         use(story.shop, at(12, 3), cpu_us=10 * HOUR_US)
         december = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
-        use(story.shop, datetime(2027, 1, 3, tzinfo=UTC), cpu_us=30 * HOUR_US)
-        february = datetime(2027, 2, 2, tzinfo=UTC)
-        january = close_next(story.subscription, as_of=february, finalize=True)
-        assert january.lines.get(kind="late_usage").facts["of_kind"] == "true_up"
-        billed = Invoice.objects.exclude(pk=january.pk).values_list("total", flat=True)
-        assert sum(billed) + january.total == 100 + 30
+        # 20 before, 25 late, 10 here: 45 are lacking to the 100.
+        true_up = december.lines.get(kind="true_up")
+        assert true_up.amount == 45
+        assert "100 less 45 on earlier invoices and 10 on this one" in true_up.steps[1]["words"]
+        assert sum(Invoice.objects.values_list("total", flat=True)) == 100
         assert changes_since_finalized(december) is None
+
+    def test_on_a_draft_is_counted_before_the_draft_is_rated(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        invoiced(story, 20)
+        use(story.shop, at(10, 5), cpu_us=45 * HOUR_US)
+        note_at(at(11, 5))
+        use(story.shop, at(11, 3), cpu_us=60 * HOUR_US)
+        draft = close_next(story.subscription, as_of=at(12, 2))
+        assert draft.total == 15 + 10
+        assert recompute_draft(draft).total == 15 + 10
+        assert finalize_invoice(draft, as_of=at(12, 2)).total == 15 + 10
 
     def test_uses_up_a_discount_for_one_period(self, tenant: Tenant) -> None:
         story = begin_contract()
