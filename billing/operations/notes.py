@@ -78,19 +78,20 @@ def issue_difference(
 ) -> Invoice | None:
     """Issue the note that adds these lines to a locked invoice: a debit note if they come to more
     than nothing, with tax, else a credit note. None where they take from each other all that they
-    come to, as usage that counts towards a minimum does: nobody is sent a note of nothing. Raises
-    what taxing them raises."""
+    come to, as usage that counts towards a minimum does: nobody is sent a note of nothing, but for
+    one that says what is left of an allowance that rolls over. Raises what taxing them raises."""
     treatments = treatments_of_note(original, lines)
     for line, treatment in zip(lines, treatments, strict=True):
         line.tax_category, line.tax_percent = treatment.category, treatment.percent
     groups = groups_of(original, lines, treatments)
-    if not any(group.taxable or group.tax for group in groups):
+    tells = any("left_over" in line.facts for line in lines)
+    if not tells and not any(group.taxable or group.tax for group in groups):
         return None
     owed = EXACT.add(
         sum((group.taxable for group in groups), Decimal(0)),
         sum((group.tax for group in groups), Decimal(0)),
     )
-    kind = Invoice.Kind.DEBIT_NOTE if owed > 0 else Invoice.Kind.CREDIT_NOTE
+    kind = Invoice.Kind.DEBIT_NOTE if owed >= 0 else Invoice.Kind.CREDIT_NOTE
     note = _draft_note(original, kind, reason, as_of)
     if kind == Invoice.Kind.CREDIT_NOTE:
         groups = tuple(_negated_group(group) for group in groups)

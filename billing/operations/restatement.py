@@ -26,6 +26,7 @@ from billing.queries.restatement import (
 _USAGE_CAME = "Usage that became known after the invoice was issued"
 _CORRECTED = "Correction of usage"
 _TAKEN_BACK = "The invoice was taken back, and so is late usage of its period on later ones"
+_ROLLS_OVER = "It costs the same, and changes what is left of an allowance for later periods"
 _GOES_ON = "An earlier period, which this one goes on from, was restated or taken back"
 
 
@@ -66,7 +67,8 @@ def _restate(invoice: Invoice, seen: list[UUID], as_of: datetime) -> Invoice | N
 def _reason(invoice: Invoice, lines: Sequence[NewLine], *, came: bool) -> str:
     if invoice.status == Invoice.Status.VOID:
         return _TAKEN_BACK
-    return _why_usage_differs(lines) if came else _GOES_ON
+    why = _why_usage_differs(lines) if came else _GOES_ON
+    return why if any(line.amount for line in lines) else f"{why}. {_ROLLS_OVER}"
 
 
 def _why_usage_differs(lines: Sequence[NewLine]) -> str:

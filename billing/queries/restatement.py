@@ -1,6 +1,6 @@
 """What issued invoices lack of the usage that is known now."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -8,7 +8,9 @@ from uuid import UUID
 
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
+from billing.core.contract import Contract, codes_of, left_over, rolling_prices
 from billing.core.currencies import currency_of
+from billing.core.exact import EXACT, ZERO, plain
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, charge_key, differences, steps
 from billing.line_copy import Line, NewLine
@@ -21,7 +23,8 @@ from billing.models import (
     Price,
     PriceOverride,
 )
-from billing.queries.charges import charged_lines
+from billing.queries.charges import charged_by
+from billing.queries.contracts import contract_of
 from billing.queries.late_windows import changed_windows, utc_text
 from billing.queries.parties import billing_settings
 from billing.taxes import invoice_tax_day
@@ -172,21 +175,56 @@ def difference_lines(invoice: Invoice, *, late: Sequence[Line] = ()) -> list[New
     `late` is as contract_of takes it."""
     if not invoice.is_issued:
         return []
-    now = [] if invoice.status == _VOID else _charged_now(invoice, late)
+    contract = None if invoice.status == _VOID else _contract_now(invoice, late)
+    now = [] if contract is None else charged_by(contract, invoice.subscription)[1]
+    rolling = frozenset[str]() if contract is None else rolling_prices(contract)
     billed = billed_lines(invoice)
+    owed = [_charge(line, rolling) for line in now]
+    paid = [
+        _charge(line, rolling) if sign > 0 else _charge(line, rolling).negated()
+        for line, sign in billed
+    ]
+    found = differences(owed, paid)
+    left = {} if contract is None else _changed_left(contract, [*now], billed)
+    if not left and not any(each.change.amount for each in found):
+        return []
     templates: dict[Hashable, Line] = {key_of(line): line for line, _ in billed}
     templates |= {key_of(line): line for line in now}
-    found = differences(
-        [_charge(line) for line in now],
-        [_charge(line) if sign > 0 else _charge(line).negated() for line, sign in billed],
-    )
     since = _last_billed(invoice, billed)
-    return [_difference_line(invoice, templates[each.change.key], each, since) for each in found]
+    return [
+        _difference_line(invoice, templates[each.change.key], each, since, left) for each in found
+    ]
 
 
-def _charged_now(invoice: Invoice, late: Sequence[Line]) -> list[NewLine]:
+def _contract_now(invoice: Invoice, late: Sequence[Line]) -> Contract:
     period = Period(invoice.period_start, invoice.period_end)
-    return charged_lines(invoice.subscription, period, late=late)[1]
+    return contract_of(invoice.subscription, period, late=late)
+
+
+def _changed_left(
+    contract: Contract, now: Sequence[Line], billed: Sequence[tuple[InvoiceLine, int]]
+) -> dict[str, list[str]]:
+    """Of which prices another part of an allowance that rolls over is left than what was billed
+    says: by their ids that part before, and now, in raw units."""
+    codes = codes_of(contract)
+    before = left_over(contract, _used(codes, billed))
+    after = left_over(contract, _used(codes, [(line, 1) for line in now]))
+    return {
+        price: [plain(before[code]), plain(after[code])]
+        for price, code in codes.items()
+        if before.get(code) != after.get(code)
+    }
+
+
+def _used(codes: Mapping[str, str], lines: Iterable[tuple[Line, int]]) -> dict[str, Decimal]:
+    """Raw units by the prices' codes."""
+    used: dict[str, Decimal] = {}
+    for line, sign in lines:
+        if line.facts.get("of_kind", line.kind) == InvoiceLine.Kind.USAGE:
+            code = codes.get(str(line.price_id), "")
+            raw = EXACT.multiply(Decimal(line.raw_quantity), Decimal(sign))
+            used[code] = EXACT.add(used.get(code, ZERO), raw)
+    return used
 
 
 def _last_billed(invoice: Invoice, billed: Sequence[tuple[InvoiceLine, int]]) -> datetime | None:
@@ -252,18 +290,23 @@ def key_of(line: Line) -> Hashable:
     return charge_key(kind, line.price_id, line.application_id, line.label, line.attributes)
 
 
-def _charge(line: Line) -> Charge:
+def _charge(line: Line, rolling: Collection[str]) -> Charge:
     return Charge(
         key_of(line),
         Decimal(line.amount),
         Decimal(line.raw_quantity),
         Decimal(line.quantity),
         Decimal(line.unrounded),
+        rolls_over=str(line.price_id) in rolling,
     )
 
 
 def _difference_line(
-    invoice: Invoice, line: Line, difference: Difference, since: datetime | None
+    invoice: Invoice,
+    line: Line,
+    difference: Difference,
+    since: datetime | None,
+    left: Mapping[str, list[str]],
 ) -> NewLine:
     change = difference.change
     return NewLine(
@@ -288,6 +331,8 @@ def _difference_line(
             "period": [utc_text(invoice.period_start), utc_text(invoice.period_end)],
             "of_kind": line.facts.get("of_kind", line.kind),
             "supplied_on": invoice_tax_day(invoice).isoformat(),
+            # In the meter's small unit.
+            **({"left_over": left[str(line.price_id)]} if str(line.price_id) in left else {}),
             **{name: line.facts[name] for name in ("discount",) if name in line.facts},
             **changed_windows(invoice, line.application_id, since),
         },

@@ -45,7 +45,7 @@ def october_with_late_usage_on_november(story: Story) -> tuple[Invoice, Invoice]
     october = month(story, 10, 100)
     late(story, 4, 25, became_known=at(11, 5))
     november = month(story, 11, 10)
-    assert (october.total, november.total) == (100, 35)
+    assert [october.total, november.total] == [100, 35]
     return october, november
 
 

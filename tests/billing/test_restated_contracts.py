@@ -17,6 +17,7 @@ from billing.operations import (
     void_invoice,
 )
 from billing.queries import changes_since_finalized
+from metering.models import Application
 from tenants.models import Tenant
 from tests.billing.agreements import begin_contract, close_next, cpu, offer, rebate
 from tests.billing.late import note_at
@@ -116,8 +117,8 @@ class TestLateUsage:
         late = third.lines.filter(kind="late_usage").order_by("position")
         # October is 10 above its 50, and so November had 50 and not 80; December has its own alone.
         assert [(line.facts["reference"], line.amount) for line in late] == [
-            (first.reference, 10),
-            (second.reference, 25),
+            (first.reference, Decimal(10)),
+            (second.reference, Decimal(25)),
         ]
         assert third.total == 10 + 25 + 10
         for invoice in (first, second, third):
@@ -258,3 +259,48 @@ class TestTakingAnInvoiceBack:
         ((changed, _, _),) = restated(tenant, at(12, 20))
         assert changed == second
         assert LateUsage.objects.get().refused_at is not None
+
+
+@pytest.mark.usefixtures("inside")
+class TestLateUsageWithinAnAllowanceThatRollsOver:
+    def test_is_taken_off_what_was_carried_into_the_next_period(self, tenant: Tenant) -> None:
+        first, second = invoiced(begin_contract(rolling("50")), 20, 75)
+        assert [first.total, second.total] == [0, 0]
+        deliver_late(first, hours=20)
+        # October left 10 of its hours and not 30, so November is 15 above its 60.
+        assert restated(tenant, at(12, 3)) == [
+            (first, "debit_note", Decimal(0)),
+            (second, "debit_note", Decimal(15)),
+        ]
+        note = first.notes.get()
+        assert "left of an allowance" in note.reason
+        (line,) = note.lines.all()
+        assert line.raw_quantity == 20 * HOUR_US
+        assert line.facts["left_over"] == [str(30 * HOUR_US), str(10 * HOUR_US)]
+        assert note.status == "paid"
+        assert changes_since_finalized(first) is None
+
+    def test_on_the_next_invoice_is_a_line_of_nothing(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        (first,) = invoiced(story, 20)
+        deliver_late(first, hours=20)
+        use(story.shop, at(11, 3), cpu_us=75 * HOUR_US)
+        second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
+        late = second.lines.get(kind="late_usage")
+        assert [late.amount, late.raw_quantity] == [0, 20 * HOUR_US]
+        assert second.total == 15
+        assert changes_since_finalized(first) is None
+
+    def test_makes_no_note_where_nothing_was_left_before(self, tenant: Tenant) -> None:
+        story = begin_contract(rolling("50"), minimum="100")
+        (first,) = invoiced(story, 60)
+        assert first.total == 100
+        deliver_late(first, hours=20)
+        assert restated(tenant, at(11, 3)) == []
+
+
+def deliver_late(invoice: Invoice, *, hours: int) -> None:
+    app = Application.objects.get(name="shop-ltd-shop")
+    use(app, invoice.period_start + timedelta(days=8), cpu_us=hours * HOUR_US)
+    note_at(invoice.period_end + timedelta(days=1))

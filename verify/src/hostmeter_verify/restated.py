@@ -1,10 +1,11 @@
 """Lines that change what was billed before: late usage of earlier periods, and taking back."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from billing.core.contract import rolling_prices
 from billing.core.currencies import Currency
 from billing.core.periods import Period
 from billing.core.proof.records import RecordNotReadable, identifier, member, text
@@ -90,14 +91,15 @@ def compare_differences(
     less all that had been billed for it. Raises Difference."""
     period, computed = rated
     owed = () if period.taken_back else computed.lines
+    rolling = frozenset[str]() if period.taken_back else rolling_prices(period.contract)
     before = billed.restated.get(str(period.restates), ())
     reference = period.taken_back or _reference(period, before)
     if invoice["kind"] != "invoice":
         require_equal("what it refers to", "invoice.json", reference, _refers_to(invoice))
     known = _known_lines(owed, before)
     found = differences(
-        [_charge_of_rated(line) for line in owed],
-        [_signed(_charge(line), each.sign) for each in before for line in each.lines],
+        [_charge_of_rated(line, rolling) for line in owed],
+        [_signed(_charge(line, rolling), each.sign) for each in before for line in each.lines],
     )
     sign = -1 if invoice["kind"] == "credit_note" else 1
     for (number, line), each in zip(own, found, strict=False):
@@ -142,13 +144,20 @@ def _as_line(line: RatedLine) -> Line:
     }
 
 
-def _charge_of_rated(line: RatedLine) -> Charge:
+def _charge_of_rated(line: RatedLine, rolling: Collection[str] = ()) -> Charge:
     attributes = dict(line.attributes)
     key = charge_key(line.kind, line.price_id, line.application_id, line.label, attributes)
-    return Charge(key, line.amount, Decimal(line.raw_quantity), line.quantity, line.unrounded)
+    return Charge(
+        key,
+        line.amount,
+        Decimal(line.raw_quantity),
+        line.quantity,
+        line.unrounded,
+        rolls_over=line.price_id in rolling,
+    )
 
 
-def _charge(line: Line) -> Charge:
+def _charge(line: Line, rolling: Collection[str] = ()) -> Charge:
     price, application, label = (line.get(each) for each in ("price", "application", "label"))
     attributes = line.get("attributes")
     if not isinstance(attributes, dict) or not isinstance(label, str):
@@ -156,6 +165,7 @@ def _charge(line: Line) -> Charge:
     return Charge(
         charge_key(_kind_of(line), price, application, label, attributes),
         **{name: decimal(line, name) for name in _FIGURES},
+        rolls_over=price in rolling,
     )
 
 
