@@ -4,6 +4,62 @@
 for longer, at longer lives.
 """
 
+from contextlib import AbstractContextManager, suppress
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from billing.core.currencies import currency_of
+from billing.models import BillingDetails, BillingSettings, Invoice, TaxRate
+from billing.operations import (
+    InvoiceNotPayable,
+    InvoiceNotVoidable,
+    NewGrant,
+    Rebate,
+    SubscriptionNotEndable,
+    TransitionNotAllowed,
+    VersionNotUsable,
+    begin_review,
+    close_due,
+    end_subscription,
+    finalize_invoice,
+    grant_credit,
+    grant_discount,
+    mark_overdue,
+    mark_sent,
+    recompute_draft,
+    record_payment,
+    subscribe,
+    void_invoice,
+    write_off,
+)
+from metering.core.buckets import bucket_of
+from metering.corrections import delete_usage, replace_usage
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.billing.timeline import HOUR_US
+from tests.scenarios.customers_life import (
+    START,
+    Life,
+    Tariff,
+    agreement,
+    compare_with_twin,
+    publish,
+)
+
 HOURS = st.integers(1, 80)
 APPS = st.integers(0, 1)
 # Which of those that there are, counted around.
