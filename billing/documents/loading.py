@@ -13,6 +13,7 @@ they do for a logo or slug that was not kept, as once they were not.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -54,9 +55,9 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
     rows = list(InvoiceTax.objects.filter(invoice=invoice))
     taxes = tuple(_tax_group(row, currency) for row in rows)
     money = _money(invoice, currency)
-    return InvoiceDocument(
+    document = InvoiceDocument(
         invoice_id=str(invoice.pk),
-        kind=cast(Kind, invoice.kind),
+        kind=cast(Kind, invoice.issued_as),
         reference=invoice.reference,
         is_draft=invoice.number is None,
         issued_at=issued_at,
@@ -88,6 +89,26 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
         logo_svg=seller["logo_svg"],
         **money,
     )  # fmt: skip
+    return document if invoice.issued_as == invoice.kind else _turned(document)
+
+
+def _turned(document: InvoiceDocument) -> InvoiceDocument:
+    """An invoice that comes to less than nothing, as the credit note that it is issued as: what it
+    gives back is positive there, and what it charges below zero."""
+    lines = tuple(
+        replace(
+            line,
+            **{name: EXACT.minus(getattr(line, name)) for name in ("quantity", "amount", "net")},
+        )
+        for line in document.lines
+    )
+    taxes = tuple(
+        replace(tax, taxable=EXACT.minus(tax.taxable), tax=EXACT.minus(tax.tax))
+        for tax in document.taxes
+    )
+    names = ("total", "net", "tax", "gross", "credit_applied", "payable")
+    money = {name: EXACT.minus(getattr(document, name)) for name in names}
+    return replace(document, lines=lines, taxes=taxes, **money)
 
 
 def _money(invoice: Invoice, currency: Currency) -> dict[str, Decimal]:

@@ -124,7 +124,7 @@ def issue(invoice: Invoice, *, as_of: datetime, contract: Contract | None = None
     else:
         invoice.due_at = as_of + timedelta(days=settings.payment_term_days)
         apply_credit(invoice, as_of=as_of)
-    invoice.series = _series(settings, invoice.kind)
+    invoice.series = _series(settings, invoice.issued_as)
     invoice.number = _next_number(invoice.series)
     invoice.status = Invoice.Status.FINALIZED
     invoice.finalized_at = as_of

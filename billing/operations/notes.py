@@ -67,6 +67,11 @@ def _require_voidable(invoice: Invoice) -> None:
             f"it is {invoice.get_status_display().lower()}; an invoice is taken back that is "
             f"{written_before(Invoice.Status.VOID)}"
         )
+    taken_off = invoice.notes.filter(kind=Invoice.Kind.CREDIT_NOTE, finalized_at__isnull=False)
+    if sum((note.gross for note in taken_off), Decimal(0)) > max(invoice.gross, Decimal(0)):
+        raise InvoiceNotVoidable("credit notes took off more than it came to")
+    if invoice.gross < 0:
+        raise InvoiceNotVoidable("it came to less than nothing, and was issued as a credit note")
     debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
     standing = debits.first()
     if standing is not None:
