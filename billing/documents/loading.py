@@ -95,20 +95,25 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
 def _turned(document: InvoiceDocument) -> InvoiceDocument:
     """An invoice that comes to less than nothing, as the credit note that it is issued as: what it
     gives back is positive there, and what it charges below zero."""
+    minus = EXACT.minus
     lines = tuple(
-        replace(
-            line,
-            **{name: EXACT.minus(getattr(line, name)) for name in ("quantity", "amount", "net")},
-        )
+        replace(line, quantity=minus(line.quantity), amount=minus(line.amount), net=minus(line.net))
         for line in document.lines
     )
     taxes = tuple(
-        replace(tax, taxable=EXACT.minus(tax.taxable), tax=EXACT.minus(tax.tax))
-        for tax in document.taxes
+        replace(each, taxable=minus(each.taxable), tax=minus(each.tax)) for each in document.taxes
     )
-    names = ("total", "net", "tax", "gross", "credit_applied", "payable")
-    money = {name: EXACT.minus(getattr(document, name)) for name in names}
-    return replace(document, lines=lines, taxes=taxes, **money)
+    return replace(
+        document,
+        lines=lines,
+        taxes=taxes,
+        total=minus(document.total),
+        net=minus(document.net),
+        tax=minus(document.tax),
+        gross=minus(document.gross),
+        credit_applied=minus(document.credit_applied),
+        payable=minus(document.payable),
+    )
 
 
 def _money(invoice: Invoice, currency: Currency) -> dict[str, Decimal]:

@@ -51,8 +51,9 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         contract = rate_again(locked, strict=True)
         issue(locked, as_of=as_of, contract=contract)
         forget_late_usage(seen)
-        for restated in restated_on(locked) if seen else ():
-            mark_dependents(restated, as_of=as_of)
+        # Later periods may be issued already, by what the draft came to then.
+        for changed in (locked, *(restated_on(locked) if seen else ())):
+            mark_dependents(changed, as_of=as_of)
         return locked
 
 
