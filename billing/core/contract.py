@@ -20,7 +20,7 @@ from billing.core.commitment import (
 )
 from billing.core.currencies import Currency
 from billing.core.discounts import DiscountTerm, discount_lines
-from billing.core.exact import ZERO, shortened
+from billing.core.exact import EXACT, ZERO, shortened
 from billing.core.explanation import Step, Steps, step, unrounded
 from billing.core.fees import minimum_line as price_minimum_line
 from billing.core.fees import percentage_lines
@@ -30,6 +30,7 @@ from billing.core.periods import BillingCycle, Period, span_in_words, whole_peri
 from billing.core.prices import Flat, Percentage
 from billing.core.prices.proration import Proration
 from billing.core.proration import ProratedBy, share_in_words, share_of
+from billing.core.quantity import unit_of
 from billing.core.rating import RatedInvoice, UnroundedLine, UsageQuantity, rate_invoice
 from billing.core.readings import Reading
 from billing.core.recurring import Fee, FeeBasis, fee_lines
@@ -125,6 +126,32 @@ def codes_of(contract: Contract) -> dict[str, str]:
     following = [] if contract.following is None else [contract.following]
     every = [*contract.before, *contract.terms, *following]
     return {price.spec.id: price.spec.code for terms in every for price in terms.prices}
+
+
+def rolling_prices(contract: Contract) -> frozenset[str]:
+    """The ids of the prices that leave to later periods what is not used of their allowance."""
+    return frozenset(
+        price.spec.id
+        for terms in contract.terms
+        for price in terms.prices
+        if price.spec.rollover_periods
+    )
+
+
+def left_over(contract: Contract, used: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """What the period leaves of what is included in it and what was carried into it, in raw units,
+    by the codes of the prices that roll over, if so much is `used` of them."""
+    rolling, left = rolling_prices(contract), dict[str, Decimal]()
+    for each in priced_spans(contract):
+        spec = each.price
+        if each.full.id in rolling and spec.reading is not None:
+            raw_per_unit = Decimal(unit_of(spec.reading, spec.unit).raw_per_unit)
+            included = EXACT.multiply(spec.allowance, raw_per_unit)
+            before = left.get(spec.code, contract.carried.get(spec.code, ZERO))
+            left[spec.code] = EXACT.add(before, included)
+    return {
+        code: max(EXACT.subtract(raw, used.get(code, ZERO)), ZERO) for code, raw in left.items()
+    }
 
 
 def _metered_lines(

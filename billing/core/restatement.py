@@ -19,13 +19,15 @@ from billing.core.explanation import StepJson
 @dataclass(frozen=True, slots=True)
 class Charge:
     """A charge as it stands on an invoice. `key` says of what: the price, the application and
-    what a matrix tells apart. `raw_quantity` is in the meter's small unit."""
+    what a matrix tells apart. `raw_quantity` is in the meter's small unit; it counts beyond the
+    period where the price's allowance `rolls_over`."""
 
     key: Hashable
     amount: Decimal
     raw_quantity: Decimal = ZERO
     quantity: Decimal = ZERO
     unrounded: Decimal = ZERO
+    rolls_over: bool = False
 
     def plus(self, other: "Charge") -> "Charge":
         """Both together; they are of one key."""
@@ -35,6 +37,7 @@ class Charge:
             EXACT.add(self.raw_quantity, other.raw_quantity),
             EXACT.add(self.quantity, other.quantity),
             EXACT.add(self.unrounded, other.unrounded),
+            self.rolls_over or other.rolls_over,
         )
 
     def negated(self) -> "Charge":
@@ -45,6 +48,7 @@ class Charge:
             self.raw_quantity.copy_negate(),
             self.quantity.copy_negate(),
             self.unrounded.copy_negate(),
+            self.rolls_over,
         )
 
 
@@ -73,14 +77,15 @@ class Difference:
 def differences(now: Iterable[Charge], billed: Iterable[Charge]) -> list[Difference]:
     """Where the amounts differ: in the order of `now`, then what is charged no more.
 
-    A quantity that changed and costs the same, as within an allowance, is no difference.
+    A quantity that changed and costs the same, as within an allowance, is a difference only where
+    the allowance rolls over: less or more of it is left for later periods.
     """
     owed, paid = _by_key(now), _by_key(billed)
     found = []
     for key in (*owed, *(key for key in paid if key not in owed)):
         was, is_now = paid.get(key, Charge(key, ZERO)), owed.get(key, Charge(key, ZERO))
         change = is_now.plus(was.negated())
-        if change.amount:
+        if change.amount or (change.rolls_over and change.raw_quantity):
             found.append(Difference(was, is_now, change))
     return found
 

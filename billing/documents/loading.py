@@ -13,6 +13,7 @@ they do for a logo or slug that was not kept, as once they were not.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -55,9 +56,9 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
     rows = list(InvoiceTax.objects.filter(invoice=invoice))
     taxes = tuple(_tax_group(row, currency) for row in rows)
     money = _money(invoice, currency)
-    return InvoiceDocument(
+    document = InvoiceDocument(
         invoice_id=str(invoice.pk),
-        kind=cast(Kind, invoice.kind),
+        kind=cast(Kind, invoice.issued_as),
         reference=invoice.reference,
         is_draft=invoice.number is None,
         issued_at=issued_at,
@@ -89,6 +90,31 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
         logo_svg=seller["logo_svg"],
         **money,
     )  # fmt: skip
+    return document if invoice.issued_as == invoice.kind else _turned(document)
+
+
+def _turned(document: InvoiceDocument) -> InvoiceDocument:
+    """An invoice that comes to less than nothing, as the credit note that it is issued as: what it
+    gives back is positive there, and what it charges below zero."""
+    minus = EXACT.minus
+    lines = tuple(
+        replace(line, quantity=minus(line.quantity), amount=minus(line.amount), net=minus(line.net))
+        for line in document.lines
+    )
+    taxes = tuple(
+        replace(each, taxable=minus(each.taxable), tax=minus(each.tax)) for each in document.taxes
+    )
+    return replace(
+        document,
+        lines=lines,
+        taxes=taxes,
+        total=minus(document.total),
+        net=minus(document.net),
+        tax=minus(document.tax),
+        gross=minus(document.gross),
+        credit_applied=minus(document.credit_applied),
+        payable=minus(document.payable),
+    )
 
 
 def _money(invoice: Invoice, currency: Currency) -> dict[str, Decimal]:

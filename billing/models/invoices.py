@@ -143,8 +143,14 @@ class Invoice(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        kind = self.get_kind_display()
+        kind = self.Kind(self.issued_as).label
         return f"{kind.capitalize()} {self.reference}" if self.number else f"Draft {kind}"
+
+    @property
+    def issued_as(self) -> str:
+        """What the customer is sent: for a period that comes to less than nothing a credit note."""
+        in_favour = self.kind == self.Kind.INVOICE and self.gross < 0
+        return self.Kind.CREDIT_NOTE if in_favour else self.kind
 
     @property
     def is_issued(self) -> bool:

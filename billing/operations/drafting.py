@@ -9,10 +9,11 @@ from django.db import connection, transaction
 
 from billing.billable import billable_periods_of_many
 from billing.core.periods import Period
+from billing.line_copy import NewLine
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.operations.taxing import Document, store, tax, tax_basis
 from billing.queries.agreed import Agreed
-from billing.queries.charges import charged_lines_of_many
+from billing.queries.charges import charged_lines, charged_lines_of_many
 from billing.queries.periods import invoiced_bounds, period_at
 from billing.queries.restatement import late_lines_of_many
 from metering.models import DirtyBucket
@@ -131,10 +132,17 @@ def _store(documents: Sequence[Document]) -> None:
         return
     late = late_lines_of_many([document.invoice for document in documents])
     for document, more in zip(documents, late, strict=True):
-        document.lines = [*document.lines, *more]
+        if more:
+            document.lines = [*_charged_after(document.invoice, more), *more]
     tax(documents, tax_basis([document.invoice.customer_id for document in documents]))
     Invoice.objects.bulk_create(document.invoice for document in documents)
     store(documents)
+
+
+def _charged_after(draft: Invoice, late: Sequence[NewLine]) -> list[NewLine]:
+    """The lines of a draft's own period, which may go on from one that late usage changes."""
+    period = Period(draft.period_start, draft.period_end)
+    return charged_lines(draft.subscription, period, late=late)[1]
 
 
 def names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:

@@ -84,7 +84,8 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
     subscription = invoice.subscription
     keep_prices([subscription.plan_id])
     subscription.plan.refresh_from_db()
-    contract = contract_of(subscription, period)
+    late = late_lines(invoice)
+    contract = contract_of(subscription, period, late=late)
     rated, lines = charged_by(contract, subscription)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
@@ -97,5 +98,5 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
     for name, value in changed.items():
         setattr(invoice, name, value)
     invoice.save(update_fields=list(changed))
-    write_lines(invoice, [*lines, *late_lines(invoice)], strict=strict)
+    write_lines(invoice, [*lines, *late], strict=strict)
     return contract

@@ -15,6 +15,7 @@ from billing.core.lifecycle import PAYABLE
 from billing.models import (
     BillingSettings,
     Invoice,
+    InvoiceLine,
     InvoiceNumbering,
     InvoiceTerms,
     LateUsage,
@@ -27,8 +28,13 @@ from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
 from billing.queries.frozen import frozen_terms, own_contract, restated_on
 from billing.queries.ground import Ground
+from billing.queries.late_windows import changed_hours
 from billing.queries.parties import billing_settings, buyer_details, seller_details
-from billing.queries.restatement import invoices_restated_by, issued_dependents
+from billing.queries.restatement import (
+    has_late_lines_elsewhere,
+    invoices_restated_by,
+    issued_dependents,
+)
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
@@ -52,8 +58,9 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         )
         issue(locked, as_of=as_of, contract=contract, ground=ground)
         forget_late_usage(ground.marks)
-        for restated in restated_on(locked) if ground.marks else ():
-            mark_dependents(restated, as_of=as_of)
+        # Later periods may be issued already, by what the draft came to then.
+        for changed in (locked, *(restated_on(locked) if ground.marks else ())):
+            mark_dependents(changed, as_of=as_of)
         return locked
 
 
@@ -68,6 +75,30 @@ def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
     LateUsage.objects.bulk_create(
         LateUsage(invoice=later, noted_at=as_of) for later in issued_dependents(changed)
     )
+
+
+def mark_what_late_lines_leave(void: Invoice, *, as_of: datetime) -> None:
+    """Have looked at again what taking an invoice back leaves amiss: late usage of its own period
+    that other invoices bill is to be given back, and late usage of earlier periods that it billed
+    is not billed any more. The marks that had led to the latter are made anew, as far as the lines
+    say them."""
+    if has_late_lines_elsewhere(void):
+        LateUsage.objects.create(invoice=void, noted_at=as_of)
+    for restated in restated_on(void):
+        lines = void.lines.filter(
+            kind=InvoiceLine.Kind.LATE_USAGE, facts__restates=str(restated.pk)
+        )
+        marks = {
+            (line.application_id, hour, noted_at)
+            for line in lines
+            if line.application_id is not None
+            for hour, noted_at in changed_hours(line)
+        }
+        LateUsage.objects.create(invoice=restated, noted_at=as_of)
+        LateUsage.objects.bulk_create(
+            LateUsage(invoice=restated, application_id=application, hour=hour, noted_at=noted_at)
+            for application, hour, noted_at in marks
+        )
 
 
 def issue(
@@ -95,7 +126,7 @@ def issue(
     else:
         invoice.due_at = as_of + timedelta(days=settings.payment_term_days)
         apply_credit(invoice, as_of=as_of)
-    invoice.series = _series(settings, invoice.kind)
+    invoice.series = _series(settings, invoice.issued_as)
     invoice.number = _next_number(invoice.series)
     invoice.status = Invoice.Status.FINALIZED
     invoice.finalized_at = as_of

@@ -13,7 +13,7 @@ from billing.core.tax import TaxGroup
 from billing.line_copy import Line
 from billing.models import Invoice, InvoiceLine
 from billing.operations.invoices import locked_invoice
-from billing.operations.issuing import issue, mark_dependents
+from billing.operations.issuing import issue, mark_dependents, mark_what_late_lines_leave
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
 from billing.queries.ground import Ground
@@ -33,9 +33,10 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
     """Take back an issued invoice or debit note in full by a credit note, which is returned.
 
     What credit notes took off before is not taken off again; what was paid becomes the customer's
-    credit. The period is not billed anew; later ones that go on from it are looked at again. An
-    invoice that is void already gives the credit note that made it so. Raises InvoiceNotVoidable
-    and ReasonMissing.
+    credit. The period is not billed anew. Looked at again are later ones that go on from it, what
+    late usage of it stands on other invoices, and the earlier periods of which late usage stands on
+    it. An invoice that is void already gives the credit note that made it so. Raises
+    InvoiceNotVoidable and ReasonMissing.
     """
     with transaction.atomic():
         locked = locked_invoice(invoice)
@@ -53,6 +54,7 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
         mark_dependents(locked.refers_to or locked, as_of=as_of)
+        mark_what_late_lines_leave(locked, as_of=as_of)
         return note
 
 
@@ -66,6 +68,11 @@ def _require_voidable(invoice: Invoice) -> None:
             f"it is {invoice.get_status_display().lower()}; an invoice is taken back that is "
             f"{written_before(Invoice.Status.VOID)}"
         )
+    taken_off = invoice.notes.filter(kind=Invoice.Kind.CREDIT_NOTE, finalized_at__isnull=False)
+    if sum((note.gross for note in taken_off), Decimal(0)) > max(invoice.gross, Decimal(0)):
+        raise InvoiceNotVoidable("credit notes took off more than it came to")
+    if invoice.gross < 0:
+        raise InvoiceNotVoidable("it came to less than nothing, and was issued as a credit note")
     debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
     standing = debits.first()
     if standing is not None:
@@ -83,18 +90,20 @@ def issue_difference(
     """Issue the note that adds these lines, rated on the ground, to a locked invoice: a debit note
     if they come to more than nothing, with tax, else a credit note. None where they take from each
     other all that they come to, as usage that counts towards a minimum does: nobody is sent a note
-    of nothing. Raises what taxing them raises."""
+    of nothing, but for one that says what is left of an allowance that rolls over. Raises what
+    taxing them raises."""
     treatments = treatments_of_note(original, lines)
     for line, treatment in zip(lines, treatments, strict=True):
         line.tax_category, line.tax_percent = treatment.category, treatment.percent
     groups = groups_of(original, lines, treatments)
-    if not any(group.taxable or group.tax for group in groups):
+    tells = any("left_over" in line.facts for line in lines)
+    if not tells and not any(group.taxable or group.tax for group in groups):
         return None
     owed = EXACT.add(
         sum((group.taxable for group in groups), Decimal(0)),
         sum((group.tax for group in groups), Decimal(0)),
     )
-    kind = Invoice.Kind.DEBIT_NOTE if owed > 0 else Invoice.Kind.CREDIT_NOTE
+    kind = Invoice.Kind.DEBIT_NOTE if owed >= 0 else Invoice.Kind.CREDIT_NOTE
     note = _draft_note(original, kind, reason, as_of)
     if kind == Invoice.Kind.CREDIT_NOTE:
         groups = tuple(_negated_group(group) for group in groups)

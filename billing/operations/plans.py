@@ -83,19 +83,22 @@ def require_prices(version: PlanVersion, prices: Sequence[Price]) -> None:
 
 
 def require_place(version: PlanVersion) -> None:
-    """A version follows those that are published and, where it takes effect at once, changes no
-    period that is invoiced. Raises VersionNotUsable."""
+    """A version follows those that are published and changes no period that is issued nor, where it
+    takes effect at once, one that has an invoice at all. Raises VersionNotUsable."""
     published = version.plan.versions.filter(published_at__isnull=False).exclude(pk=version.pk)
     last = published.aggregate(start=Max("effective_from"))["start"]
     if last is not None and version.effective_from < last:
         raise VersionNotUsable(f"the version before takes effect on {last:%Y-%m-%d}")
+    changed = Invoice.objects.filter(plan_version__plan=version.plan)
     if version.takes_effect == PlanVersion.TakesEffect.AT_ONCE:
-        used = Invoice.objects.filter(
-            plan_version__plan=version.plan, period_end__gt=version.effective_from
+        changed = changed.filter(period_end__gt=version.effective_from)
+    else:
+        changed = changed.filter(
+            period_start__gte=version.effective_from, finalized_at__isnull=False
         )
-        end = used.aggregate(end=Max("period_end"))["end"]
-        if end is not None:
-            raise VersionNotUsable(f"periods are invoiced up to {end:%Y-%m-%d %H:%M} UTC")
+    end = changed.aggregate(end=Max("period_end"))["end"]
+    if end is not None:
+        raise VersionNotUsable(f"periods are invoiced up to {end:%Y-%m-%d %H:%M} UTC")
 
 
 def save_version(version: PlanVersion, prices: Sequence[Price]) -> PlanVersion:

@@ -15,15 +15,17 @@ from billing.operations.issuing import forget_late_usage, mark_dependents
 from billing.operations.journal import lock_customer
 from billing.operations.notes import issue_difference
 from billing.queries.frozen import own_contract
+from billing.queries.late_windows import pending_late_usage
 from billing.queries.parties import billing_settings
 from billing.queries.restatement import (
     difference_lines,
     late_usage_deadline,
-    pending_late_usage,
 )
 
 _USAGE_CAME = "Usage that became known after the invoice was issued"
 _CORRECTED = "Correction of usage"
+_TAKEN_BACK = "The invoice was taken back, and so is late usage of its period on later ones"
+_ROLLS_OVER = "It costs the same, and changes what is left of an allowance for later periods"
 _GOES_ON = "An earlier period, which this one goes on from, was restated or taken back"
 
 
@@ -56,14 +58,21 @@ def _restate(invoice: Invoice, as_of: datetime) -> Invoice | None:
     forget_late_usage(ground.marks)
     if not lines:
         return None
-    reason = _reason(lines) if came else _GOES_ON
+    reason = _reason(invoice, lines, came=came)
     note = issue_difference(invoice, lines, reason, as_of=as_of, ground=ground)
     if note is not None:
         mark_dependents(invoice, as_of=as_of)
     return note
 
 
-def _reason(lines: Sequence[NewLine]) -> str:
+def _reason(invoice: Invoice, lines: Sequence[NewLine], *, came: bool) -> str:
+    if invoice.status == Invoice.Status.VOID:
+        return _TAKEN_BACK
+    why = _why_usage_differs(lines) if came else _GOES_ON
+    return why if any(line.amount for line in lines) else f"{why}. {_ROLLS_OVER}"
+
+
+def _why_usage_differs(lines: Sequence[NewLine]) -> str:
     """Why usage differs from what was invoiced, as the note says it; each correction with its own
     reason, as many as there is room for."""
     windows = [window for line in lines for window in line.facts["windows"]]

@@ -20,7 +20,7 @@ from billing.core.tax import (
     tax_groups,
 )
 from billing.line_copy import Line, copy_lines
-from billing.models import Invoice, InvoiceTax, Price
+from billing.models import Invoice, InvoiceLine, InvoiceTax, Price
 from billing.queries.parties import billing_settings, buyers_details, seller_details
 from billing.taxes import invoice_tax_day, tax_calculator, tax_place
 
@@ -160,9 +160,10 @@ def groups_of(
 
 def treatments_of_note(original: Invoice, lines: Sequence[Line]) -> tuple[Treatment, ...]:
     """How the lines of a note are taxed: as the invoice that it changes was, class by class. What
-    that invoice had none of is decided for its buyer and its tax point."""
+    that invoice had none of is decided for its buyer and its tax point. Late usage of an earlier
+    period that stands on the invoice says nothing of the invoice's own."""
     reasons = {(tax.category, tax.percent): tax.reason for tax in original.taxes.all()}
-    billed = list(original.lines.all())
+    billed = list(original.lines.exclude(kind=InvoiceLine.Kind.LATE_USAGE))
     classes = _product_classes([*billed, *lines])
     known = {
         classes[line.price_id]: Treatment(

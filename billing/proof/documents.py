@@ -82,7 +82,13 @@ def terms_document(invoice: Invoice, terms: Mapping[str, Any], *, kept: bool) ->
         "contract": terms["contract"],
         "silences": terms["silences"],
         "restated": [
-            {name: each[name] for name in ("invoice", "contract", "silences")}
+            {
+                "invoice": each["invoice"],
+                # Unknown of documents that were issued before it was kept, when there was none.
+                "taken_back": each.get("taken_back"),
+                "contract": each["contract"],
+                "silences": each["silences"],
+            }
             for each in terms["restated"]
         ],
     }

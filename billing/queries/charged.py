@@ -1,6 +1,10 @@
 """What earlier periods of a subscription came to, by their invoices, the notes on them and late
 usage on later invoices. A commitment, an allowance that rolls over and a discount for some periods
-go on from there."""
+go on from there.
+
+Each takes as `late` the lines of late usage that a document bills which is being made: they count
+as if they were billed already.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -14,11 +18,14 @@ from django.db.models.fields.json import KeyTextTransform
 from billing.core.exact import EXACT, ZERO
 from billing.core.money import sum_amounts
 from billing.core.periods import Period
-from billing.models import Discount, Invoice, InvoiceLine, Subscription
+from billing.line_copy import Line
+from billing.models import Discount, Invoice, InvoiceLine, Price, Subscription
 from tenants.models import Customer
 
 
-def charged_between(subscription: Subscription, start: datetime, end: datetime) -> Decimal:
+def charged_between(
+    subscription: Subscription, start: datetime, end: datetime, late: Sequence[Line] = ()
+) -> Decimal:
     """What the invoices of the subscription's periods that began in this time came to, with their
     notes, and with their late usage wherever it was billed."""
     documents = Invoice.objects.filter(
@@ -27,19 +34,19 @@ def charged_between(subscription: Subscription, start: datetime, end: datetime) 
     kinds = _standing(documents).order_by().values_list("kind").annotate(Sum("total"))
     totals: dict[str, Decimal] = dict(kinds)
     taken_off = totals.pop(Invoice.Kind.CREDIT_NOTE, ZERO)
-    invoices = documents.filter(kind=Invoice.Kind.INVOICE)
-    late = InvoiceLine.objects.filter(kind=InvoiceLine.Kind.LATE_USAGE)
-    of_others = _total(late.filter(invoice__in=_standing(invoices)))
-    elsewhere = _total(
-        _billed_later(late, subscription.customer_id, invoices.values_list("pk", flat=True))
-    )
+    invoices = _standing(documents.filter(kind=Invoice.Kind.INVOICE))
+    changes = InvoiceLine.objects.filter(kind=InvoiceLine.Kind.LATE_USAGE)
+    of_others = _total(changes.filter(invoice__in=invoices))
+    ids = list(invoices.values_list("pk", flat=True))
+    elsewhere = _total(_billed_later(changes, subscription.customer_id, ids))
+    here = [Decimal(line.amount) for line in _restating(late, ids)]
     return sum_amounts(
-        [*totals.values(), taken_off.copy_negate(), of_others.copy_negate(), elsewhere]
+        [*totals.values(), taken_off.copy_negate(), of_others.copy_negate(), elsewhere, *here]
     )
 
 
 def used_by_period(
-    subscription: Subscription, before: datetime, codes: Sequence[str]
+    subscription: Subscription, before: datetime, codes: Sequence[str], late: Sequence[Line] = ()
 ) -> list[tuple[Period, dict[str, Decimal] | None]]:
     """The raw quantities of the prices with these codes in the invoiced periods that began before
     this instant, oldest first; None of a period whose invoice was taken back."""
@@ -49,7 +56,7 @@ def used_by_period(
         ).order_by("period_start")
     )
     standing = [each.pk for each in invoices if each.status != Invoice.Status.VOID]
-    used = _used_by_invoice(subscription.customer_id, standing, codes)
+    used = _used_by_invoice(subscription.customer_id, standing, codes, late)
     return [
         (
             Period(each.period_start, each.period_end),
@@ -60,7 +67,10 @@ def used_by_period(
 
 
 def discounted_periods(
-    customer: Customer, before: datetime, discount_ids: Collection[str]
+    customer: Customer,
+    before: datetime,
+    discount_ids: Collection[str],
+    late: Sequence[Line] = (),
 ) -> Counter[str]:
     """In how many of the customer's invoiced periods that began before this instant each discount
     was taken: counted again each time, so that rating a period twice comes to the same."""
@@ -80,6 +90,10 @@ def discounted_periods(
         "amount",
     ):
         taken[discount, invoice] = EXACT.add(taken[discount, invoice], amount)
+    for line in _restating(late, invoices):
+        if line.facts.get("discount") in discount_ids:
+            key = str(line.facts["discount"]), UUID(line.facts["restates"])
+            taken[key] = EXACT.add(taken[key], Decimal(line.amount))
     return Counter(discount for (discount, _), amount in taken.items() if amount)
 
 
@@ -96,15 +110,43 @@ def _discount_lines(discount_ids: Collection[str]) -> "QuerySet[InvoiceLine]":
 
 
 def _used_by_invoice(
-    customer_id: UUID, invoice_ids: Collection[UUID], codes: Sequence[str]
+    customer_id: UUID,
+    invoice_ids: Collection[UUID],
+    codes: Sequence[str],
+    late: Sequence[Line],
 ) -> defaultdict[UUID, dict[str, Decimal]]:
     lines = InvoiceLine.objects.filter(price__code__in=codes)
     used: defaultdict[UUID, dict[str, Decimal]] = defaultdict(dict)
-    for (invoice, code), raw in _by_invoice(
+    billed = _by_invoice(
         customer_id, invoice_ids, lines, InvoiceLine.Kind.USAGE, "price__code", "raw_quantity"
-    ):
+    )
+    for (invoice, code), raw in (*billed, *_used_late(invoice_ids, codes, late)):
         used[invoice][code] = EXACT.add(used[invoice].get(code, ZERO), raw)
     return used
+
+
+def _used_late(
+    invoice_ids: Collection[UUID], codes: Sequence[str], late: Sequence[Line]
+) -> Iterable[tuple[tuple[UUID, str], Decimal]]:
+    lines = [
+        line
+        for line in _restating(late, invoice_ids)
+        if line.facts["of_kind"] == InvoiceLine.Kind.USAGE
+    ]
+    if not lines:
+        return
+    priced = Price.objects.filter(pk__in={line.price_id for line in lines}, code__in=codes)
+    code_of = dict(priced.values_list("pk", "code"))
+    for line in lines:
+        if line.price_id in code_of:
+            key = UUID(line.facts["restates"]), code_of[line.price_id]
+            yield key, Decimal(line.raw_quantity)
+
+
+def _restating(late: Sequence[Line], invoice_ids: Iterable[UUID]) -> list[Line]:
+    """Those of the lines that bill these invoices' periods."""
+    ids = {str(each) for each in invoice_ids} if late else ()
+    return [line for line in late if line.facts["restates"] in ids]
 
 
 def _by_invoice(

@@ -6,7 +6,7 @@ from uuid import UUID
 from billing.core.contract import Contract
 from billing.core.periods import Period
 from billing.core.rating import RatedInvoice, RatedLine
-from billing.line_copy import NewLine
+from billing.line_copy import Line, NewLine
 from billing.models import Subscription
 from billing.queries.agreed import Agreed
 from billing.queries.rated import rated_by, rated_period, rated_periods
@@ -15,9 +15,12 @@ from metering.models import Application
 Charged = tuple[RatedInvoice, list[NewLine]]
 
 
-def charged_lines(subscription: Subscription, period: Period) -> Charged:
-    """What the period comes to, and its lines with the names of today."""
-    rated = rated_period(subscription, period)
+def charged_lines(
+    subscription: Subscription, period: Period, *, late: Sequence[Line] = ()
+) -> Charged:
+    """What the period comes to, and its lines with the names of today; `late` is as contract_of
+    takes it."""
+    rated = rated_period(subscription, period, late=late)
     return rated, _lines(rated, _environments([rated]))
 
 

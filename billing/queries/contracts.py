@@ -1,7 +1,7 @@
 """What a subscription's period is rated by: versions, customers' own prices, trials, discounts,
 minimums and commitments, loaded with a number of queries that does not grow with them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +35,7 @@ from billing.core.segments import (
     segments,
 )
 from billing.core.spans import Terms, priced_span, runs
+from billing.line_copy import Line
 from billing.models import PlanVersion, Subscription
 from billing.queries.agreed import Agreed
 from billing.queries.charged import charged_between, discounted_periods, used_by_period
@@ -49,9 +50,11 @@ def contract_of(
     *,
     version: PlanVersion | None = None,
     agreed: Agreed | None = None,
+    late: Sequence[Line] = (),
 ) -> Contract:
     """What the period is rated by. A `version` that is given holds in place of the plan's own, for
-    all of the period: a draft in a backtest. What is `agreed` is read unless it is given.
+    all of the period: a draft in a backtest. What is `agreed` is read unless it is given. `late` is
+    late usage of earlier periods that is billed by what is being made, as if it were billed before.
 
     Raises PlanHasNoVersion, NotQuotedInCurrency, and what billing.prices and billing.overrides
     refuse a price with.
@@ -68,9 +71,9 @@ def contract_of(
         before=composed.before(period, [*terms, *([following] if following else [])]),
         following=following,
         proration=cast(ProratedBy, subscription.proration),
-        discounts=_discounts(subscription, period, agreed),
-        commitment=_commitment(subscription, period),
-        carried=_carried(subscription, period, terms[0], composed),
+        discounts=_discounts(subscription, period, agreed, late),
+        commitment=_commitment(subscription, period, late),
+        carried=_carried(subscription, period, terms[0], composed, late),
     )
 
 
@@ -196,11 +199,11 @@ def _periods_between(cycle: BillingCycle, start: datetime, end: datetime) -> lis
 
 
 def _discounts(
-    subscription: Subscription, period: Period, agreed: Agreed
+    subscription: Subscription, period: Period, agreed: Agreed, late: Sequence[Line]
 ) -> tuple[DiscountTerm, ...]:
     found = agreed.discounts(subscription, period)
     limited = {str(each.pk): each.periods_max for each in found if each.periods_max is not None}
-    used = discounted_periods(subscription.customer, period.start, limited)
+    used = discounted_periods(subscription.customer, period.start, limited, late)
     return tuple(
         DiscountTerm(
             id=str(each.pk),
@@ -215,7 +218,9 @@ def _discounts(
     )
 
 
-def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | None:
+def _commitment(
+    subscription: Subscription, period: Period, late: Sequence[Line]
+) -> CommitmentPart | None:
     """The commitment period that ends with the period, or with the subscription in it."""
     if subscription.commitment is None:
         return None
@@ -241,13 +246,17 @@ def _commitment(subscription: Subscription, period: Period) -> CommitmentPart | 
             by=cast(ProratedBy, subscription.proration),
             time_zone=cycle.time_zone,
         ),
-        charged_before=charged_between(subscription, whole.start, period.start),
+        charged_before=charged_between(subscription, whole.start, period.start, late),
         time_zone=cycle.time_zone,
     )
 
 
 def _carried(
-    subscription: Subscription, period: Period, first: Terms, composed: _Terms
+    subscription: Subscription,
+    period: Period,
+    first: Terms,
+    composed: _Terms,
+    late: Sequence[Line],
 ) -> dict[str, Decimal]:
     """What earlier periods left of allowances that roll over, by the prices' codes: of what each
     had included by its own terms, less what it was billed as used. A period without the price, or
@@ -258,7 +267,7 @@ def _carried(
     if not codes:
         return {}
     earlier: dict[str, list[PeriodUse]] = {code: [] for code in codes}
-    for past, used in used_by_period(subscription, period.start, codes):
+    for past, used in used_by_period(subscription, period.start, codes, late):
         included = {} if used is None else composed.allowances(past)
         for code, uses in earlier.items():
             raw, rolls_over = included.get(code, (ZERO, 0))

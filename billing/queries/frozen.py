@@ -5,14 +5,15 @@ and what its proof is made from.
 - `silences`: where a price or a fee looks at gaps, the time in which hosts said nothing; else null.
 - `restated`: of each earlier invoice whose late usage is billed here, in the order of the lines:
   its id as `invoice`, its `contract` and `silences`, and as `billed` the documents that had billed
-  its period before, each with 1 where it adds to that and -1 where it takes off.
+  its period before, each with 1 where it adds to that and -1 where it takes off. Of one that was
+  taken back, so that nothing is owed for its period, the number as `taken_back`, else null.
 - `plan`: the version of the plan, as it was called.
 - `assignments` and `hosts`: see ground.py; of the periods that the document bills.
 - `cut`: the usage that it was rated by. This one and the two before are kept since documents are
   rated on a ground, and by those that have usage.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,11 +33,10 @@ def frozen_terms(
     """Of a document whose lines are stored; an invoice's `contract` is made unless it is given."""
     if contract is None and document.kind == Invoice.Kind.INVOICE:
         contract = own_contract(document)
-    restated = [_restated(each, document, ground) for each in restated_on(document)]
     terms = {
         "contract": None if contract is None else to_json(contract),
         "silences": None if contract is None else _silences(contract, ground),
-        "restated": restated,
+        "restated": _restated_by(document, ground),
         "plan": plan_of(document),
     }
     return terms | ({} if ground is None else _grounded(terms, ground))
@@ -118,10 +118,20 @@ def restated_on(document: Invoice) -> list[Invoice]:
     return [known[each] for each in ids]
 
 
-def _restated(original: Invoice, by: Invoice, ground: Ground | None) -> dict[str, Any]:
-    contract = own_contract(original)
+def _restated_by(document: Invoice, ground: Ground | None) -> list[dict[str, Any]]:
+    late = []
+    if document.kind == Invoice.Kind.INVOICE:
+        late = list(document.lines.filter(kind=InvoiceLine.Kind.LATE_USAGE))
+    return [_restated(each, document, late, ground) for each in restated_on(document)]
+
+
+def _restated(
+    original: Invoice, by: Invoice, late: Sequence[InvoiceLine], ground: Ground | None
+) -> dict[str, Any]:
+    contract = contract_of(original.subscription, period_of(original), late=late)
     return {
         "invoice": str(original.pk),
+        "taken_back": original.reference if original.status == Invoice.Status.VOID else None,
         "contract": to_json(contract),
         "silences": _silences(contract, ground),
         "billed": _billed(original, by),

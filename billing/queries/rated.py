@@ -10,6 +10,7 @@ from billing.core.contract import Contract, credited_spans, priced_spans, rated_
 from billing.core.gap_credit import ExpectedTime
 from billing.core.periods import Period
 from billing.core.rating import PriceSpec, RatedInvoice, UsageQuantity
+from billing.line_copy import Line
 from billing.models import PlanVersion, Subscription
 from billing.queries.agreed import Agreed
 from billing.queries.contracts import contract_of
@@ -19,16 +20,21 @@ _Result = TypeVar("_Result")
 
 
 def rated_period(
-    subscription: Subscription, period: Period, *, version: PlanVersion | None = None
+    subscription: Subscription,
+    period: Period,
+    *,
+    version: PlanVersion | None = None,
+    late: Sequence[Line] = (),
 ) -> RatedInvoice:
     """What a period comes to, with the usage that is known.
 
     This, and rated_periods, which does the same for many, is the one way in which a period is
     rated, whoever asks: closing, the look for changes, and a backtest, which gives the `version`
-    (a draft, too) that all of the period is rated with in place of the plan's own. Raises what
-    contract_of raises.
+    (a draft, too) that all of the period is rated with in place of the plan's own. `late` is as
+    contract_of takes it. Raises what contract_of raises.
     """
-    return rated_by(contract_of(subscription, period, version=version), subscription)
+    contract = contract_of(subscription, period, version=version, late=late)
+    return rated_by(contract, subscription)
 
 
 def rated_by(contract: Contract, subscription: Subscription) -> RatedInvoice:

@@ -1,15 +1,16 @@
 """What issued invoices lack of the usage that is known now."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
+from billing.core.contract import Contract, codes_of, left_over, rolling_prices
 from billing.core.currencies import currency_of
+from billing.core.exact import EXACT, ZERO, plain
 from billing.core.periods import Period
 from billing.core.restatement import Charge, Difference, charge_key, differences, steps
 from billing.line_copy import Line, NewLine
@@ -22,18 +23,14 @@ from billing.models import (
     Price,
     PriceOverride,
 )
-from billing.queries.charges import charged_lines
+from billing.queries.charges import charged_by
+from billing.queries.contracts import contract_of
+from billing.queries.late_windows import changed_windows, utc_text
 from billing.queries.parties import billing_settings
 from billing.taxes import invoice_tax_day
-from metering.models import Sample, SampleBatch
-from metering.stated_models import Correction
 
-# Of one line; the rest is counted.
-WINDOWS_SHOWN_MAX: Final = 50
-BATCHES_SHOWN_MAX: Final = 20
-CORRECTIONS_SHOWN_MAX: Final = 20
+_VOID: Final = Invoice.Status.VOID
 _NEXT_INVOICE: Final = BillingSettings.LateUsage.NEXT_INVOICE
-_HOUR: Final = timedelta(hours=1)
 
 
 def late_usage_deadline(invoice: Invoice, settings: BillingSettings) -> datetime:
@@ -41,17 +38,13 @@ def late_usage_deadline(invoice: Invoice, settings: BillingSettings) -> datetime
     return invoice.period_end + timedelta(days=settings.late_usage_days)
 
 
-def pending_late_usage(invoice: Invoice) -> "QuerySet[LateUsage]":
-    """The marks of the invoice that nobody has looked at yet."""
-    return LateUsage.objects.filter(invoice=invoice, refused_at__isnull=True)
-
-
 def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
     """Issued invoices with usage that changed since, oldest period first: those on which nothing
     more has come since `noted_before`. Found by their marks; no history is rated."""
     pending = (
         LateUsage.objects.filter(refused_at__isnull=True, invoice__finalized_at__isnull=False)
-        .exclude(invoice__status=Invoice.Status.VOID)
+        # Usage of a period that was taken back is not billed, but late usage of it may have been.
+        .exclude(invoice__status=_VOID, hour__isnull=False)
         .values("invoice")
         .annotate(last=Max("noted_at"))
         .filter(last__lt=noted_before)
@@ -78,7 +71,7 @@ def issued_dependents(invoice: Invoice) -> "QuerySet[Invoice]":
             finalized_at__isnull=False,
             period_start__gte=invoice.period_end,
         )
-        .exclude(status=Invoice.Status.VOID)
+        .exclude(status=_VOID)
         .order_by("period_start", "pk")
     )
 
@@ -118,31 +111,49 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
     settings = billing_settings()
     if draft.kind != Invoice.Kind.INVOICE or settings.late_usage != _NEXT_INVOICE:
         return []
-    earlier = (
-        Invoice.objects.filter(
-            Q(late_usage__hour__isnull=True)
-            | Q(
-                late_usage__noted_at__lt=F("period_end") + timedelta(days=settings.late_usage_days)
-            ),
-            kind=Invoice.Kind.INVOICE,
-            customer=draft.customer_id,
-            currency=draft.currency,
-            finalized_at__isnull=False,
-            period_end__lte=draft.period_start,
-            late_usage__refused_at__isnull=True,
-        )
-        .exclude(status=Invoice.Status.VOID)
-        .select_related(
-            "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
-        )
-        .distinct()
+    within = timedelta(days=settings.late_usage_days)
+    accepted = LateUsage.objects.filter(
+        Q(hour__isnull=True)
+        | (Q(noted_at__lt=F("invoice__period_end") + within) & ~Q(invoice__status=_VOID)),
+        invoice__customer=draft.customer_id,
+        refused_at__isnull=True,
     )
-    return sorted(earlier, key=lambda each: (each.period_start, each.pk))
+    earlier = Invoice.objects.filter(
+        pk__in=accepted.values("invoice"),
+        kind=Invoice.Kind.INVOICE,
+        currency=draft.currency,
+        finalized_at__isnull=False,
+        period_end__lte=draft.period_start,
+    ).select_related(
+        "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
+    )
+    return sorted(earlier, key=_in_order)
+
+
+def _in_order(invoice: Invoice) -> tuple[datetime, UUID]:
+    return invoice.period_start, invoice.pk
 
 
 def late_lines(draft: Invoice) -> list[NewLine]:
-    """The lines of a draft that bill late usage of earlier periods; not stored yet."""
-    return [line for each in invoices_restated_by(draft) for line in difference_lines(each)]
+    """The lines of a draft that bill late usage of earlier periods, not stored yet; with what it
+    changes of issued periods that go on from those. The oldest period is rated first, and each by
+    what those before it come to."""
+    waiting = {each.pk: each for each in invoices_restated_by(draft)}
+    found: list[NewLine] = []
+    while waiting:
+        oldest = min(waiting.values(), key=_in_order)
+        del waiting[oldest.pk]
+        lines = difference_lines(oldest, late=found)
+        found += lines
+        if lines:
+            waiting |= {each.pk: each for each in _dependents_before(draft, oldest)}
+    return found
+
+
+def _dependents_before(draft: Invoice, changed: Invoice) -> "QuerySet[Invoice]":
+    return issued_dependents(changed).filter(
+        currency=draft.currency, period_end__lte=draft.period_start
+    )
 
 
 def late_lines_of_many(drafts: Sequence[Invoice]) -> list[list[NewLine]]:
@@ -157,23 +168,63 @@ def late_lines_of_many(drafts: Sequence[Invoice]) -> list[list[NewLine]]:
     return [late_lines(each) if each.customer_id in marked else [] for each in drafts]
 
 
-def difference_lines(invoice: Invoice) -> list[NewLine]:
+def difference_lines(invoice: Invoice, *, late: Sequence[Line] = ()) -> list[NewLine]:
     """What is to be added to what was billed for an issued invoice's period, as lines that are
-    not stored yet: what is owed less has a negative amount. Empty where all is billed, and for a
-    void invoice, whose period is billed no more."""
-    if not invoice.is_issued or invoice.status == Invoice.Status.VOID:
+    not stored yet: what is owed less has a negative amount. Empty where all is billed. For the
+    period of a void invoice nothing is owed: what late usage of it was billed is given back.
+    `late` is as contract_of takes it."""
+    if not invoice.is_issued:
         return []
-    period = Period(invoice.period_start, invoice.period_end)
-    _, now = charged_lines(invoice.subscription, period)
+    contract = None if invoice.status == _VOID else _contract_now(invoice, late)
+    now = [] if contract is None else charged_by(contract, invoice.subscription)[1]
+    rolling = frozenset[str]() if contract is None else rolling_prices(contract)
     billed = billed_lines(invoice)
+    owed = [_charge(line, rolling) for line in now]
+    paid = [
+        _charge(line, rolling) if sign > 0 else _charge(line, rolling).negated()
+        for line, sign in billed
+    ]
+    found = differences(owed, paid)
+    left = {} if contract is None else _changed_left(contract, [*now], billed)
+    if not left and not any(each.change.amount for each in found):
+        return []
     templates: dict[Hashable, Line] = {key_of(line): line for line, _ in billed}
     templates |= {key_of(line): line for line in now}
-    found = differences(
-        [_charge(line) for line in now],
-        [_charge(line) if sign > 0 else _charge(line).negated() for line, sign in billed],
-    )
     since = _last_billed(invoice, billed)
-    return [_difference_line(invoice, templates[each.change.key], each, since) for each in found]
+    return [
+        _difference_line(invoice, templates[each.change.key], each, since, left) for each in found
+    ]
+
+
+def _contract_now(invoice: Invoice, late: Sequence[Line]) -> Contract:
+    period = Period(invoice.period_start, invoice.period_end)
+    return contract_of(invoice.subscription, period, late=late)
+
+
+def _changed_left(
+    contract: Contract, now: Sequence[Line], billed: Sequence[tuple[InvoiceLine, int]]
+) -> dict[str, list[str]]:
+    """Of which prices another part of an allowance that rolls over is left than what was billed
+    says: by their ids that part before, and now, in raw units."""
+    codes = codes_of(contract)
+    before = left_over(contract, _used(codes, billed))
+    after = left_over(contract, _used(codes, [(line, 1) for line in now]))
+    return {
+        price: [plain(before[code]), plain(after[code])]
+        for price, code in codes.items()
+        if before.get(code) != after.get(code)
+    }
+
+
+def _used(codes: Mapping[str, str], lines: Iterable[tuple[Line, int]]) -> dict[str, Decimal]:
+    """Raw units by the prices' codes."""
+    used: dict[str, Decimal] = {}
+    for line, sign in lines:
+        if line.facts.get("of_kind", line.kind) == InvoiceLine.Kind.USAGE:
+            code = codes.get(str(line.price_id), "")
+            raw = EXACT.multiply(Decimal(line.raw_quantity), Decimal(sign))
+            used[code] = EXACT.add(used.get(code, ZERO), raw)
+    return used
 
 
 def _last_billed(invoice: Invoice, billed: Sequence[tuple[InvoiceLine, int]]) -> datetime | None:
@@ -187,16 +238,13 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
     off: its own, those of its notes, and late usage on later invoices."""
     own = Q(invoice=invoice)
     notes = Q(invoice__refers_to=invoice)
-    later = Q(
-        kind=InvoiceLine.Kind.LATE_USAGE,
-        facts__restates=str(invoice.pk),
-        invoice__customer=invoice.customer_id,
-        invoice__kind=Invoice.Kind.INVOICE,
-    )
     lines = (
-        InvoiceLine.objects.filter(own | notes | later, invoice__finalized_at__isnull=False)
+        InvoiceLine.objects.filter(
+            own | notes | _on_later(invoice), invoice__finalized_at__isnull=False
+        )
         # What was taken back in full was never billed, and neither is its taking back.
-        .exclude(~own & Q(invoice__status=Invoice.Status.VOID))
+        .exclude(invoice__in=_taken_back_with(invoice))
+        .exclude(~own & Q(invoice__status=_VOID))
         .select_related("invoice")
         .order_by("invoice__finalized_at", "invoice__number", "position")
     )
@@ -210,24 +258,55 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
     return found
 
 
+def _taken_back_with(invoice: Invoice) -> list[UUID]:
+    """Of a void invoice itself, the credit notes on it that taking it back made up for, and the one
+    by which it was."""
+    if invoice.status != _VOID:
+        return []
+    mirrored = InvoiceLine.objects.filter(
+        kind=InvoiceLine.Kind.CORRECTION, invoice__refers_to=invoice
+    ).values_list("invoice", "facts__takes_back")
+    return [invoice.pk, *{UUID(str(pk)) for each in mirrored for pk in each}]
+
+
+def _on_later(invoice: Invoice) -> Q:
+    return Q(
+        kind=InvoiceLine.Kind.LATE_USAGE,
+        facts__restates=str(invoice.pk),
+        invoice__customer=invoice.customer_id,
+        invoice__kind=Invoice.Kind.INVOICE,
+    )
+
+
+def has_late_lines_elsewhere(invoice: Invoice) -> bool:
+    """Whether late usage of its period stands on later invoices that were issued, and stand."""
+    lines = InvoiceLine.objects.filter(_on_later(invoice), invoice__finalized_at__isnull=False)
+    return lines.exclude(invoice__status=_VOID).exists()
+
+
 def key_of(line: Line) -> Hashable:
     """What a line charges for. A line of a difference names the kind of the one it changes."""
     kind = line.facts.get("of_kind", line.kind)
     return charge_key(kind, line.price_id, line.application_id, line.label, line.attributes)
 
 
-def _charge(line: Line) -> Charge:
+def _charge(line: Line, rolling: Collection[str]) -> Charge:
     return Charge(
         key_of(line),
         Decimal(line.amount),
         Decimal(line.raw_quantity),
         Decimal(line.quantity),
         Decimal(line.unrounded),
+        rolls_over=str(line.price_id) in rolling,
     )
 
 
 def _difference_line(
-    invoice: Invoice, line: Line, difference: Difference, since: datetime | None
+    invoice: Invoice,
+    line: Line,
+    difference: Difference,
+    since: datetime | None,
+    left: Mapping[str, list[str]],
 ) -> NewLine:
     change = difference.change
     return NewLine(
@@ -249,103 +328,12 @@ def _difference_line(
         facts={
             "restates": str(invoice.pk),
             "reference": invoice.reference,
-            "period": [_text(invoice.period_start), _text(invoice.period_end)],
+            "period": [utc_text(invoice.period_start), utc_text(invoice.period_end)],
             "of_kind": line.facts.get("of_kind", line.kind),
             "supplied_on": invoice_tax_day(invoice).isoformat(),
+            # In the meter's small unit.
+            **({"left_over": left[str(line.price_id)]} if str(line.price_id) in left else {}),
             **{name: line.facts[name] for name in ("discount",) if name in line.facts},
-            **_windows(invoice, line.application_id, since),
+            **changed_windows(invoice, line.application_id, since),
         },
     )
-
-
-def _windows(
-    invoice: Invoice, application_id: UUID | None, since: datetime | None
-) -> dict[str, Any]:
-    """The hours of the application that changed, when that became known, and by what since then:
-    the batches that were received for them, the corrections that were made."""
-    marks = pending_late_usage(invoice)
-    if application_id is not None:
-        marks = marks.filter(application=application_id)
-    noted: defaultdict[datetime, list[datetime]] = defaultdict(list)
-    for hour, noted_at in marks.values_list("hour", "noted_at"):
-        if hour is not None:
-            noted[hour].append(noted_at)
-    stretches = _stretches(noted)
-    shown = stretches[:WINDOWS_SHOWN_MAX]
-    return {
-        "windows": [
-            {
-                "from": _text(start),
-                "to": _text(end),
-                "changed": [
-                    _text(pick(at for hour in noted if start <= hour < end for at in noted[hour]))
-                    for pick in (min, max)
-                ],
-                "batches": _batches(application_id, start, end, since),
-                "corrections": _corrections(application_id, start, end, since),
-            }
-            for start, end in shown
-        ],
-        "more_windows": len(stretches) - len(shown),
-    }
-
-
-def _stretches(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
-    found: list[tuple[datetime, datetime]] = []
-    for hour in sorted(hours):
-        if found and found[-1][1] == hour:
-            found[-1] = (found[-1][0], hour + _HOUR)
-        else:
-            found.append((hour, hour + _HOUR))
-    return found
-
-
-def _batches(
-    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
-) -> list[dict[str, Any]]:
-    """Batches with samples of the hours that were received since then."""
-    if application_id is None or since is None:
-        return []
-    samples = Sample.objects.filter(
-        application_id=application_id, window_start__gte=start, window_start__lt=end
-    )
-    batches = (
-        SampleBatch.objects.filter(pk__in=samples.values("batch"), received_at__gt=since)
-        .select_related("host")
-        .order_by("received_at", "sequence")
-    )
-    return [
-        {
-            "host": batch.host.name,
-            "epoch": str(batch.epoch),
-            "sequence": batch.sequence,
-            "received_at": _text(batch.received_at),
-        }
-        for batch in batches[:BATCHES_SHOWN_MAX]
-    ]
-
-
-def _corrections(
-    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
-) -> list[dict[str, Any]]:
-    """Corrections of the hours that were made since then, in their order."""
-    if application_id is None or since is None:
-        return []
-    made = Correction.objects.filter(
-        application_id=application_id, starts_at__lt=end, ends_at__gt=start, created_at__gt=since
-    ).order_by("created_at", "pk")
-    return [
-        {
-            "kind": each.kind,
-            "from": _text(each.starts_at),
-            "to": _text(each.ends_at),
-            "reason": each.reason,
-            "author": each.author,
-            "made_at": _text(each.created_at),
-        }
-        for each in made[:CORRECTIONS_SHOWN_MAX]
-    ]
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -135,6 +135,14 @@ class TestLateUsageOnTheNextInvoice:
         code, said = said_of(proven.bundle_of(invoice), tmp_path)
         assert (code, said[-1]) == (0, "PASS"), said
         assert any(f"changes {proven.invoice.reference}" in line for line in said)
+        voided(proven, proven.invoice)
+        with tenant_scope(tenant.pk):
+            BillingSettings.objects.update(late_usage=BillingSettings.LateUsage.NOTE)
+        note = restated(proven)
+        assert note.kind == Invoice.Kind.CREDIT_NOTE
+        # What late usage of a period that was taken back was billed is given back.
+        code, said = said_of(proven.bundle_of(note), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
 
 
 class TestTheTerms:

@@ -7,8 +7,17 @@ import pytest
 
 from billing.closing import restate_tenant
 from billing.models import BillingSettings, Invoice, LateUsage, Price
-from billing.operations import OwnPrice, grant_discount, grant_price, restate_invoice, void_invoice
+from billing.operations import (
+    OwnPrice,
+    finalize_invoice,
+    grant_discount,
+    grant_price,
+    recompute_draft,
+    restate_invoice,
+    void_invoice,
+)
 from billing.queries import changes_since_finalized
+from metering.models import Application
 from tenants.models import Tenant
 from tests.billing.agreements import begin_contract, close_next, cpu, offer, rebate
 from tests.billing.late import note_at
@@ -91,10 +100,29 @@ class TestLateUsage:
         use(story.shop, at(11, 3), cpu_us=60 * HOUR_US)
         second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
         third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
-        # October owes 15 above its 50, and left nothing to November, which owes 10.
-        assert [each.total for each in (first, second, third)] == [0, 15, 10]
-        assert third.lines.get(kind="late_usage").facts["restates"] == str(second.pk)
+        # October owes 15 above its 50, and leaves nothing to November, which owes 10: at once.
+        assert [each.total for each in (first, second, third)] == [0, 15 + 10, 0]
+        assert second.lines.get(kind="late_usage").facts["restates"] == str(first.pk)
+        assert changes_since_finalized(first) is None
         assert changes_since_finalized(second) is None
+
+    def test_on_the_next_invoice_changes_what_an_invoice_between_had_carried_over(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        first, second = invoiced(story, 20, 75)
+        use(story.shop, at(10, 5), cpu_us=40 * HOUR_US)
+        note_at(at(12, 5))
+        use(story.shop, at(12, 3), cpu_us=60 * HOUR_US)
+        third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        late = third.lines.filter(kind="late_usage").order_by("position")
+        # October is 10 above its 50, and so November had 50 and not 80; December has its own alone.
+        assert [(line.facts["reference"], line.amount) for line in late] == [
+            (first.reference, Decimal(10)),
+            (second.reference, Decimal(25)),
+        ]
+        assert third.total == 10 + 25 + 10
+        for invoice in (first, second, third):
+            assert changes_since_finalized(invoice) is None
 
     def test_on_the_next_invoice_lowers_a_true_up_as_well(self) -> None:
         BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
@@ -104,13 +132,24 @@ class TestLateUsage:
         note_at(at(12, 5))
         use(story.shop, at(12, 3), cpu_us=10 * HOUR_US)
         december = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
-        use(story.shop, datetime(2027, 1, 3, tzinfo=UTC), cpu_us=30 * HOUR_US)
-        february = datetime(2027, 2, 2, tzinfo=UTC)
-        january = close_next(story.subscription, as_of=february, finalize=True)
-        assert january.lines.get(kind="late_usage").facts["of_kind"] == "true_up"
-        billed = Invoice.objects.exclude(pk=january.pk).values_list("total", flat=True)
-        assert sum(billed) + january.total == 100 + 30
+        # 20 before, 25 late, 10 here: 45 are lacking to the 100.
+        true_up = december.lines.get(kind="true_up")
+        assert true_up.amount == 45
+        assert "100 less 45 on earlier invoices and 10 on this one" in true_up.steps[1]["words"]
+        assert sum(Invoice.objects.values_list("total", flat=True)) == 100
         assert changes_since_finalized(december) is None
+
+    def test_on_a_draft_is_counted_before_the_draft_is_rated(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        invoiced(story, 20)
+        use(story.shop, at(10, 5), cpu_us=45 * HOUR_US)
+        note_at(at(11, 5))
+        use(story.shop, at(11, 3), cpu_us=60 * HOUR_US)
+        draft = close_next(story.subscription, as_of=at(12, 2))
+        assert draft.total == 15 + 10
+        assert recompute_draft(draft).total == 15 + 10
+        assert finalize_invoice(draft, as_of=at(12, 2)).total == 15 + 10
 
     def test_uses_up_a_discount_for_one_period(self, tenant: Tenant) -> None:
         story = begin_contract()
@@ -220,3 +259,48 @@ class TestTakingAnInvoiceBack:
         ((changed, _, _),) = restated(tenant, at(12, 20))
         assert changed == second
         assert LateUsage.objects.get().refused_at is not None
+
+
+@pytest.mark.usefixtures("inside")
+class TestLateUsageWithinAnAllowanceThatRollsOver:
+    def test_is_taken_off_what_was_carried_into_the_next_period(self, tenant: Tenant) -> None:
+        first, second = invoiced(begin_contract(rolling("50")), 20, 75)
+        assert [first.total, second.total] == [0, 0]
+        deliver_late(first, hours=20)
+        # October left 10 of its hours and not 30, so November is 15 above its 60.
+        assert restated(tenant, at(12, 3)) == [
+            (first, "debit_note", Decimal(0)),
+            (second, "debit_note", Decimal(15)),
+        ]
+        note = first.notes.get()
+        assert "left of an allowance" in note.reason
+        (line,) = note.lines.all()
+        assert line.raw_quantity == 20 * HOUR_US
+        assert line.facts["left_over"] == [str(30 * HOUR_US), str(10 * HOUR_US)]
+        assert note.status == "paid"
+        assert changes_since_finalized(first) is None
+
+    def test_on_the_next_invoice_is_a_line_of_nothing(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract(rolling("50"))
+        (first,) = invoiced(story, 20)
+        deliver_late(first, hours=20)
+        use(story.shop, at(11, 3), cpu_us=75 * HOUR_US)
+        second = close_next(story.subscription, as_of=at(12, 2), finalize=True)
+        late = second.lines.get(kind="late_usage")
+        assert [late.amount, late.raw_quantity] == [0, 20 * HOUR_US]
+        assert second.total == 15
+        assert changes_since_finalized(first) is None
+
+    def test_makes_no_note_where_nothing_was_left_before(self, tenant: Tenant) -> None:
+        story = begin_contract(rolling("50"), minimum="100")
+        (first,) = invoiced(story, 60)
+        assert first.total == 100
+        deliver_late(first, hours=20)
+        assert restated(tenant, at(11, 3)) == []
+
+
+def deliver_late(invoice: Invoice, *, hours: int) -> None:
+    app = Application.objects.get(name="shop-ltd-shop")
+    use(app, invoice.period_start + timedelta(days=8), cpu_us=hours * HOUR_US)
+    note_at(invoice.period_end + timedelta(days=1))

@@ -14,7 +14,7 @@ from metering.rollup_models import Rollup
 from tests.billing.documents.focus_rules import billed_by_invoice, broken_focus_rules
 from tests.billing.documents.schematron import CII, UBL_CREDIT_NOTE, UBL_INVOICE, broken_rules
 from tests.billing.documents.test_exports import table
-from tests.billing.late import deliver
+from tests.billing.late import deliver, note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 VAT_IDS = {"DE": "DE136695976", "FR": "FR40 303265045", "US": ""}
@@ -68,3 +68,32 @@ def test_is_valid(country: str, category: str, tax_inclusive: bool, less: bool) 
         if country in ("DE", "FR"):
             rules = UBL_CREDIT_NOTE if document.kind == "credit_note" else UBL_INVOICE
             assert broken_rules(ubl(document), rules) == []
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("tax_inclusive", [False, True])
+def test_of_less_than_nothing_is_a_valid_credit_note(tax_inclusive: bool) -> None:
+    BillingSettings.objects.create(
+        legal_name="First Host", country="DE", vat_id="DE136695976",
+        prices_include_tax=tax_inclusive, late_usage="next_invoice",
+    )  # fmt: skip
+    TaxRate.objects.create(
+        name="VAT", country="DE", percent=Decimal(19), valid_from=at(1, 1).date()
+    )
+    story = begin_story()
+    BillingDetails.objects.create(customer=story.customer, country="DE", vat_id=VAT_IDS["DE"])
+    use(story.shop, at(10, 3), cpu_us=1_003 * HOUR_US)
+    (draft,) = close_due(as_of=NOVEMBER)
+    finalize_invoice(draft, as_of=NOVEMBER)
+    Rollup.objects.update(cpu_time=0)
+    note_at(at(11, 5))
+    use(story.mail, at(11, 3), cpu_us=333 * HOUR_US)
+    (draft,) = close_due(as_of=at(12, 2))
+    document = invoice_document(finalize_invoice(draft, as_of=at(12, 2)))
+    assert (document.kind, document.reference) == ("credit_note", "CN-1")
+    assert document.total == Decimal("10.03") - Decimal("3.33")
+    assert broken_rules(cii(document), CII) == []
+    assert broken_rules(ubl(document), UBL_CREDIT_NOTE) == []
+    rows = table(document, "focus")
+    assert broken_focus_rules(rows) == []
+    assert billed_by_invoice(rows) == {document.reference: -document.payable}

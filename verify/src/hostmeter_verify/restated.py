@@ -1,10 +1,11 @@
 """Lines that change what was billed before: late usage of earlier periods, and taking back."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from billing.core.contract import rolling_prices
 from billing.core.currencies import Currency
 from billing.core.periods import Period
 from billing.core.proof.records import RecordNotReadable, identifier, member, text
@@ -89,41 +90,46 @@ def compare_differences(
     """Print each line that restates a period, and hold it against what the period comes to now
     less all that had been billed for it. Raises Difference."""
     period, computed = rated
+    owed = () if period.taken_back else computed.lines
+    rolling = frozenset[str]() if period.taken_back else rolling_prices(period.contract)
     before = billed.restated.get(str(period.restates), ())
-    original = next((each for each in before if each.id == period.restates), None)
-    if original is None:
-        raise Difference(_WHERE, "what is restated", str(period.restates), "no such invoice")
+    reference = period.taken_back or _reference(period, before)
     if invoice["kind"] != "invoice":
-        require_equal("what it refers to", "invoice.json", original.reference, _refers_to(invoice))
-    known = _known_lines(computed, before)
+        require_equal("what it refers to", "invoice.json", reference, _refers_to(invoice))
+    known = _known_lines(owed, before)
     found = differences(
-        [_charge_of_rated(line) for line in computed.lines],
-        [_signed(_charge(line), each.sign) for each in before for line in each.lines],
+        [_charge_of_rated(line, rolling) for line in owed],
+        [_signed(_charge(line, rolling), each.sign) for each in before for line in each.lines],
     )
     sign = -1 if invoice["kind"] == "credit_note" else 1
     for (number, line), each in zip(own, found, strict=False):
-        where = f"line {number}, {line.get('label')}, late usage of {original.reference}"
+        where = f"line {number}, {line.get('label')}, late usage of {reference}"
         template = known[each.change.key]
         _compare_words(where, line, template)
         _compare_charge(where, line, _signed(each.change, sign))
         unit = str(template["unit"])
         steps_now = steps(each, unit, computed.currency)
         compare_steps(where, _listed(line, "steps"), steps_now)
-        _compare_facts(where, line, original, period.period, template)
-        say(written(line, computed.currency.code, f"changes {original.reference}"))
-    require_equal(
-        f"how many lines change {original.reference}", "invoice.json", len(found), len(own)
-    )
+        _compare_facts(where, line, reference, period.period, template)
+        say(written(line, computed.currency.code, f"changes {reference}"))
+    require_equal(f"how many lines change {reference}", "invoice.json", len(found), len(own))
+
+
+def _reference(period: RatedPeriod, before: Iterable[Billed]) -> str:
+    original = next((each for each in before if each.id == period.restates), None)
+    if original is None:
+        raise Difference(_WHERE, "what is restated", str(period.restates), "no such invoice")
+    return original.reference
 
 
 def _refers_to(invoice: Mapping[str, Any]) -> Any:
     return invoice.get("refers_to")
 
 
-def _known_lines(computed: RatedInvoice, before: Iterable[Billed]) -> dict[Hashable, Line]:
+def _known_lines(owed: Iterable[RatedLine], before: Iterable[Billed]) -> dict[Hashable, Line]:
     """A line of each charge, for what it is called: as it is rated now, else as it was billed."""
     known = {_charge(line).key: line for each in before for line in each.lines}
-    return known | {_charge_of_rated(line).key: _as_line(line) for line in computed.lines}
+    return known | {_charge_of_rated(line).key: _as_line(line) for line in owed}
 
 
 def _as_line(line: RatedLine) -> Line:
@@ -138,13 +144,20 @@ def _as_line(line: RatedLine) -> Line:
     }
 
 
-def _charge_of_rated(line: RatedLine) -> Charge:
+def _charge_of_rated(line: RatedLine, rolling: Collection[str] = ()) -> Charge:
     attributes = dict(line.attributes)
     key = charge_key(line.kind, line.price_id, line.application_id, line.label, attributes)
-    return Charge(key, line.amount, Decimal(line.raw_quantity), line.quantity, line.unrounded)
+    return Charge(
+        key,
+        line.amount,
+        Decimal(line.raw_quantity),
+        line.quantity,
+        line.unrounded,
+        rolls_over=line.price_id in rolling,
+    )
 
 
-def _charge(line: Line) -> Charge:
+def _charge(line: Line, rolling: Collection[str] = ()) -> Charge:
     price, application, label = (line.get(each) for each in ("price", "application", "label"))
     attributes = line.get("attributes")
     if not isinstance(attributes, dict) or not isinstance(label, str):
@@ -152,6 +165,7 @@ def _charge(line: Line) -> Charge:
     return Charge(
         charge_key(_kind_of(line), price, application, label, attributes),
         **{name: decimal(line, name) for name in _FIGURES},
+        rolls_over=price in rolling,
     )
 
 
@@ -177,12 +191,10 @@ def _compare_charge(where: str, line: Line, expected: Charge) -> None:
         require_equal(said, where, getattr(expected, name), decimal(line, name))
 
 
-def _compare_facts(
-    where: str, line: Line, original: Billed, period: Period, template: Line
-) -> None:
+def _compare_facts(where: str, line: Line, reference: str, period: Period, template: Line) -> None:
     facts = line["facts"]
     bounds = [f"{each:%Y-%m-%dT%H:%M:%SZ}" for each in (period.start, period.end)]
-    require_equal("the invoice", where, original.reference, facts.get("reference"))
+    require_equal("the invoice", where, reference, facts.get("reference"))
     require_equal("the period", where, bounds, facts.get("period"))
     require_equal("what it changes", where, _kind_of(template), facts.get("of_kind"))
 

@@ -28,11 +28,13 @@ _ITEMS_MAX: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class RatedPeriod:
     """A billing period to be rated: that of an invoice, or one that it, or a note, `restates`, by
-    the id of the invoice for it. `silences` is None where they are not known."""
+    the id of the invoice for it. `silences` is None where they are not known. Nothing is owed any
+    more for one that was `taken_back`, which is its number then."""
 
     contract: Contract
     silences: Sequence[Silent] | None
     restates: str | None
+    taken_back: str | None = None
 
     @property
     def period(self) -> Period:
@@ -72,7 +74,10 @@ def _rated_period(record: Mapping[str, Any], restates: str | None) -> RatedPerio
         contract = from_json(Contract, record["contract"], "contract")
     except (TermsNotReadable, ValueError, TypeError, ArithmeticError) as error:
         raise Difference(_WHERE, "the contract", "one that can be rated", error) from error
-    return RatedPeriod(contract, _silences(record), restates)
+    taken_back = record.get("taken_back")
+    named = taken_back is None or isinstance(taken_back, str)
+    require(named, _WHERE, "taken_back", "an invoice's number", taken_back)
+    return RatedPeriod(contract, _silences(record), restates, taken_back)
 
 
 def _silences(record: Mapping[str, Any]) -> list[Silent] | None:

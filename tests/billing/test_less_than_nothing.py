@@ -1,0 +1,74 @@
+"""A period that comes to less than nothing is issued as a credit note, to the minor unit."""
+
+from decimal import Decimal
+
+import pytest
+
+from billing.core.currencies import currency_of
+from billing.core.money import round_amount
+from billing.documents.loading import invoice_document
+from billing.models import BillingSettings, Invoice
+from billing.operations import InvoiceNotVoidable, void_invoice
+from billing.queries.credit import credit_left
+from billing.queries.reconciliation import Reconciliation
+from metering.rollup_models import Rollup
+from tests.billing.agreements import begin_contract, close_next, cpu
+from tests.billing.late import note_at
+from tests.billing.timeline import HOUR_US, at, use
+
+
+def in_favour(currency: str, unit_price: str, hours: int) -> Invoice:
+    """November without usage, with all of October's given back: so many hours at the price."""
+    BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+    story = begin_contract(cpu(unit_price), plan_currency=currency)
+    use(story.shop, at(10, 3), cpu_us=hours * HOUR_US)
+    close_next(story.subscription, as_of=at(11, 2), finalize=True)
+    Rollup.objects.update(cpu_time=0)
+    note_at(at(11, 5))
+    return close_next(story.subscription, as_of=at(12, 2), finalize=True)
+
+
+@pytest.mark.usefixtures("inside")
+class TestAPeriodThatComesToLessThanNothing:
+    @pytest.mark.parametrize(
+        ("currency", "unit_price", "back"),
+        [("EUR", "0.005", "0.01"), ("JPY", "0.5", "1"), ("KWD", "0.0005", "0.001")],
+    )
+    def test_is_a_credit_note_whose_amount_is_the_customers(
+        self, currency: str, unit_price: str, back: str
+    ) -> None:
+        invoice = in_favour(currency, unit_price, 1)
+        assert (invoice.total, invoice.reference, str(invoice)) == (
+            -Decimal(back), "CN-1", "Credit note CN-1",
+        )  # fmt: skip
+        document = invoice_document(invoice)
+        assert (document.kind, document.total, document.payable) == (
+            "credit_note", Decimal(back), Decimal(back),
+        )  # fmt: skip
+        assert sum(line.amount for line in document.lines) == Decimal(back)
+        (left,) = credit_left(invoice.customer, as_of=at(12, 3))
+        assert (left.currency, left.total) == (currency, Decimal(back))
+        assert invoice.open_amount == 0
+        assert not list(Reconciliation.begin().differences())
+
+    def test_leaves_no_gap_in_the_numbers_of_invoices(self) -> None:
+        in_favour("EUR", "1", 10)
+        numbers = Invoice.objects.order_by("period_start").values_list("series", "number")
+        assert list(numbers) == [("", 1), ("CN-", 1)]
+
+    def test_is_not_taken_back(self) -> None:
+        invoice = in_favour("EUR", "1", 10)
+        with pytest.raises(InvoiceNotVoidable, match="less than nothing"):
+            void_invoice(invoice, "wrong customer", as_of=at(12, 5))
+
+
+class TestHalfAMinorUnitBelowZero:
+    @pytest.mark.parametrize(
+        ("currency", "amount", "rounded"),
+        [
+            ("EUR", "-0.005", "-0.01"), ("EUR", "-0.0049", "0"), ("JPY", "-0.5", "-1"),
+            ("JPY", "-0.4999", "0"), ("KWD", "-0.0005", "-0.001"), ("KWD", "-0.00049", "0"),
+        ],
+    )  # fmt: skip
+    def test_is_rounded_away_from_zero(self, currency: str, amount: str, rounded: str) -> None:
+        assert round_amount(Decimal(amount), currency_of(currency)) == Decimal(rounded)
