@@ -14,6 +14,7 @@ from hostmeter_agent.wire import kind_of
 
 from billing.core.currencies import currency_of
 from billing.core.exact import DIGITS, decimals_of, quotient
+from billing.core.explanation import named_unit
 from billing.core.provenance import Provenance
 from billing.core.quantity import UNITS, plus, raw_unit_of
 from metering.core.quality import in_words
@@ -117,8 +118,14 @@ def unit_name(unit: str, value: Decimal) -> str:
     """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
     if unit == "one":
         return ""
-    counted = unit.endswith(("-hour", "-second")) or unit == "byte"
-    return f"{unit}s" if counted and value != 1 else unit
+    return f"{unit}s" if unit == "byte" and value != 1 else named_unit(unit, value)
+
+
+def per_unit(unit: str) -> str:
+    """What a price is for: each, per GB-hour, for 1 per second."""
+    if unit == "one":
+        return "each"
+    return f"for 1 {unit}" if unit.startswith("per ") else f"per {unit}"
 
 
 def raw_quantity(meter: str, raw: Decimal | int) -> str:

@@ -18,7 +18,10 @@ from billing.core.quantity import Unit, in_unit
 from billing.core.readings import Reading
 from metering.core import quality
 
-_PLURALS = ("-hour", "-second", "user", "process", "thread", "file")
+_PLURALS = (
+    *("-hour", "-second", "user", "process", "thread", "file"),
+    *("period", "week", "month", "quarter", "half-year", "year"),
+)
 
 # What a fact is made of; numbers that are not whole are written out as text.
 Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -125,9 +128,14 @@ def in_words(quantity: Decimal, unit: Unit) -> str:
     """1 CPU-hour, 20.5 CPU-hours, 3 GB; what is counted singly has no unit."""
     if unit.name == "one":
         return shortened(quantity)
-    plural = quantity != 1 and unit.name.endswith(_PLURALS)
-    ending = ("es" if unit.name == "process" else "s") if plural else ""
-    return f"{shortened(quantity)} {unit.name}{ending}"
+    return f"{shortened(quantity)} {named_unit(unit.name, quantity)}"
+
+
+def named_unit(name: str, quantity: Decimal) -> str:
+    """The unit as it is written after the quantity: user, users, GB."""
+    if quantity == 1 or not name.endswith(_PLURALS):
+        return name
+    return f"{name}es" if name == "process" else f"{name}s"
 
 
 def raw_in_words(raw: int | Decimal, unit: Unit) -> str:

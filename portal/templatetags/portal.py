@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
+from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -30,6 +31,9 @@ _STEP_NAMES = {
     "unit_price": "At the price",
     "tier": "At the tier's price",
     "cell": "Row of the price",
+    "volume": "At the tier's price",
+    "override": "Own price",
+    "segment": "Part of the period",
     "fact": "How it counts",
     "unrounded": "Sum",
     "rounded": "Rounded",
@@ -111,6 +115,12 @@ def grouped(words: str) -> str:
 @register.filter
 def step_name(kind: str) -> str:
     return _STEP_NAMES.get(kind, spaced(kind).capitalize())
+
+
+@register.filter
+def as_query(attributes: Iterable[tuple[str, str]]) -> str:
+    """What tells a matrix price's lines apart, for an address: ?role=primary."""
+    return f"?{urlencode(tuple(attributes))}" if attributes else ""
 
 
 @register.filter
