@@ -33,6 +33,10 @@ _SYMBOLS: Final = {
 _SIGNIFICANT_DIGITS: Final = 4
 _DECIMALS_MAX: Final = 12
 _ROUNDING: Final = Context(prec=DIGITS, rounding=ROUND_HALF_UP)
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)"
+    r"| \d\d:\d\d(?::\d\d)? UTC)"
+)
 _LONG_NUMBER: Final = re.compile(r"(?<![\d.,])\d{5,}(?![\d,])")
 
 
@@ -121,13 +125,6 @@ def unit_name(unit: str, value: Decimal) -> str:
     return f"{unit}s" if unit == "byte" and value != 1 else named_unit(unit, value)
 
 
-def per_unit(unit: str) -> str:
-    """What a price is for: each, per GB-hour, for 1 per second."""
-    if unit == "one":
-        return "each"
-    return f"for 1 {unit}" if unit.startswith("per ") else f"per {unit}"
-
-
 def raw_quantity(meter: str, raw: Decimal | int) -> str:
     """The meter's own integer with its unit: 72,000,000,000 µs, 512 bytes."""
     return f"{exact(raw)}{NBSP}{unit_name(raw_unit_of(meter), Decimal(raw))}"
@@ -168,6 +165,20 @@ def coverage(ppm: int) -> str:
 def with_groups(words: str) -> str:
     """A sentence whose long whole numbers are grouped: "72000000000 µs" → "72,000,000,000 µs"."""
     return _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", words)
+
+
+def with_local_times(words: str, zone: tzinfo) -> str:
+    """A sentence whose UTC times are written in a zone: "2026-10-10 04:25 UTC" or
+    "2026-10-10T04:25:00Z" → "10 Oct 2026, 06:25 CEST"."""
+    return _INSTANT.sub(lambda found: _in_zone(found[0], zone), words)
+
+
+def _in_zone(written: str, zone: tzinfo) -> str:
+    try:
+        moment = datetime.fromisoformat(written.replace(" UTC", "+00:00"))
+        return moment_in_full(moment, zone)
+    except (ValueError, OverflowError):
+        return written
 
 
 def day(moment: datetime, zone: tzinfo) -> str:

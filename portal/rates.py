@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.core.explanation import StepJson
+from billing.core.explanation import StepJson, per_unit
 from billing.core.prices import Graduated, Matrix, Package, PerUnit, Volume
 from billing.core.prices.matrix import ANY
 from billing.core.prices.tiers import Tier
 from billing.core.rating import PriceSpec
-from portal.formatting import exact, per_unit, spaced, unit_name
+from portal.formatting import exact, spaced, unit_name
 
 
 @dataclass(frozen=True, slots=True)

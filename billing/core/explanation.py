@@ -138,6 +138,13 @@ def named_unit(name: str, quantity: Decimal) -> str:
     return f"{name}es" if name == "process" else f"{name}s"
 
 
+def per_unit(name: str) -> str:
+    """What a price or a conversion is for: each, per GB-hour, for 1 per second."""
+    if name == "one":
+        return "each"
+    return f"for 1 {name}" if name.startswith("per ") else f"per {name}"
+
+
 def raw_in_words(raw: int | Decimal, unit: Unit) -> str:
     """20 bytes, 36000 byte·s."""
     written = raw if isinstance(raw, int) else plain(raw)
@@ -177,8 +184,8 @@ def converted(raw: int | Decimal, unit: Unit) -> Step:
     """The same quantity in the price's unit."""
     quantity = in_unit(raw, unit)
     words = (
-        f"{raw_in_words(raw, unit)} ÷ {raw_in_words(unit.raw_per_unit, unit)} per {unit.name} "
-        f"= {in_words(quantity, unit)}"
+        f"{raw_in_words(raw, unit)} ÷ {raw_in_words(unit.raw_per_unit, unit)} "
+        f"{per_unit(unit.name)} = {in_words(quantity, unit)}"
     )
     return step(
         "converted", words, {"raw": raw, "raw_per_unit": unit.raw_per_unit, "quantity": quantity}

@@ -109,7 +109,21 @@ def coverage(ppm: int) -> str:
 
 @register.filter
 def grouped(words: str) -> str:
-    return formatting.with_groups(words)
+    """A step's words, with its times in the reader's zone."""
+    local = formatting.with_local_times(words, timezone.get_current_timezone())
+    return formatting.with_groups(local)
+
+
+@register.filter
+def instant(written: str) -> datetime:
+    """A time as facts hold it."""
+    return datetime.fromisoformat(written)
+
+
+@register.simple_tag
+def stretch(start: str, end: str) -> SafeString:
+    """From a fact's time to another: 24 Nov 2026, 14:00 to 14:20."""
+    return span_of(instant(start), instant(end))
 
 
 @register.filter
@@ -144,9 +158,11 @@ def measured(hows: Iterable[Measured]) -> SafeString:
 @register.simple_tag
 def how(hows: Iterable[Measured]) -> SafeString:
     """How a figure was measured, in small letters below it."""
+    told = measured(hows)
+    # Beside a figure a quality explains itself, but not that none is stated.
+    hidden = "" if str(told).startswith("not stated") else "visually-hidden"
     return format_html(
-        '<span class="how"><span class="visually-hidden">Measured: </span>{}</span>',
-        measured(hows),
+        '<span class="how"><span class="{}">Measured: </span>{}</span>', hidden, told
     )
 
 
@@ -211,10 +227,14 @@ def full(moment: datetime) -> SafeString:
 @register.simple_tag
 def gap_time(gap: Gap) -> SafeString:
     """24 Nov 2026, 14:00 to 14:20; with the day again where it ends on another one."""
+    return span_of(gap.start, gap.end)
+
+
+def span_of(start: datetime, end: datetime) -> SafeString:
     zone = timezone.get_current_timezone()
-    same_day = gap.start.astimezone(zone).date() == gap.end.astimezone(zone).date()
-    end = clock(gap.end) if same_day else _time(gap.end, _day_and_minute(gap.end))
-    return format_html("{} to {}", _time(gap.start, _day_and_minute(gap.start)), end)
+    same_day = start.astimezone(zone).date() == end.astimezone(zone).date()
+    shown = clock(end) if same_day else _time(end, _day_and_minute(end))
+    return format_html("{} to {}", _time(start, _day_and_minute(start)), shown)
 
 
 def _day_and_minute(moment: datetime) -> str:
