@@ -14,6 +14,7 @@ from hostmeter_agent.wire import kind_of
 
 from billing.core.currencies import currency_of
 from billing.core.exact import DIGITS, decimals_of, quotient
+from billing.core.explanation import named_unit
 from billing.core.provenance import Provenance
 from billing.core.quantity import UNITS, plus, raw_unit_of
 from metering.core.quality import in_words
@@ -32,6 +33,10 @@ _SYMBOLS: Final = {
 _SIGNIFICANT_DIGITS: Final = 4
 _DECIMALS_MAX: Final = 12
 _ROUNDING: Final = Context(prec=DIGITS, rounding=ROUND_HALF_UP)
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)"
+    r"| \d\d:\d\d(?::\d\d)? UTC)"
+)
 _LONG_NUMBER: Final = re.compile(r"(?<![\d.,])\d{5,}(?![\d,])")
 
 
@@ -117,8 +122,7 @@ def unit_name(unit: str, value: Decimal) -> str:
     """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
     if unit == "one":
         return ""
-    counted = unit.endswith(("-hour", "-second")) or unit == "byte"
-    return f"{unit}s" if counted and value != 1 else unit
+    return f"{unit}s" if unit == "byte" and value != 1 else named_unit(unit, value)
 
 
 def raw_quantity(meter: str, raw: Decimal | int) -> str:
@@ -161,6 +165,20 @@ def coverage(ppm: int) -> str:
 def with_groups(words: str) -> str:
     """A sentence whose long whole numbers are grouped: "72000000000 µs" → "72,000,000,000 µs"."""
     return _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", words)
+
+
+def with_local_times(words: str, zone: tzinfo) -> str:
+    """A sentence whose UTC times are written in a zone: "2026-10-10 04:25 UTC" or
+    "2026-10-10T04:25:00Z" → "10 Oct 2026, 06:25 CEST"."""
+    return _INSTANT.sub(lambda found: _in_zone(found[0], zone), words)
+
+
+def _in_zone(written: str, zone: tzinfo) -> str:
+    try:
+        moment = datetime.fromisoformat(written.replace(" UTC", "+00:00"))
+        return moment_in_full(moment, zone)
+    except (ValueError, OverflowError):
+        return written
 
 
 def day(moment: datetime, zone: tzinfo) -> str:

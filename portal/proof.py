@@ -4,7 +4,7 @@ A line's source is the same for the upcoming invoice and for a stored one: a pri
 and the stretches of time in which its usage is the customer's.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,7 +19,10 @@ from billing.core.explanation import StepJson
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
 from billing.core.quantity import raw_unit_of
+from billing.core.rating import PriceSpec
+from billing.core.spans import PricedSpan
 from billing.models import Invoice, InvoiceLine, Price
+from billing.prices import price_spec
 from billing.queries import (
     PlanHasNoVersion,
     UpcomingInvoice,
@@ -60,6 +63,8 @@ class LineSource:
     invoice: Invoice | None
     # The profiles whose usage the price does not accept.
     refused: frozenset[UUID]
+    # The price as it is agreed with the customer, once for each part of the period.
+    agreed: tuple[PricedSpan, ...]
 
     @property
     def meter(self) -> str:
@@ -72,6 +77,15 @@ class LineSource:
     @property
     def combines_by_maximum(self) -> bool:
         return self.price.aggregation == Price.Aggregation.MAXIMUM
+
+    def spec_of(self, steps: Sequence[StepJson]) -> PriceSpec:
+        """The price that a line with these steps was rated by: the customer's own where they name
+        one."""
+        told = {step["words"] for step in steps if step["kind"] == "override"}
+        for each in self.agreed:
+            if bool(each.override) == bool(told) and all(each.override in one for one in told):
+                return each.full
+        return self.agreed[0].full if self.agreed else price_spec(self.price)
 
     def is_billed(self, rollup: RollupRow) -> bool:
         """Whether the price accepts how the rollup was measured."""
@@ -107,6 +121,7 @@ class LineFigures:
     currency: str
     steps: tuple[StepJson, ...]
     provenance: Provenance
+    attributes: Mapping[str, str]
 
 
 def bounds_of(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -129,18 +144,21 @@ def upcoming_source(
     except (PlanHasNoVersion, NotQuotedInCurrency) as absent:
         raise LineNotFound from absent
     price = Price.objects.select_related("plan_version__plan").filter(pk=price_id).first()
-    own = _priced(own_periods(customer, application_id, period), contract, price_id)
+    agreed = _agreed(contract, price_id)
+    own = _priced(own_periods(customer, application_id, period), agreed)
     if price is None or not own:
         raise LineNotFound
     application = Application.objects.select_related("environment").get(pk=application_id)
-    return LineSource(price, application, period, tuple(own), None, _refused_by(price))
+    return LineSource(price, application, period, tuple(own), None, _refused_by(price), agreed)
 
 
-def _priced(
-    periods: Sequence[UsagePeriod], contract: Contract, price_id: UUID
-) -> list[UsagePeriod]:
+def _agreed(contract: Contract, price_id: UUID) -> tuple[PricedSpan, ...]:
+    return tuple(each for each in priced_spans(contract) if each.full.id == str(price_id))
+
+
+def _priced(periods: Sequence[UsagePeriod], agreed: Sequence[PricedSpan]) -> list[UsagePeriod]:
     """The stretches as far as the price holds in them: a version can take effect at once."""
-    spans = [each.span for each in priced_spans(contract) if each.full.id == str(price_id)]
+    spans = [each.span for each in agreed]
     return [
         UsagePeriod(each.application_id, max(each.start, span.start), min(each.end, span.end))
         for each in periods
@@ -154,11 +172,15 @@ def _refused_by(price: Price) -> frozenset[UUID]:
     return refused_profiles([wanted]).get(wanted, frozenset())
 
 
-def upcoming_figures(source: LineSource, upcoming: UpcomingInvoice) -> LineFigures:
-    """The line as the upcoming invoice has it. Raises LineNotFound where it used nothing."""
+def upcoming_figures(
+    source: LineSource, upcoming: UpcomingInvoice, attributes: Mapping[str, str]
+) -> LineFigures:
+    """The line as the upcoming invoice has it; of a matrix the one whose usage has these
+    attributes. Raises LineNotFound where it used nothing."""
     wanted = (str(source.price.pk), str(source.application.pk))
     for line in upcoming.lines:
-        if (line.price_id, line.application_id) == wanted:
+        named = all(attributes.get(name, value) == value for name, value in line.attributes)
+        if (line.price_id, line.application_id) == wanted and named:
             return LineFigures(
                 label=line.label,
                 unit=line.unit,
@@ -169,16 +191,19 @@ def upcoming_figures(source: LineSource, upcoming: UpcomingInvoice) -> LineFigur
                 currency=line.currency.code,
                 steps=tuple(step.to_json() for step in line.steps),
                 provenance=line.provenance,
+                attributes=dict(line.attributes),
             )
     raise LineNotFound
 
 
-def upcoming_line(source: LineSource, customer: Customer, *, as_of: datetime) -> LineFigures:
+def upcoming_line(
+    source: LineSource, customer: Customer, attributes: Mapping[str, str], *, as_of: datetime
+) -> LineFigures:
     """Rates the period as it stands. Raises LineNotFound."""
     upcoming = upcoming_invoice(customer, as_of=as_of)
     if upcoming is None:
         raise LineNotFound
-    return upcoming_figures(source, upcoming)
+    return upcoming_figures(source, upcoming, attributes)
 
 
 def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceLine:
@@ -201,12 +226,13 @@ def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     if application is None or price is None or line.kind != InvoiceLine.Kind.USAGE:
         raise LineNotFound("it was not counted from usage of its own")
     contract = invoiced_contract(line.invoice)
-    own = _priced(own_periods(customer, application.pk, period), contract, price.pk)
+    agreed = _agreed(contract, price.pk)
+    own = _priced(own_periods(customer, application.pk, period), agreed)
     # Shown by the names that the invoice has, whatever they are called today.
     application.name = line.application_name
     application.environment.name = line.environment_name
     refused = _refused_by(price)
-    return LineSource(price, application, period, tuple(own), line.invoice, refused)
+    return LineSource(price, application, period, tuple(own), line.invoice, refused, agreed)
 
 
 def stored_figures(line: InvoiceLine) -> LineFigures:
@@ -220,6 +246,7 @@ def stored_figures(line: InvoiceLine) -> LineFigures:
         currency=line.invoice.currency,
         steps=tuple(line.steps),
         provenance=line.provenance,
+        attributes=line.attributes,
     )
 
 

@@ -18,7 +18,10 @@ from billing.core.quantity import Unit, in_unit
 from billing.core.readings import Reading
 from metering.core import quality
 
-_PLURALS = ("-hour", "-second", "user", "process", "thread", "file")
+_PLURALS = (
+    *("-hour", "-second", "user", "process", "thread", "file"),
+    *("period", "week", "month", "quarter", "half-year", "year"),
+)
 
 # What a fact is made of; numbers that are not whole are written out as text.
 Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -125,9 +128,21 @@ def in_words(quantity: Decimal, unit: Unit) -> str:
     """1 CPU-hour, 20.5 CPU-hours, 3 GB; what is counted singly has no unit."""
     if unit.name == "one":
         return shortened(quantity)
-    plural = quantity != 1 and unit.name.endswith(_PLURALS)
-    ending = ("es" if unit.name == "process" else "s") if plural else ""
-    return f"{shortened(quantity)} {unit.name}{ending}"
+    return f"{shortened(quantity)} {named_unit(unit.name, quantity)}"
+
+
+def named_unit(name: str, quantity: Decimal) -> str:
+    """The unit as it is written after the quantity: user, users, GB."""
+    if quantity == 1 or not name.endswith(_PLURALS):
+        return name
+    return f"{name}es" if name == "process" else f"{name}s"
+
+
+def per_unit(name: str) -> str:
+    """What a price or a conversion is for: each, per GB-hour, for 1 per second."""
+    if name == "one":
+        return "each"
+    return f"for 1 {name}" if name.startswith("per ") else f"per {name}"
 
 
 def raw_in_words(raw: int | Decimal, unit: Unit) -> str:
@@ -169,8 +184,8 @@ def converted(raw: int | Decimal, unit: Unit) -> Step:
     """The same quantity in the price's unit."""
     quantity = in_unit(raw, unit)
     words = (
-        f"{raw_in_words(raw, unit)} ÷ {raw_in_words(unit.raw_per_unit, unit)} per {unit.name} "
-        f"= {in_words(quantity, unit)}"
+        f"{raw_in_words(raw, unit)} ÷ {raw_in_words(unit.raw_per_unit, unit)} "
+        f"{per_unit(unit.name)} = {in_words(quantity, unit)}"
     )
     return step(
         "converted", words, {"raw": raw, "raw_per_unit": unit.raw_per_unit, "quantity": quantity}

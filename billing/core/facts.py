@@ -10,12 +10,14 @@ A UsageQuantity's facts are JSON; raw quantities in them are ints, or text where
   measurement; the raw quantity is in the line's.
 - `percentile`: {"intervals", "missing", "rank", "at"}, which of how many intervals gave the value.
 - `peak`: {"intervals", "missing", "at"}.
+- `unique`: {"property", "values"}, how many different values of an event's property there were.
 
 Whatever else stands there is shown as it is.
 """
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from datetime import UTC, datetime
+from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from billing.core.exact import plain
@@ -40,6 +42,8 @@ def fact_steps(facts: _Facts, reading: Reading, unit: Unit) -> list[Step]:
 
 
 def _step(name: str, fact: Json, reading: Reading, unit: Unit) -> Step:
+    if name == "unique" and isinstance(fact, Mapping):
+        return Step("fact", _unique(fact), {})
     known = _KNOWN.get(name)
     if known is None or not isinstance(fact, Mapping):
         return Step("fact", f"{name.replace('_', ' ').capitalize()}: {_shown(fact)}", {})
@@ -63,7 +67,11 @@ def _roles(fact: _Facts, reading: Reading, unit: Unit) -> str:
 
 
 def _overlap(fact: _Facts, reading: Reading, unit: Unit) -> str:
-    span = f", {fact['from']} to {fact['to']}" if "from" in fact and "to" in fact else ""
+    span = (
+        f", {_instant(fact['from'])} to {_instant(fact['to'])}"
+        if "from" in fact and "to" in fact
+        else ""
+    )
     return (
         f"Two instances called themselves primary in {_shown(fact.get('windows'))} windows{span}: "
         f"{_raw(fact.get('raw'), unit)} of the later one are not billed again"
@@ -77,10 +85,28 @@ def seconds_of(us: int) -> int | str:
 
 
 def _coverage(fact: _Facts, reading: Reading, unit: Unit) -> str:
+    measured, expected = (_number(fact.get(name)) for name in ("measured_s", "expected_s"))
+    if measured is None or not expected:
+        return f"Measured for {_shown(fact.get('measured_s'))} s"
+    percent = Decimal(measured) * 100 / Decimal(expected)
+    # Never 100 % unless it is.
+    shown = plain(percent.quantize(Decimal("0.01"), rounding=ROUND_DOWN))
     return (
-        f"Measured for {_shown(fact.get('measured_s'))} s "
-        f"of the {_shown(fact.get('expected_s'))} s in which it was expected"
+        f"Measured for {duration_in_words(measured)} of the {duration_in_words(expected)} "
+        f"in which it was expected: {shown} %"
     )
+
+
+def duration_in_words(seconds: int | Decimal) -> str:
+    """1167 h, 43 h 30 min, 0.5 s: all of it."""
+    minutes, rest = divmod(Decimal(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [
+        f"{plain(count)} {name}"
+        for count, name in ((hours, "h"), (minutes, "min"), (rest, "s"))
+        if count
+    ]
+    return " ".join(parts) or "0 s"
 
 
 def _gaps(fact: _Facts, reading: Reading, unit: Unit) -> str:
@@ -106,9 +132,24 @@ def _peak(fact: _Facts, reading: Reading, unit: Unit) -> str:
 
 
 def _at(fact: _Facts) -> str:
-    began = f"; it began at {_shown(fact['at'])}" if fact.get("at") else ""
+    began = f"; it began at {_instant(fact['at'])}" if fact.get("at") else ""
     missing = fact.get("missing")
-    return began + (f"; {_shown(missing)} of them were not measured" if missing else "")
+    return began + (f"; {_shown(missing)} of them had no usage" if missing else "")
+
+
+def _instant(value: Json) -> str:
+    """2026-10-10 04:25 UTC; with seconds where it has some."""
+    try:
+        moment = datetime.fromisoformat(str(value)).astimezone(UTC)
+    except ValueError:
+        return _shown(value)
+    return f"{moment:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + " UTC"
+
+
+def _unique(fact: _Facts) -> str:
+    count = _shown(fact.get("values"))
+    values = "value was" if count == "1" else "values were"
+    return f"{count} different {values} counted of the property {_shown(fact.get('property'))}"
 
 
 _KNOWN: Final[Mapping[str, tuple[StepKind, _Words]]] = {

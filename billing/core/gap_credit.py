@@ -13,9 +13,10 @@ from typing import Final
 from billing.core import explanation
 from billing.core.exact import EXACT, quotient, shortened
 from billing.core.explanation import Step, step
+from billing.core.facts import duration_in_words
 from billing.core.periods import NOUNS, Period
 from billing.core.prices.proration import Proration
-from billing.core.proration import share_in_words, share_of
+from billing.core.proration import share_of
 from billing.core.rating import UnroundedLine
 from billing.core.recurring import ONE, Fee, FeeBasis, fee_periods, fee_step, is_owed
 
@@ -144,10 +145,16 @@ def _line(part: _Part, looked_at: Period) -> UnroundedLine:
     )
 
 
+def _duration(us: int) -> str:
+    return duration_in_words(Decimal(us).scaleb(-6))
+
+
 def _missing_step(part: _Part, amount: Decimal) -> Step:
-    missing, code, owed = part.time.missing, part.basis.currency.code, part.owed
+    time, code, owed = part.time, part.basis.currency.code, part.owed
+    missing = time.missing
     words = (
-        f"Usage was not measured for {share_in_words(missing)} in which it was expected, over all "
+        f"Usage was not measured for {_duration(time.expected_us - time.measured_us)} of the "
+        f"{_duration(time.expected_us)} in which it was expected, over all "
         f"applications: {shortened(owed)} {code} × {missing.numerator} ÷ {missing.denominator} "
         f"are given back = {shortened(amount)} {code}"
     )

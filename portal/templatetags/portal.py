@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
+from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -30,6 +31,9 @@ _STEP_NAMES = {
     "unit_price": "At the price",
     "tier": "At the tier's price",
     "cell": "Row of the price",
+    "volume": "At the tier's price",
+    "override": "Own price",
+    "segment": "Part of the period",
     "fact": "How it counts",
     "unrounded": "Sum",
     "rounded": "Rounded",
@@ -105,12 +109,32 @@ def coverage(ppm: int) -> str:
 
 @register.filter
 def grouped(words: str) -> str:
-    return formatting.with_groups(words)
+    """A step's words, with its times in the reader's zone."""
+    local = formatting.with_local_times(words, timezone.get_current_timezone())
+    return formatting.with_groups(local)
+
+
+@register.filter
+def instant(written: str) -> datetime:
+    """A time as facts hold it."""
+    return datetime.fromisoformat(written)
+
+
+@register.simple_tag
+def stretch(start: str, end: str) -> SafeString:
+    """From a fact's time to another: 24 Nov 2026, 14:00 to 14:20."""
+    return span_of(instant(start), instant(end))
 
 
 @register.filter
 def step_name(kind: str) -> str:
     return _STEP_NAMES.get(kind, spaced(kind).capitalize())
+
+
+@register.filter
+def as_query(attributes: Iterable[tuple[str, str]]) -> str:
+    """What tells a matrix price's lines apart, for an address: ?role=primary."""
+    return f"?{urlencode(tuple(attributes))}" if attributes else ""
 
 
 @register.filter
@@ -134,9 +158,11 @@ def measured(hows: Iterable[Measured]) -> SafeString:
 @register.simple_tag
 def how(hows: Iterable[Measured]) -> SafeString:
     """How a figure was measured, in small letters below it."""
+    told = measured(hows)
+    # Beside a figure a quality explains itself, but not that none is stated.
+    hidden = "" if str(told).startswith("not stated") else "visually-hidden"
     return format_html(
-        '<span class="how"><span class="visually-hidden">Measured: </span>{}</span>',
-        measured(hows),
+        '<span class="how"><span class="{}">Measured: </span>{}</span>', hidden, told
     )
 
 
@@ -201,10 +227,14 @@ def full(moment: datetime) -> SafeString:
 @register.simple_tag
 def gap_time(gap: Gap) -> SafeString:
     """24 Nov 2026, 14:00 to 14:20; with the day again where it ends on another one."""
+    return span_of(gap.start, gap.end)
+
+
+def span_of(start: datetime, end: datetime) -> SafeString:
     zone = timezone.get_current_timezone()
-    same_day = gap.start.astimezone(zone).date() == gap.end.astimezone(zone).date()
-    end = clock(gap.end) if same_day else _time(gap.end, _day_and_minute(gap.end))
-    return format_html("{} to {}", _time(gap.start, _day_and_minute(gap.start)), end)
+    same_day = start.astimezone(zone).date() == end.astimezone(zone).date()
+    shown = clock(end) if same_day else _time(end, _day_and_minute(end))
+    return format_html("{} to {}", _time(start, _day_and_minute(start)), shown)
 
 
 def _day_and_minute(moment: datetime) -> str:

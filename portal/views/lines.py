@@ -17,8 +17,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from billing.core.explanation import how_read
 from billing.models import PlanVersion, Price
-from billing.prices import price_spec
 from metering.gaps import gaps_in
 from metering.queries import RollupRow, samples_of
 from portal import proof
@@ -27,6 +27,7 @@ from portal.allocations import is_allocated, postings_at
 from portal.chart import Chart, Slot
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
+from portal.rates import rate_of
 
 _BUCKETS_PER_PAGE: Final = 96
 _SAMPLES_PER_PAGE: Final = 200
@@ -67,7 +68,9 @@ def upcoming_line(
 ) -> HttpResponse:
     found = _upcoming(reader, price_id, application_id)
     try:
-        figures = proof.upcoming_line(found.source, reader.customer, as_of=reader.as_of)
+        figures = proof.upcoming_line(
+            found.source, reader.customer, request.GET.dict(), as_of=reader.as_of
+        )
     except LineNotFound as absent:
         raise Http404 from absent
     return _line(request, reader, found, figures)
@@ -138,10 +141,14 @@ def _line(
     refused = proof.refused_by_day(source, source.own, reader.zone)
     total = source.combined(list(by_day.values()))
     version: PlanVersion = source.price.plan_version
-    shares = bool(source.price.allowance) or source.price.kind == Price.Kind.GRADUATED
+    spec = source.spec_of(figures.steps)
+    rate = rate_of(spec, figures.attributes, figures.steps)
+    shares = rate is not None and rate.is_shared
     context = _context(reader, found) | {
         "figures": figures,
-        "rate": price_spec(source.price),
+        "spec": spec,
+        "rate": rate,
+        "counted_as": how_read(spec.reading) if spec.reading else "",
         "accepted": [
             each.label for each in Price.Quality if each in source.price.accepted_qualities
         ],

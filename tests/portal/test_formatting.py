@@ -109,6 +109,34 @@ class TestQuantities:
         assert formatting.with_groups(words) == expected
 
     @pytest.mark.parametrize(
+        "written", ["2026-10-10 04:25 UTC", "2026-10-10T04:25:00+00:00", "2026-10-10T04:25:00Z"]
+    )
+    def test_in_sentences_tell_times_in_the_readers_zone(self, written: str) -> None:
+        words = formatting.with_local_times(
+            f"; it began at {written}; 3", ZoneInfo("Europe/Berlin")
+        )
+        assert words.replace(formatting.NBSP, " ") == "; it began at 10 Oct 2026, 06:25 CEST; 3"
+
+    def test_in_sentences_leave_what_is_no_time(self) -> None:
+        words = "2026-99-10 04:25 UTC, 2026-10-10"
+        assert formatting.with_local_times(words, ZoneInfo("Europe/Berlin")) == words
+
+    @pytest.mark.parametrize(
+        ("unit", "value", "written"),
+        [
+            ("user", 41, "users"),
+            ("user", 1, "user"),
+            ("process", 2, "processes"),
+            ("GB", 2, "GB"),
+            ("month", 1, "month"),
+            ("month", 2, "months"),
+            ("one", 2, ""),
+        ],
+    )
+    def test_have_units_in_the_plural(self, unit: str, value: int, written: str) -> None:
+        assert formatting.unit_name(unit, Decimal(value)) == written
+
+    @pytest.mark.parametrize(
         ("ppm", "written"), [(1_000_000, "100%"), (999_999, "99.99%"), (500_000, "50%"), (0, "0%")]
     )
     def test_of_coverage_are_whole_only_when_they_are(self, ppm: int, written: str) -> None:

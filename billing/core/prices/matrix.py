@@ -66,14 +66,19 @@ class Matrix:
         if self.default is not None:
             require_price(self.default, "the default unit price")
 
-    def per_unit(self, attributes: tuple[tuple[str, str], ...]) -> PerUnit:
-        """The price per unit of usage with these attributes. Raises NoRowFits."""
+    def row_for(self, attributes: tuple[tuple[str, str], ...]) -> Row | None:
+        """The first row that fits usage with these attributes; None leaves it to the default."""
         known = dict(attributes)
         values = tuple(known.get(name, "") for name in self.by)
-        for row in self.rows:
-            if row.fits(values):
-                return PerUnit(row.unit_price)
+        return next((row for row in self.rows if row.fits(values)), None)
+
+    def per_unit(self, attributes: tuple[tuple[str, str], ...]) -> PerUnit:
+        """The price per unit of usage with these attributes. Raises NoRowFits."""
+        row = self.row_for(attributes)
+        if row is not None:
+            return PerUnit(row.unit_price)
         if self.default is None:
+            known = dict(attributes)
             named = ", ".join(f"{name} {known.get(name) or 'none'}" for name in self.by)
             raise NoRowFits(f"the matrix has no price for {named}, and no default")
         return PerUnit(self.default)

@@ -61,7 +61,7 @@ class TestACreditForGaps:
         )
         assert [step.words for step in lines[1].steps] == [
             "40 EUR a month, in arrears, for 2026-10-01 to 2026-11-01 = 40 EUR",
-            "Usage was not measured for 3600 of 14400 s in which it was expected, over all "
+            "Usage was not measured for 1 h of the 4 h in which it was expected, over all "
             "applications: 40 EUR × 3600 ÷ 14400 are given back = -10 EUR",
             "Before rounding: -10 EUR",
         ]
