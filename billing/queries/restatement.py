@@ -46,16 +46,17 @@ def pending_late_usage(invoice: Invoice) -> "QuerySet[LateUsage]":
     return LateUsage.objects.filter(invoice=invoice, refused_at__isnull=True)
 
 
-def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
+def changed_invoices(*, noted_before: datetime | None) -> list[Invoice]:
     """Issued invoices with usage that changed since, oldest period first: those on which nothing
-    more has come since `noted_before`. Found by their marks; no history is rated."""
+    more has come since `noted_before`, or all. Found by their marks; no history is rated."""
     pending = (
         LateUsage.objects.filter(refused_at__isnull=True, invoice__finalized_at__isnull=False)
         .exclude(invoice__status=Invoice.Status.VOID)
         .values("invoice")
         .annotate(last=Max("noted_at"))
-        .filter(last__lt=noted_before)
     )
+    if noted_before is not None:
+        pending = pending.filter(last__lt=noted_before)
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
         .select_related(

@@ -96,8 +96,8 @@ class TestADraft:
         shown = owner.get(page("change", draft)).content.decode()
         for file in every_file(draft):
             assert (f'href="{file}"' in shown) == (file == page("document", draft, "pdf"))
-        file = PdfReader(io.BytesIO(owner.get(page("document", draft, "pdf")).content))
-        assert "DRAFT" in file.pages[0].extract_text()
+        marked = PdfReader(io.BytesIO(owner.get(page("document", draft, "pdf")).content))
+        assert "DRAFT" in marked.pages[0].extract_text()
         for other in every_file(draft)[1:]:
             assert owner.get(other).status_code == 404
 
