@@ -5,20 +5,21 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.amounts import written_amount
 from billing.closing import Outcome, restate_now
 from billing.management.arguments import tenant_id
+from tenants.command import OneLineCommand
 from tenants.models import Customer
 from tenants.scope import tenant_scope
 
 _PROGRESS_EVERY_S = 2.0
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Issue the notes that late usage of a tenant's issued invoices comes to, without waiting "
         "until nothing more has come for an hour. Prints a line for each note, and why an invoice "

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 # The pure core that the server rates with. In a wheel it stands in a folder of this package, so
 # that it is never mistaken for a server's that is installed beside it.
@@ -51,8 +52,15 @@ def _verdict(unverified: int) -> str:
     return f"NOT VERIFIED: {unverified} things could not be recomputed; what was looked at holds"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line which argument is wrong; --help has all of them."""
+
+    def print_usage(self, file: Any = None) -> None:
+        pass
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hostmeter", description="Recomputes invoices.")
+    parser = _Parser(prog="hostmeter", description="Recomputes invoices.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "verify", help="recompute an invoice from its proof bundle, without a network"
