@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -20,13 +20,13 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from billing.admin_invoice_rating import RatingActions
 from billing.amounts import written_amount
 from billing.core.lifecycle import DRAFTS, PAYABLE, may_follow
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice
 from billing.operations import (
     DocumentNotIssued,
-    InvoiceAlreadyFinalized,
     InvoiceCurrencyDiffers,
     InvoiceNotPayable,
     InvoiceNotVoidable,
@@ -39,13 +39,12 @@ from billing.operations import (
     begin_review,
     finalize_invoice,
     mark_sent,
-    recompute_draft,
     record_payment,
     void_invoice,
     write_off,
 )
 from billing.waiting import known_usage
-from tenants.admin_pages import ScopedAdmin, action, chosen_again, form_page, sentence
+from tenants.admin_pages import action, chosen_again, form_page, sentence
 
 _NOT_FINALIZED = (UsageNotRolledUp, InvoiceCurrencyDiffers, TaxRateUnknown, TaxCountryUnknown)
 _REFUSED = (
@@ -59,11 +58,6 @@ _REFUSED = (
     TransitionNotAllowed,
 )
 _LIST = "admin:billing_invoice_changelist"
-
-if TYPE_CHECKING:
-    _Admin = ScopedAdmin
-else:
-    _Admin = object
 
 
 class PaymentForm(forms.Form):
@@ -108,16 +102,19 @@ def _prospect(invoice: Invoice, as_of: datetime) -> str:
     return "finalized already" if invoice.is_issued else known_usage(invoice, as_of)
 
 
-class InvoiceActions(_Admin):
+class InvoiceActions(RatingActions):
     """The actions of the list and of one invoice."""
 
-    actions = ("finalize", "recompute", "review", "mark_sent")
+    actions = ("finalize", "recompute", "review", "mark_sent", "restate")
     actions_detail = (
+        "recompute_one",
+        "review_one",
         "finalize_one",
         "record_payment_of_one",
         "mark_one_sent",
         "void_one",
         "write_off_one",
+        "restate_one",
     )
 
     def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -140,20 +137,6 @@ class InvoiceActions(_Admin):
         done = [self._finalize(request, draft) for draft in drafts].count(True)
         messages.info(request, f"Finalized: {done}, were so already: {len(chosen) - len(drafts)}.")
         return None
-
-    @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
-    def recompute(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
-        for invoice in invoices:
-            try:
-                draft = recompute_draft(invoice)
-            except InvoiceAlreadyFinalized:
-                messages.warning(request, f"{invoice} is finalized and stays as it is.")
-            except (UsageNotRolledUp, InvoiceCurrencyDiffers) as refusal:
-                messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
-            else:
-                messages.success(
-                    request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"
-                )
 
     @admin.action(description="Put drafts into review", permissions=["change"])
     def review(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
@@ -191,6 +174,23 @@ class InvoiceActions(_Admin):
             return self._finalize_page(request, [invoice])
         self._finalize(request, invoice)
         return _page_of(invoice)
+
+    @action(description="Put into review", permissions=["finalize"], url_path="review")
+    def review_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def begin(invoice: Invoice, _: dict[str, Any]) -> str:
+            until = begin_review(invoice, as_of=timezone.now()).review_until
+            return f"In review until {timezone.localtime(until):%Y-%m-%d %H:%M}."
+
+        return self._ask(
+            request,
+            object_id,
+            forms.Form,
+            begin,
+            title="Put this draft into review?",
+            text="It waits as many days as your billing settings say, and is then finalized by "
+            "itself once its usage is known.",
+            submit="Put into review",
+        )
 
     @action(description="Record a payment", permissions=["finalize"], url_path="payment")
     def record_payment_of_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -285,7 +285,8 @@ class InvoiceActions(_Admin):
                 messages.success(request, said)
                 return _page_of(invoice)
         open_amount = written_amount(invoice.open_amount, invoice.currency)
-        objects = [f"{invoice} of {invoice.customer}: {open_amount} open"]
+        state = f"{open_amount} open" if invoice.is_issued else _prospect(invoice, timezone.now())
+        objects = [f"{invoice} of {invoice.customer}: {state}"]
         return form_page(self, request, form, objects=objects, **page)
 
     def _finalize_page(
@@ -337,7 +338,8 @@ class InvoiceActions(_Admin):
 def _possible(invoice: Invoice) -> set[str]:
     """The actions that its status leaves."""
     if invoice.status in DRAFTS:
-        return {"finalize_one"}
+        review = {"review_one"} if invoice.status == Invoice.Status.DRAFT else set()
+        return {"recompute_one", "finalize_one"} | review
     unsent = not invoice.sent_at and invoice.status != Invoice.Status.VOID
     found = {"mark_one_sent"} if unsent else set()
     if invoice.kind != Invoice.Kind.CREDIT_NOTE:
@@ -347,6 +349,8 @@ def _possible(invoice: Invoice) -> set[str]:
             found.add("record_payment_of_one")
         if may_follow(invoice.status, Invoice.Status.UNCOLLECTIBLE):
             found.add("write_off_one")
+    if invoice.kind == Invoice.Kind.INVOICE and invoice.status != Invoice.Status.VOID:
+        found.add("restate_one")
     return found
 
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing.admin_invoice_actions import InvoiceActions, shown_period
+from billing.admin_invoice_files import InvoiceFiles
 from billing.amounts import written_amount
 from billing.core.exact import plain
 from billing.models import Invoice, InvoiceLine, InvoiceTax, LateUsage, Payment
@@ -155,7 +156,7 @@ class PaymentInline(ReadOnlyInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(InvoiceActions, ScopedAdmin):
+class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
     empty_hint = (
         "A billing period's draft appears here within minutes after it has ended; until then the "
         "portal shows the customer a preview."
@@ -178,6 +179,7 @@ class InvoiceAdmin(InvoiceActions, ScopedAdmin):
         ("shown_number", "shown_kind", "state", "waits_for"),
         ("corrects", "reason"),
         ("billed_to", "customer_reference", "plan_label"),
+        "documents",
         "shown_period",
         ("shown_total", "shown_tax", "shown_gross"),
         ("shown_credit_applied", "shown_paid", "shown_credited", "shown_open"),

@@ -2,7 +2,7 @@
 a run that is killed, holds back nothing else."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.core.lifecycle import DRAFTS
-from billing.models import BillingRun, Invoice
+from billing.models import BillingRun, Invoice, LateUsage
 from billing.operations import (
     TransitionNotAllowed,
     begin_review,
@@ -26,7 +26,7 @@ from billing.operations import (
 from billing.operations.runs import Closed, Failure, close_next_shard, start_run
 from billing.queries import is_usage_complete
 from billing.queries.parties import has_billing_settings
-from billing.queries.restatement import changed_invoices
+from billing.queries.restatement import changed_invoices, pending_late_usage
 from metering.rollups import roll_up
 from tenants.scope import tenant_scope
 
@@ -42,9 +42,11 @@ WORK_ON_RUN: Final = "billing.tasks.work_on_run"
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run over a tenant; drafts in `incomplete` wait for their usage."""
+    """What came of a run over a tenant; drafts in `incomplete` wait for their usage, and invoices
+    in `unchanged` got no note, with the reason."""
 
     invoices: list[Invoice] = field(default_factory=list)
+    unchanged: list[tuple[Invoice, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     incomplete: list[Invoice] = field(default_factory=list)
 
@@ -167,11 +169,52 @@ def restate_tenant(
         changed = changed_invoices(noted_before=as_of - settles)
     outcome = Outcome()
     for invoice in changed:
-        try:
-            with tenant_scope(tenant_id):
-                note = restate_invoice(invoice, as_of=as_of)
-        except Exception as error:  # noqa: BLE001 whatever it is, the others are restated
-            outcome.failures.append(Failure(invoice.customer_reference, error))
-        else:
-            outcome.invoices += [] if note is None else [note]
+        _restate(tenant_id, invoice, outcome, as_of=as_of)
     return outcome
+
+
+def restate_now(
+    tenant_id: UUID,
+    *,
+    as_of: datetime,
+    wanted: Callable[[Invoice], bool] = lambda _: True,
+    told: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Do so at once for the invoices that are `wanted`, those too that go on from one which is
+    restated; `told` is how far it is."""
+    roll_up(tenant_id)
+    outcome, seen = Outcome(), set[UUID]()
+    while True:
+        with tenant_scope(tenant_id):
+            changed = [
+                each
+                for each in changed_invoices(noted_before=None)
+                if each.pk not in seen and wanted(each)
+            ]
+        if not changed:
+            return outcome
+        for number, invoice in enumerate(changed, start=1):
+            _restate(tenant_id, invoice, outcome, as_of=as_of)
+            seen.add(invoice.pk)
+            told(f"{number} of {len(changed)} invoices, {len(outcome.invoices)} notes")
+
+
+def _restate(tenant_id: UUID, invoice: Invoice, outcome: Outcome, *, as_of: datetime) -> None:
+    try:
+        with tenant_scope(tenant_id):
+            note = restate_invoice(invoice, as_of=as_of)
+            if note is None:
+                outcome.unchanged.append((invoice, _why_no_note(invoice, as_of)))
+            else:
+                outcome.invoices.append(note)
+    except Exception as error:  # noqa: BLE001 whatever it is, the others are restated
+        outcome.failures.append(Failure(invoice.customer_reference, error))
+
+
+def _why_no_note(invoice: Invoice, as_of: datetime) -> str:
+    """What became of its late usage, which has just been looked at."""
+    if pending_late_usage(invoice).exists():
+        return "its late usage is left to the customer's next invoice"
+    if LateUsage.objects.filter(invoice=invoice, refused_at=as_of).exists():
+        return "its late usage is past your deadline, and is listed as refused"
+    return "its late usage changes no amount"

@@ -150,7 +150,7 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
-                        "title": "Credit",
+                        "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),
                         "permission": _may_view("billing.view_creditgrant"),
@@ -174,7 +174,7 @@ UNFOLD = {
                         "permission": _may_view("billing.view_lateusage"),
                     },
                     {
-                        "title": "Customers' details",
+                        "title": "Billing details",
                         "icon": "contact_page",
                         "link": reverse_lazy("admin:billing_billingdetails_changelist"),
                         "permission": _may_view("billing.view_billingdetails"),

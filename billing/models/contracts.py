@@ -33,7 +33,7 @@ class PlanTerms(TenantOwned):
     )
 
     class Meta:
-        verbose_name_plural = "plan terms"
+        verbose_name = "minimum"
         ordering = ["plan_version", "currency"]
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -72,6 +72,8 @@ class PriceOverride(TenantOwned):
     reason = models.CharField(max_length=200, blank=True, help_text="Why: an offer's number …")
 
     class Meta:
+        verbose_name = "customer's own price"
+        verbose_name_plural = "customers' own prices"
         ordering = ["customer", "code", "starts_at"]
         constraints: ClassVar = [
             models.CheckConstraint(

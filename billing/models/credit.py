@@ -83,9 +83,9 @@ class CreditMovement(TenantOwned):
     """
 
     class Kind(models.TextChoices):
-        APPLIED = "applied", "applied to an invoice"
-        RETURNED = "returned", "returned by a credit note"
-        LAPSED = "lapsed", "lapsed with its expiry"
+        APPLIED = "applied", "Applied to an invoice"
+        RETURNED = "returned", "Returned by a credit note"
+        LAPSED = "lapsed", "Lapsed with its expiry"
         VOIDED = "voided"
 
     grant = models.ForeignKey(

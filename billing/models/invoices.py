@@ -31,10 +31,10 @@ class Invoice(TenantOwned):
 
     class Status(models.TextChoices):
         DRAFT = "draft"
-        IN_REVIEW = "in_review", "in review"
+        IN_REVIEW = "in_review", "In review"
         FINALIZED = "finalized"
         SENT = "sent"
-        PARTLY_PAID = "partly_paid", "partly paid"
+        PARTLY_PAID = "partly_paid", "Partly paid"
         PAID = "paid"
         OVERDUE = "overdue"
         VOID = "void"
@@ -42,8 +42,8 @@ class Invoice(TenantOwned):
 
     class Kind(models.TextChoices):
         INVOICE = "invoice"
-        CREDIT_NOTE = "credit_note", "credit note"
-        DEBIT_NOTE = "debit_note", "debit note"
+        CREDIT_NOTE = "credit_note", "Credit note"
+        DEBIT_NOTE = "debit_note", "Debit note"
 
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.INVOICE)
     refers_to = models.ForeignKey(

@@ -25,7 +25,7 @@ class Subscription(TenantOwned):
         WEEKLY = "weekly"
         MONTHLY = "monthly"
         QUARTERLY = "quarterly"
-        HALF_YEARLY = "half_yearly", "half-yearly"
+        HALF_YEARLY = "half_yearly", "Half-yearly"
         YEARLY = "yearly"
 
     class Proration(models.TextChoices):

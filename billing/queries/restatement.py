@@ -38,17 +38,18 @@ def late_usage_deadline(invoice: Invoice, settings: BillingSettings) -> datetime
     return invoice.period_end + timedelta(days=settings.late_usage_days)
 
 
-def changed_invoices(*, noted_before: datetime) -> list[Invoice]:
+def changed_invoices(*, noted_before: datetime | None) -> list[Invoice]:
     """Issued invoices with usage that changed since, oldest period first: those on which nothing
-    more has come since `noted_before`. Found by their marks; no history is rated."""
+    more has come since `noted_before`, or all. Found by their marks; no history is rated."""
     pending = (
         LateUsage.objects.filter(refused_at__isnull=True, invoice__finalized_at__isnull=False)
         # Usage of a period that was taken back is not billed, but late usage of it may have been.
         .exclude(invoice__status=_VOID, hour__isnull=False)
         .values("invoice")
         .annotate(last=Max("noted_at"))
-        .filter(last__lt=noted_before)
     )
+    if noted_before is not None:
+        pending = pending.filter(last__lt=noted_before)
     return list(
         Invoice.objects.filter(pk__in=pending.values("invoice"))
         .select_related(

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from config.runtime.arguments import OneLineParser
 from config.runtime.failure import CannotRun
 from config.runtime.home import configured_home
 
@@ -43,7 +43,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         return up(configured_home(), arguments)
     from config.runtime import control
 
-    parser = ArgumentParser(f"manage.py {name}")
+    parser = OneLineParser(f"manage.py {name}")
     if name == "status":
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         options = parser.parse_args(arguments)

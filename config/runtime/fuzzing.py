@@ -3,12 +3,12 @@
 import json
 import os
 import tempfile
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from config.runtime.arguments import OneLineParser
 from config.runtime.failure import CannotRun
 from config.runtime.testing import run_tests
 
@@ -19,7 +19,7 @@ _TEST: Final = "tests/api/test_document.py"
 def fuzz_api(arguments: Sequence[str]) -> int:
     """Send each operation so many requests, on servers of its own; 0 where every answer was as the
     document says. Raises CannotRun."""
-    parser = ArgumentParser("manage.py fuzz_api")
+    parser = OneLineParser("manage.py fuzz_api")
     parser.add_argument(
         "--cases", type=int, default=3_000, metavar="N", help="an operation (default: 3000)"
     )

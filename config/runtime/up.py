@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from config.runtime import logs, parts
+from config.runtime.arguments import OneLineParser
 from config.runtime.failure import CannotRun
 from config.runtime.home import REPOSITORY, Home
 from config.runtime.installation import Installation, plan_installation
@@ -38,7 +39,7 @@ def up(home: Home, arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> Namespace:
-    parser = ArgumentParser("manage.py up", description="Start everything on this machine.")
+    parser = OneLineParser("manage.py up", description="Start everything on this machine.")
     parser.add_argument("--detach", action="store_true", help="return when everything is ready")
     parser.add_argument("--reset", action="store_true", help="start clean: removes all data here")
     parser.add_argument("--yes", action="store_true", help="reset without asking")

@@ -16,6 +16,7 @@ from tests.billing.late import note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
 
 LIST = "/admin/billing/invoice/"
+ONE = ("record_payment_of_one", "void_one", "write_off_one", "mark_one_sent", "restate_one")
 
 
 @pytest.fixture
@@ -96,11 +97,11 @@ class TestAnInvoice:
 
     def test_offers_what_its_status_leaves(self, owner: Client, issued: Invoice) -> None:
         shown = owner.get(page("change", issued)).content.decode()
-        for name in ("record_payment_of_one", "void_one", "write_off_one", "mark_one_sent"):
+        for name in ONE:
             assert page(name, issued) in shown
         owner.post(page("void_one", issued), {"reason": "x"})
         shown = owner.get(page("change", issued)).content.decode()
-        for name in ("record_payment_of_one", "void_one", "write_off_one"):
+        for name in (*ONE, "recompute_one", "review_one"):
             assert page(name, issued) not in shown
 
     def test_shows_its_notes_and_their_windows(
@@ -120,14 +121,62 @@ class TestAnInvoice:
         self, tenant: Tenant, other_tenant: Tenant, issued: Invoice
     ) -> None:
         stranger = signed_in(other_tenant)
-        for name in ("record_payment_of_one", "void_one", "write_off_one", "mark_one_sent"):
+        for name in (*ONE, "recompute_one", "review_one"):
             answer = stranger.post(page(name, issued), TestPayments.form | {"reason": "x"})
             assert answer.status_code == 302
             assert answer["Location"] == LIST
         assert stored(tenant, issued).status == "finalized"
 
 
+class TestLateUsage:
+    def test_is_restated_from_the_invoices_page_once(
+        self, tenant: Tenant, owner: Client, story: Story, issued: Invoice
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            use(story.shop, at(10, 6), cpu_us=100 * HOUR_US)
+            note_at(at(11, 2))
+        assert "stays as it is" in owner.get(page("restate_one", issued)).content.decode()
+        said = owner.post(page("restate_one", issued), follow=True).content.decode()
+        assert "Debit note DN-1 to Invoice 1: Shop-Ltd, 1.00 EUR" in said
+        again = owner.post(page("restate_one", issued), follow=True).content.decode()
+        assert "Nothing to restate" in again
+        with tenant_scope(tenant.pk):
+            assert issued.notes.count() == 1
+
+    def test_is_restated_for_those_chosen_in_the_list(
+        self, tenant: Tenant, owner: Client, story: Story, issued: Invoice
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            use(story.shop, at(10, 6), cpu_us=1)
+            note_at(at(11, 2))
+        form = {"action": "restate", "_selected_action": [str(issued.pk)]}
+        said = owner.post(LIST, form, follow=True).content.decode()
+        assert "no note, its late usage changes no amount." in said
+
+    @pytest.mark.parametrize("role", ["viewer", "operator"])
+    def test_is_restated_by_billing_alone(self, tenant: Tenant, issued: Invoice, role: str) -> None:
+        assert signed_in(tenant, role).post(page("restate_one", issued)).status_code == 403
+
+
 class TestDrafts:
+    def test_are_recomputed_and_reviewed_on_their_page(
+        self, tenant: Tenant, owner: Client, story: Story, draft: Invoice
+    ) -> None:
+        shown = owner.get(page("change", draft)).content.decode()
+        for name in ("recompute_one", "review_one", "finalize_one"):
+            assert page(name, draft) in shown
+        for name in ONE:
+            assert page(name, draft) not in shown
+        with tenant_scope(tenant.pk):
+            use(story.shop, at(10, 6), cpu_us=100 * HOUR_US)
+        assert "stays a draft" in owner.get(page("recompute_one", draft)).content.decode()
+        said = owner.post(page("recompute_one", draft), follow=True).content.decode()
+        assert "Shop-Ltd: 101.00 EUR" in said
+        said = owner.post(page("review_one", draft), follow=True).content.decode()
+        assert "In review until" in said
+        assert page("review_one", draft) not in said
+        assert stored(tenant, draft).status == "in_review"
+
     def test_say_what_they_wait_for(self, tenant: Tenant, owner: Client, draft: Invoice) -> None:
         assert "your billing settings" in owner.get(LIST).content.decode()
         with tenant_scope(tenant.pk):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, TextChoices
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,13 +16,16 @@ from billing.models import (
     BillingDetails,
     BillingRun,
     BillingSettings,
+    CreditMovement,
     Discount,
     Invoice,
     PlanTerms,
     PriceOverride,
+    Subscription,
     TaxRate,
 )
 from billing.operations import close_due
+from config.admin_site import UNFOLD
 from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
@@ -166,6 +169,18 @@ class TestTheSidebar:
         for model in (Host, Invoice, Customer, Member):
             assert f'href="{url(model, "changelist")}"' in page
 
+    def test_calls_each_page_by_its_own_name(self) -> None:
+        # The ledger is more than its entries.
+        named = {
+            str(item["link"]): item["title"].lower()
+            for group in UNFOLD["SIDEBAR"]["navigation"]  # type: ignore[index]
+            for item in group["items"]
+            if item["title"] != "Ledger"
+        }
+        called = {url(model, "changelist"): model for model in admin.site._registry}
+        for link, title in named.items():
+            assert str(called[link]._meta.verbose_name_plural).lower() == title
+
     def test_has_a_way_back_on_error_pages(self, tenant: Tenant) -> None:
         client = signed_in(tenant, "viewer")
         for missing in ("/admin/nothing/", url(Member, "add")):
@@ -253,3 +268,12 @@ class TestRoles:
         chosen = {"new_password1": "a long new secret", "new_password2": "a long new secret"}
         client.post(link[0], chosen)
         assert b"Third Hosting" in client.get(reverse("admin:tenants_tenant_changelist")).content
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [Subscription.Interval, Invoice.Kind, Invoice.Status, CreditMovement.Kind],
+    ids=lambda choices: choices.__qualname__,
+)
+def test_choices_of_one_list_are_written_alike(choices: type[TextChoices]) -> None:
+    assert all(label[0].isupper() for label in choices.labels)

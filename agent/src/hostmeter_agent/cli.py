@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hostmeter_agent import __version__, running
 from hostmeter_agent.config import load_config
@@ -25,8 +26,15 @@ from hostmeter_agent.store.state import StateDirectory
 _DRY_RUN_SECONDS = 2.0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line which argument is wrong; --help has all of them."""
+
+    def print_usage(self, file: Any = None) -> None:
+        pass
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="hostmeter-agent",
         description="Measures what the applications of this host really use.",
     )

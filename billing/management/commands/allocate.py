@@ -6,19 +6,20 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.management.arguments import past_instant, tenant_id
 from metering.allocating import allocate_tenant
 from metering.allocation_rules import PAST_MAX, mark_hours, meters_with_rules
+from tenants.command import OneLineCommand
 from tenants.scope import tenant_scope
 
 _PROGRESS_EVERY_S = 2.0
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Spread hosts' idle and unattributed usage over the applications on them, by the tenant's "
         "allocation rules: of each hour (UTC) that is over for half an hour and has changed since "

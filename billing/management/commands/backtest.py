@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
@@ -19,12 +19,13 @@ from billing.queries.backtest import (
     backtested_periods,
     largest_movers,
 )
+from tenants.command import OneLineCommand
 from tenants.scope import tenant_scope
 
 _MOVERS_SHOWN = 20
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Rate past billing periods with a plan version, a draft too, and with the terms of their "
         "day; print what would change for each customer. Nothing is written."

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from billing.bench.closing import measure_billing
 from billing.bench.documents import measure_documents
@@ -21,6 +21,7 @@ from metering.bench.ingest import measure_ingest
 from metering.bench.rollup import measure_rollup
 from metering.bench.scratch import scratch_database
 from metering.bench.together import BenchFailed
+from tenants.command import OneLineCommand
 
 _BOUNDS = (
     ("processes", 1, 20_000),
@@ -39,7 +40,7 @@ _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Measure ingest, roll-up or billing in a scratch database that is dropped afterwards, or"
         " what the agent costs beside its peers."

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
@@ -11,9 +11,10 @@ from billing.amounts import written_amount
 from billing.closing import Outcome, close_tenant, finalize_drafts
 from billing.management.arguments import past_instant, tenant_id
 from billing.models import Invoice
+from tenants.command import OneLineCommand
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Draft an invoice for each ended billing period of a tenant that has none yet, and print "
         "one line for each. One that fails is reported and holds no other back. May run twice, "

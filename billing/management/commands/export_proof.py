@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
@@ -18,10 +18,11 @@ from billing.management.arguments import tenant_id
 from billing.models import Invoice
 from billing.proof.bundle import BundleTooLarge, NotIssued, export_proof
 from billing.proof.verifier import build_verifier
+from tenants.command import OneLineCommand
 from tenants.scope import tenant_scope
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Write the proof bundle of an issued invoice, from which `hostmeter verify` recomputes it "
         "without this server (docs/proof.md)."

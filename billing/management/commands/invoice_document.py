@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.db.models import CharField, F
 from django.db.models.functions import Cast, Concat
@@ -14,11 +14,12 @@ from billing.documents.en16931 import NoEInvoice
 from billing.documents.files import FORMS, document_file
 from billing.documents.loading import invoice_document
 from billing.models import Invoice
+from tenants.command import OneLineCommand
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Write an issued invoice or note of a tenant as PDF, electronic invoice, CSV, JSON, FOCUS."
     )

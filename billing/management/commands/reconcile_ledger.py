@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 
 from billing.queries.reconciliation import Reconciliation
+from tenants.command import OneLineCommand
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         "Compare every issued document, payment, grant and wallet with the ledger, and see that "
         "the ledger sums to zero. Prints each difference in one line and fails if there is any. "

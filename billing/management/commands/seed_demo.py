@@ -6,17 +6,18 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from billing.demo.scenery import LIVE_ENVIRONMENT, TENANTS
 from billing.demo.seeding import GENERATED_DAYS, seed_demo
+from tenants.command import OneLineCommand
 
 _PASSWORD = "HOSTMETER_DEMO_PASSWORD"  # noqa: S105 the variable's name
 _PASSWORD_LENGTH_MIN = 8
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = (
         f"Add two tenants and three customers with {GENERATED_DAYS} days of generated usage, "
         f"unless they are there. Their users' password is read from {_PASSWORD}."

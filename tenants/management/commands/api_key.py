@@ -4,9 +4,10 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from tenants.command import OneLineCommand
 from tenants.models import Customer, Tenant
 from tenants.operations import ScopeNotForCustomer, UnknownScope, issue_api_key
 from tenants.scope import installation_scope, tenant_scope
@@ -15,7 +16,7 @@ from tenants.scopes import SCOPES
 _DAYS_MAX = 3_650
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Print a fresh API key, once: only its hash is stored."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

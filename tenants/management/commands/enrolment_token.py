@@ -3,15 +3,16 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from tenants.command import OneLineCommand
 from tenants.models import Environment, Tenant
 from tenants.operations import issue_enrolment_token
 from tenants.scope import installation_scope, tenant_scope
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Print a fresh token with which one host can enrol within an hour."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

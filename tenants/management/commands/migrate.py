@@ -3,8 +3,10 @@
 from django.core.management.base import CommandParser
 from django.core.management.commands import migrate
 
+from tenants.command import OneLineCommand
 
-class Command(migrate.Command):
+
+class Command(OneLineCommand, migrate.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         # Through "default" nothing could be created, and yet it would be recorded as applied.

@@ -4,12 +4,13 @@ import secrets
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tenants.command import OneLineCommand
 from tenants.models import User
 
 
-class Command(BaseCommand):
+class Command(OneLineCommand):
     help = "Give a person a fresh password, print it, and end their sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

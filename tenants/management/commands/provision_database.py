@@ -5,11 +5,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from psycopg import sql
 
+from tenants.command import OneLineCommand
 
-class Command(BaseCommand):
+
+class Command(OneLineCommand):
     help = (
         "Create or update the roles of APP_DATABASE_URL (sees one tenant at a time) and "
         "ADMIN_DATABASE_URL (sees all), through DATABASE_URL. May run twice."

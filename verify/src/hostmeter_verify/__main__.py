@@ -4,6 +4,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 # The pure core that the server rates with. In a wheel it stands in a folder of this package, so
 # that it is never mistaken for a server's that is installed beside it.
@@ -83,8 +84,15 @@ def _verdict(unverified: int) -> str:
     return f"NOT VERIFIED: {things} could not be recomputed; what was looked at holds"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line which argument is wrong; --help has all of them."""
+
+    def print_usage(self, file: Any = None) -> None:
+        pass
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hostmeter",
         description="Recomputes an invoice from its proof bundle.",
         epilog="hostmeter verify --help says more.",

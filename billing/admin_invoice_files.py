@@ -1,0 +1,112 @@
+"""An invoice's files in the admin: its documents, its proof, and a draft's marked PDF."""
+
+import re
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from billing.documents.en16931 import NoEInvoice
+from billing.documents.files import FORMS, document_file, file_name
+from billing.documents.loading import invoice_document
+from billing.models import Invoice
+from billing.proof.bundle import BundleTooLarge, export_proof
+from tenants.admin_pages import ScopedAdmin, display, sentence
+
+_WORDS: Final = {
+    "pdf": "PDF",
+    "cii": "XML (CII)",
+    "ubl": "XML (UBL)",
+    "csv": "CSV",
+    "json": "JSON",
+    "focus": "FOCUS 1.3",
+    "focus-1.4": "FOCUS 1.4",
+}
+# A draft's other forms would look like an invoice to a program.
+_OF_A_DRAFT: Final = {"pdf": "PDF marked as a draft"}
+_IN_MEMORY_BYTES_MAX: Final = 4 << 20
+
+if TYPE_CHECKING:
+    _Admin = ScopedAdmin
+else:
+    _Admin = object
+
+
+class InvoiceFiles(_Admin):
+    """Whoever may see an invoice may have its files."""
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        return [
+            path(
+                "<path:object_id>/documents/<str:form>/",
+                view(self.document),
+                name="billing_invoice_document",
+            ),
+            path("<path:object_id>/proof/", view(self.proof), name="billing_invoice_proof"),
+            *super().get_urls(),
+        ]
+
+    @display(description="Documents")
+    def documents(self, invoice: Invoice) -> SafeString:
+        words = _WORDS if invoice.is_issued else _OF_A_DRAFT
+        links = [(_page("document", invoice, form), said) for form, said in words.items()]
+        if invoice.is_issued:
+            links.append((_page("proof", invoice), "Proof bundle"))
+        found = format_html_join(
+            " ",
+            '<a href="{}" class="text-primary-600 dark:text-primary-500 whitespace-nowrap">{}</a>',
+            links,
+        )
+        return format_html('<span class="flex flex-wrap gap-x-4 gap-y-2">{}</span>', found)
+
+    def document(self, request: HttpRequest, object_id: str, form: str) -> HttpResponse:
+        invoice = self._visible(request, object_id)
+        if form not in (FORMS if invoice.is_issued else _OF_A_DRAFT):
+            raise Http404
+        shown = invoice_document(invoice)
+        try:
+            content = document_file(shown, form)
+        except NoEInvoice as missing:
+            return self._refuse(request, invoice, f"There is no {_WORDS[form]}: {missing}.")
+        response = HttpResponse(content, content_type=FORMS[form].content_type)
+        response["Content-Disposition"] = f'attachment; filename="{file_name(shown, form)}"'
+        return response
+
+    def proof(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        invoice = self._visible(request, object_id)
+        if not invoice.is_issued:
+            raise Http404
+        # The answer closes it, and with that it is gone.
+        file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
+        try:
+            export_proof(invoice, file, as_of=timezone.now())
+        except BundleTooLarge as refusal:
+            file.close()
+            return self._refuse(request, invoice, sentence(refusal))
+        file.seek(0)
+        name = f"proof-{re.sub('[^A-Za-z0-9_-]+', '-', invoice.reference)}.zip"
+        return FileResponse(file, as_attachment=True, filename=name)
+
+    def _visible(self, request: HttpRequest, object_id: str) -> Invoice:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        invoice: Invoice | None = self.get_object(request, object_id)
+        if invoice is None:
+            raise Http404
+        return invoice
+
+    def _refuse(self, request: HttpRequest, invoice: Invoice, said: str) -> HttpResponse:
+        messages.error(request, said)
+        return HttpResponseRedirect(_page("change", invoice))
+
+
+def _page(name: str, invoice: Invoice, *rest: str) -> str:
+    return reverse(f"admin:billing_invoice_{name}", args=[invoice.pk, *rest])

@@ -1,0 +1,110 @@
+"""Having periods rated again: those of drafts, and those of issued invoices with late usage."""
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.amounts import written_amount
+from billing.closing import restate_now
+from billing.models import Invoice
+from billing.operations import (
+    InvoiceAlreadyFinalized,
+    InvoiceCurrencyDiffers,
+    UsageNotRolledUp,
+    recompute_draft,
+)
+from tenants.admin_pages import ScopedAdmin, action, form_page
+from tenants.scope import current_tenant_id
+
+if TYPE_CHECKING:
+    _Admin = ScopedAdmin
+else:
+    _Admin = object
+
+
+class RatingActions(_Admin):
+    """Of the list and of one invoice; each may be asked for again."""
+
+    @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
+    def recompute(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        for invoice in invoices:
+            self._recompute(request, invoice)
+
+    @admin.action(description="Restate late usage now", permissions=["change"])
+    def restate(self, request: HttpRequest, invoices: "QuerySet[Invoice]") -> None:
+        self._restate(request, set(invoices.values_list("pk", flat=True)))
+
+    @action(description="Recompute", permissions=["finalize"], url_path="recompute")
+    def recompute_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            lambda invoice: self._recompute(request, invoice),
+            title="Recompute this draft?",
+            text="Its period is rated again from the newest usage. It stays a draft.",
+            submit="Recompute",
+        )
+
+    @action(description="Restate late usage now", permissions=["finalize"], url_path="restate")
+    def restate_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            lambda invoice: self._restate(request, {invoice.pk}),
+            title="Restate late usage now?",
+            text="What became known of its period since it was issued is billed by a note, or left "
+            "to the customer's next invoice, as your billing settings say. The invoice itself "
+            "stays as it is. By itself this is done once nothing more has come for an hour.",
+            submit="Restate",
+        )
+
+    def _asked(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        work: Callable[[Invoice], None],
+        **page: str,
+    ) -> HttpResponse:
+        """The question, and once it is sent `work`, which says how it went."""
+        invoice: Invoice | None = self.get_object(request, object_id)
+        if invoice is None:
+            return HttpResponseRedirect(reverse("admin:billing_invoice_changelist"))
+        if request.method != "POST":
+            objects = [f"{invoice} of {invoice.customer}"]
+            return form_page(self, request, forms.Form(), objects=objects, **page)
+        work(invoice)
+        return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+
+    def _recompute(self, request: HttpRequest, invoice: Invoice) -> None:
+        try:
+            draft = recompute_draft(invoice)
+        except InvoiceAlreadyFinalized:
+            messages.warning(request, f"{invoice} is finalized and stays as it is.")
+        except (UsageNotRolledUp, InvoiceCurrencyDiffers) as refusal:
+            messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
+        else:
+            messages.success(
+                request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"
+            )
+
+    def _restate(self, request: HttpRequest, ids: Collection[UUID]) -> None:
+        outcome = restate_now(
+            current_tenant_id(), as_of=timezone.now(), wanted=lambda each: each.pk in ids
+        )
+        for note in outcome.invoices:
+            self.log_change(request, note, f"Made by restating {note.refers_to}.")
+            amount = written_amount(note.gross, note.currency)
+            messages.success(request, f"{note} to {note.refers_to}: {note.customer}, {amount}")
+        for invoice, reason in outcome.unchanged:
+            messages.info(request, f"{invoice} of {invoice.customer}: no note, {reason}.")
+        for failure in outcome.failures:
+            messages.error(request, f"{failure}.")
+        if not (outcome.invoices or outcome.unchanged or outcome.failures):
+            messages.info(request, "Nothing to restate: no usage has changed since issuing.")
