@@ -25,6 +25,7 @@ from billing.operations import (
     grant_price,
 )
 from billing.overrides import OverrideNotUsable
+from billing.price_codes import UnknownPriceCode
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
 from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, text
@@ -229,6 +230,8 @@ def create_discount(request: ApiRequest, discount: DiscountIn) -> DiscountOut:
     )
     try:
         return _shown_discount(grant_discount(subject, rebate))
+    except UnknownPriceCode as refusal:
+        raise unprocessable(("price_codes", str(refusal))) from refusal
     except DiscountNotUsable as refusal:
         raise unprocessable(("percent", str(refusal))) from refusal
 

@@ -12,6 +12,7 @@ from billing.api.fields import CurrencyCode, DecimalText, Exact
 from billing.core.exact import ZERO
 from billing.models import CreditGrant
 from billing.operations import CreditNotGrantable, GrantVoided, NewGrant, grant_credit, void_grant
+from billing.price_codes import UnknownPriceCode
 from billing.queries.credit import grants_left
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
@@ -105,6 +106,8 @@ def create_credit_grant(request: ApiRequest, grant: GrantIn) -> GrantOut:
     )
     try:
         return _one(grant_credit(new, as_of=request.as_of))
+    except UnknownPriceCode as refusal:
+        raise unprocessable(("price_codes", str(refusal))) from refusal
     except CreditNotGrantable as refusal:
         at = "amount" if grant.amount <= ZERO or grant.expires_at is None else "expires_at"
         raise unprocessable((at, str(refusal))) from refusal

@@ -122,8 +122,12 @@ def require_plan(prices: Sequence[PriceSpec]) -> None:
         if isinstance(price.model, Percentage):
             for code in price.model.of:
                 if code not in bases:
+                    there_are = (
+                        f"there are {', '.join(sorted(bases))}" if bases else "there is none"
+                    )
                     raise UnknownCode(
-                        f"no price has the code {code!r} that a percentage can be taken of"
+                        f"no price has the code {code!r} that a percentage can be taken of; "
+                        f"{there_are}"
                     )
 
 

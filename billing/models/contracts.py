@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from billing.models.fields import AMOUNT_DECIMALS, CURRENCY
 from billing.models.plans import Plan, PlanVersion
 from billing.models.subscriptions import Subscription
+from billing.price_codes import check_price_codes
 from tenants.models import Customer, TenantOwned
 
 # What people agree on stays below what invoices can come to.
@@ -198,6 +199,10 @@ class Discount(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        check_price_codes(self.price_codes)
 
     @property
     def periods_max(self) -> int | None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.models.fields import AMOUNT_DECIMALS, AMOUNT_DIGITS, CURRENCY
 from billing.models.invoices import Invoice
+from billing.price_codes import check_price_codes
 from tenants.models import Customer, TenantOwned
 
 PRICE_CODES_MAX = 100
@@ -70,6 +71,10 @@ class CreditGrant(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} credit of {self.amount.normalize():f} {self.currency}"
+
+    def clean(self) -> None:
+        super().clean()
+        check_price_codes(self.price_codes)
 
     @property
     def is_promotional(self) -> bool:

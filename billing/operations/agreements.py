@@ -12,6 +12,7 @@ from billing.core.currencies import currency_of
 from billing.core.periods import bucket_start
 from billing.models import Discount, Plan, Price, PriceOverride, Subscription
 from billing.overrides import OverrideNotUsable, overridden_spec, require_effect
+from billing.price_codes import named, require_price_codes
 from tenants.models import Customer
 from tenants.refusals import constraint_of
 
@@ -73,12 +74,10 @@ def require_override(code: str, currency: str, definition: Any) -> None:
 
     Raises OverrideNotUsable.
     """
-    prices = Price.objects.filter(code=code).select_related("plan_version__plan")
-    quoted = [
-        each for each in prices if (each.currency or each.plan_version.plan.currency) == currency
-    ]
+    quoted = _quoted(currency, code=code)
     if not quoted:
-        raise OverrideNotUsable(f"no price has the code {code[:40]!r} in {currency}")
+        there_are = named(each.code for each in _quoted(currency) if each.code)
+        raise OverrideNotUsable(f"no price has the code {code[:40]!r} in {currency}; {there_are}")
     refusal: Exception | None = None
     for price in quoted:
         try:
@@ -89,6 +88,13 @@ def require_override(code: str, currency: str, definition: Any) -> None:
         else:
             return
     raise OverrideNotUsable(str(refusal)) from refusal
+
+
+def _quoted(currency: str, **wanted: str) -> list[Price]:
+    prices = Price.objects.filter(**wanted).select_related("plan_version__plan")
+    return [
+        each for each in prices if (each.currency or each.plan_version.plan.currency) == currency
+    ]
 
 
 def _saved_override(override: PriceOverride) -> PriceOverride:
@@ -123,8 +129,9 @@ class Rebate:
 def grant_discount(subject: Customer | Subscription | Plan, rebate: Rebate) -> Discount:
     """Take something off a customer's, a subscription's or a plan's invoices.
 
-    Raises DiscountNotUsable and UnknownCurrency.
+    Raises DiscountNotUsable, UnknownPriceCode and UnknownCurrency.
     """
+    require_price_codes(rebate.price_codes)
     if rebate.currency:
         currency_of(rebate.currency)
     discount = Discount(

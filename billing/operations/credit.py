@@ -18,6 +18,7 @@ from billing.core.money import round_amount, sum_amounts
 from billing.models import CreditGrant, CreditMovement, Invoice
 from billing.operations.journal import event, lock_customer, post
 from billing.operations.wallets import pay_from_wallet, return_to_wallet
+from billing.price_codes import require_price_codes
 from billing.queries.credit import credit_applied_to, grants_left, wallet_still_applied_to, with_use
 from tenants.models import Customer
 
@@ -64,8 +65,9 @@ class CreditApplied:
 
 
 def grant_credit(new: NewGrant, *, as_of: datetime) -> CreditGrant:
-    """Give a customer credit. Raises CreditNotGrantable and UnknownCurrency."""
+    """Give a customer credit. Raises CreditNotGrantable, UnknownPriceCode and UnknownCurrency."""
     require_payable(new.amount, currency_of(new.currency))
+    require_price_codes(new.price_codes)
     if new.expires_at is not None and new.expires_at <= as_of:
         raise CreditNotGrantable("it would have expired already; give it a later expiry or none")
     with transaction.atomic():

@@ -101,7 +101,7 @@ class TestACustomersOwnPrice:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"code": "gpu"}, "No price has the code &#x27;gpu&#x27; in EUR."),
+            ({"code": "gpu"}, "No price has the code &#x27;gpu&#x27; in EUR; there are cpu."),
             ({"definition": '{"unit_price": 0.5}'}, "Write numbers as text"),
             ({"definition": '{"meter": "x"}'}, "is the plan&#x27;s"),
             ({"currency": "XXQ"}, "XXQ"),
@@ -133,14 +133,14 @@ class TestADiscount:
     def form(self, story: Story, **changes: str) -> dict[str, str]:
         return {
             "name": "Welcome", "customer": str(story.customer.pk), "percent": "10",
-            "position": "1", "duration": "once", "price_codes": "cpu, disk",
+            "position": "1", "duration": "once", "price_codes": "cpu",
             **dated(starts_at="2026-10-01 00:00", ends_at=""), **changes,
         }  # fmt: skip
 
     def test_is_taken(self, tenant: Tenant, owner: Client, story: Story) -> None:
         assert send(owner, "discount", self.form(story)) == ""
         with tenant_scope(tenant.pk):
-            assert Discount.objects.get().price_codes == ["cpu", "disk"]
+            assert Discount.objects.get().price_codes == ["cpu"]
 
     @pytest.mark.parametrize(
         ("changes", "reason"),
@@ -148,6 +148,7 @@ class TestADiscount:
             ({"percent": ""}, "A discount is a percentage above 0 and up to 100"),
             ({"amount": "5", "currency": "EUR"}, "A discount is a percentage above 0"),
             ({"customer": ""}, "A discount is of a customer, a subscription or a plan."),
+            ({"price_codes": "cpu, gpu"}, "No price has the code &#x27;gpu&#x27;; there are cpu."),
             ({"duration": "periods"}, "Say for how many periods"),
         ],
     )

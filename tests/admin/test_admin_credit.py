@@ -32,7 +32,7 @@ def add_grant(client: Client, customer: Customer, **changes: str) -> str:
     """What the form answers; nothing when the credit was granted."""
     form = {
         "customer": str(customer.pk), "kind": "promotional", "currency": "EUR", "amount": "20",
-        "priority": "50", "price_codes": "cpu-time,disk-writes", "note": "welcome",
+        "priority": "50", "price_codes": "cpu-time", "note": "welcome",
     }  # fmt: skip
     page = reverse("admin:billing_creditgrant_add")
     return client.post(page, form | changes).content.decode()
@@ -45,7 +45,7 @@ class TestGrants:
         assert add_grant(billing, customer) == ""
         with tenant_scope(tenant.pk):
             made = CreditGrant.objects.get()
-            assert made.price_codes == ["cpu-time", "disk-writes"]
+            assert made.price_codes == ["cpu-time"]
             assert postings() == ["credit_granted: promotion 20.00, credit -20.00"]
         listed = billing.get(reverse("admin:billing_creditgrant_changelist")).content.decode()
         assert "20.00 EUR" in listed
@@ -56,6 +56,10 @@ class TestGrants:
         [
             ({"amount": "0"}, "Grant more than nothing."),
             ({"amount": "0.001"}, "0.001 EUR cannot be paid: EUR has 2 decimals."),
+            (
+                {"price_codes": "cpu-time,gpu"},
+                "No price has the code &#x27;gpu&#x27;; there are cpu-time.",
+            ),
             ({"currency": "EUX"}, "Not the code of a currency in use"),
             ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "would have expired already"),
         ],

@@ -123,6 +123,16 @@ class TestDiscounts:
         assert (made["percent"], made["periods"], made["plan_id"]) == ("15.5", 1, plan_id)
         done(program.post(f"/discounts/{made['id']}/end", {"ends_at": "2027-01-01T00:00:00Z"}))
 
+    def test_are_of_prices_that_there_are(self, provider: Provider, program: Program) -> None:
+        body = {
+            "customer_id": str(provider.story.customer.pk),
+            "name": "Offer",
+            "percent": "10",
+            "price_codes": ["gpu"],
+            "starts_at": "2026-11-01T00:00:00Z",
+        }
+        assert fields(program.post("/discounts", body)) == {"price_codes"}
+
     def test_are_a_percentage_or_an_amount(self, provider: Provider, program: Program) -> None:
         body = {
             "customer_id": str(provider.story.customer.pk),

@@ -163,6 +163,9 @@ class TestCredit:
         voided = done(program.post(f"{path}/void", {"reason": "a mistake"}))
         assert (voided["left"], voided["void_reason"]) == ("0", "a mistake")
         assert fields(program.post("/credit-grants", {**body, "amount": "0.001"})) == {"amount"}
+        unknown = problem(program.post("/credit-grants", {**body, "price_codes": ["gpu"]}), 422)
+        assert [each["field"] for each in unknown["errors"]] == ["price_codes"]
+        assert "no price has the code 'gpu'; there are" in unknown["errors"][0]["reason"]
 
 
 class TestCorrection:

@@ -23,6 +23,7 @@ from billing.operations import (
     request_top_up,
     void_grant,
 )
+from billing.price_codes import UnknownPriceCode
 from billing.queries.credit import CreditLeft, credit_left, grants_left, wallet_balance
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -63,6 +64,13 @@ class TestGranting:
     def test_what_would_have_expired_already_is_refused(self) -> None:
         with pytest.raises(CreditNotGrantable, match="expired already"):
             grant(subscribed().customer, "1", expires_at=OCTOBER)
+
+    def test_for_a_price_that_no_plan_has_is_refused(self) -> None:
+        subscription = subscribed()
+        draft(subscription, "60", codes=("cpu-time",))
+        with pytest.raises(UnknownPriceCode, match=r"the code 'cpu'; there are .*cpu-time"):
+            grant(subscription.customer, "1", price_codes=("cpu-time", "cpu"))
+        assert not CreditGrant.objects.exists()
 
     def test_no_currency_in_use_is_refused(self) -> None:
         new = NewGrant(subscribed().customer, "paid", "EUX", Decimal(1))
@@ -107,8 +115,8 @@ class TestPaying:
 
     def test_keeps_to_the_prices_in_scope(self) -> None:
         subscription = subscribed()
-        one = grant(subscription.customer, "50", price_codes=("cpu-time",))
         invoice = draft(subscription, "60", "10", tax_percent="19", codes=("", "cpu-time"))
+        one = grant(subscription.customer, "50", price_codes=("cpu-time",))
         assert apply_credit(invoice, as_of=NOVEMBER).grants == Decimal("11.90")
         assert left(one) == [Decimal("38.10")]
 

@@ -16,6 +16,7 @@ from billing.operations import (
     grant_discount,
     recompute_draft,
 )
+from billing.price_codes import UnknownPriceCode
 from tenants.models import Tenant
 from tenants.refusals import constraint_of
 from tenants.scope import tenant_scope
@@ -110,6 +111,12 @@ class TestADiscount:
 
         with pytest.raises(DiscountNotUsable):
             grant_discount(story.customer, odd)
+
+    def test_of_a_price_that_no_plan_has_is_refused(self) -> None:
+        story = begin_contract()
+
+        with pytest.raises(UnknownPriceCode, match="the code 'gpu'; there are cpu"):
+            grant_discount(story.customer, rebate(price_codes=("gpu",)))
 
 
 @pytest.mark.usefixtures("inside")
