@@ -25,8 +25,9 @@ from billing.operations import (
 )
 from billing.operations.runs import Closed, Failure, close_next_shard, start_run
 from billing.queries import is_usage_complete
+from billing.queries.late_windows import pending_late_usage
 from billing.queries.parties import has_billing_settings
-from billing.queries.restatement import changed_invoices, pending_late_usage
+from billing.queries.restatement import changed_invoices
 from metering.rollups import roll_up
 from tenants.scope import tenant_scope
 
