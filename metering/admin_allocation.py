@@ -56,9 +56,9 @@ _ROWS_MAX: Final = 500
 _BAR_WIDTH: Final = 600
 _METER_CHOICES: Final = [(meter, meter) for meter in SPREADABLE]
 _SPREAD_CHOICES: Final = [
-    ("by_share", "by share: in proportion to what each application used"),
-    ("evenly", "evenly: the same to each application that was measured"),
-    ("none", "none: it stays the host's"),
+    ("by_share", "by share of what each used"),
+    ("evenly", "evenly, the same to each"),
+    ("none", "not at all: it stays the host's"),
 ]
 # What reads well of a meter's small unit: its name, how many make one.
 _UNITS: Final = {
@@ -234,9 +234,12 @@ def allocation_tables(
     if not found.total and not spread:
         return []
     unit, raw_per_unit = _UNITS[METERS_BY_NAME[meter].unit]
-    written = _Figures(raw_per_unit, found.total)
+    written, parts = _Figures(raw_per_unit, found.total), _parts(found)
     return [
-        (f"The host, {unit}", _whole_table(found, sum(spread.values()), written)),
+        (
+            format_html("The host, {} {}", unit, _bar(parts, found.total)),
+            _whole_table(found, parts, sum(spread.values()), written),
+        ),
         (f"By application, {unit}", _application_table(found, spread, written)),
     ]
 
@@ -246,6 +249,10 @@ class _Figures:
 
     def __init__(self, raw_per_unit: int, whole: int) -> None:
         self.raw_per_unit, self.whole = raw_per_unit, whole
+
+    def row(self, raw: int) -> list[SafeString]:
+        """The quantity, its share of the whole and every digit of it."""
+        return [_unbroken(self.quantity(raw)), _unbroken(self.share(raw)), _unbroken(f"{raw:,}")]
 
     def quantity(self, raw: int) -> str:
         thousandths = (2_000 * raw + self.raw_per_unit) // (2 * self.raw_per_unit)
@@ -257,17 +264,22 @@ class _Figures:
         return f"{tenths // 10}.{tenths % 10}%"
 
 
-def _whole_table(found: HostAllocation, spread: int, written: _Figures) -> dict[str, Any]:
+def _parts(found: HostAllocation) -> list[_Part]:
     used = sum(each.share.own for each in found.shares if each.share.customer_id is not None)
     unassigned = found.used - used
-    parts: list[_Part] = [
+    return [
         ("Used by customers' applications", used, "1"),
         ("Used by applications of no customer", unassigned, "0.6"),
         ("Unattributed, and the system's own", found.unattributed, "0.4"),
         ("Idle", found.idle or 0, "0.15"),
     ]
+
+
+def _whole_table(
+    found: HostAllocation, parts: Sequence[_Part], spread: int, written: _Figures
+) -> dict[str, Any]:
     rows: list[list[SafeString | str]] = [
-        [_with_swatch(name, shade), written.quantity(raw), written.share(raw), f"{raw:,}"]
+        [_with_swatch(name, shade), *written.row(raw)]
         for name, raw, shade in parts
         if name != "Idle" or found.idle is not None
     ]
@@ -279,11 +291,12 @@ def _whole_table(found: HostAllocation, spread: int, written: _Figures) -> dict[
         ("Spread over applications", spread),
         ("Not spread", nobodys - spread),
     ]
-    rows += [
-        [name, written.quantity(raw), written.share(raw), f"{raw:,}"] for name, raw in together
-    ]
-    headers = [format_html("What {}", _bar(parts, found.total)), "Quantity", "Share", "Exact"]
-    return {"headers": headers, "rows": rows}
+    rows += [[name, *written.row(raw)] for name, raw in together]
+    return {"headers": ["What", "Quantity", "Share", "Exact"], "rows": rows}
+
+
+def _unbroken(figure: str) -> SafeString:
+    return format_html('<span class="whitespace-nowrap">{}</span>', figure)
 
 
 def _with_swatch(name: str, shade: str) -> SafeString:

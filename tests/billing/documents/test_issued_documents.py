@@ -74,14 +74,18 @@ def test_is_valid(country: str, category: str, tax_inclusive: bool, less: bool) 
 @pytest.mark.parametrize("tax_inclusive", [False, True])
 def test_of_less_than_nothing_is_a_valid_credit_note(tax_inclusive: bool) -> None:
     BillingSettings.objects.create(
-        legal_name="First Host", country="DE", vat_id="DE136695976",
+        legal_name="First Host", country="DE", vat_id="DE136695976", city="Hamburg",
+        postcode="20457", phone="+49 40 555 0100", email="billing@first.example",
         prices_include_tax=tax_inclusive, late_usage="next_invoice",
     )  # fmt: skip
     TaxRate.objects.create(
         name="VAT", country="DE", percent=Decimal(19), valid_from=at(1, 1).date()
     )
     story = begin_story()
-    BillingDetails.objects.create(customer=story.customer, country="DE", vat_id=VAT_IDS["DE"])
+    BillingDetails.objects.create(
+        customer=story.customer, country="DE", vat_id=VAT_IDS["DE"], city="Berlin",
+        postcode="10115",
+    )  # fmt: skip
     use(story.shop, at(10, 3), cpu_us=1_003 * HOUR_US)
     (draft,) = close_due(as_of=NOVEMBER)
     finalize_invoice(draft, as_of=NOVEMBER)
