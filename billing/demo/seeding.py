@@ -24,9 +24,11 @@ from billing.demo.scenery import (
     Load,
     prices_of,
 )
+from billing.demo.terms import agree, ask_minimum, correct_invoices, settle_terms
 from billing.models import Plan
 from billing.operations import (
     Offer,
+    add_customer,
     close_due,
     finalize_invoice,
     publish_plan_version,
@@ -98,6 +100,8 @@ def _seed_tenant(tenant: Tenant, demo: DemoTenant, encoded: str, as_of: datetime
     _one_at_a_time(tenant)
     if Plan.objects.filter(name=demo.plans[0]).exists():
         return
+    if demo.settled:
+        settle_terms(_first_day(as_of))
     policy = Policy.objects.create(name="Standard")
     environment = _environments(demo, policy, as_of)
     plans = {name: _plan(name, demo.currency, as_of) for name in demo.plans}
@@ -112,8 +116,9 @@ def _seed_tenant(tenant: Tenant, demo: DemoTenant, encoded: str, as_of: datetime
             _generate_usage(customer, wanted.loads, environment, as_of)
         if wanted.reference == demo.live:
             Environment.objects.filter(name=LIVE_ENVIRONMENT).update(default_customer=customer)
-    for draft in close_due(as_of=as_of):
+    for draft in sorted(close_due(as_of=as_of), key=lambda draft: draft.period_start):
         finalize_invoice(draft, as_of=as_of)
+    correct_invoices(demo.customers, as_of + timedelta(microseconds=1))
 
 
 def _one_at_a_time(tenant: Tenant) -> None:
@@ -138,7 +143,7 @@ def _plan(name: str, currency: str, as_of: datetime) -> Plan:
     # Periods are rated by the version in effect when they begin, and the oldest began before
     # the first generated usage.
     effective_from = _first_day(as_of) - timedelta(days=31)
-    publish_plan_version(plan, Offer(prices_of(name), effective_from))
+    ask_minimum(publish_plan_version(plan, Offer(prices_of(name), effective_from)))
     return plan
 
 
@@ -152,14 +157,17 @@ def _user(email: str, encoded: str, *, is_staff: bool = False, is_superuser: boo
 
 def _customer(wanted: DemoCustomer, demo: DemoTenant, plan: Plan, as_of: datetime) -> Customer:
     generated = bool(wanted.loads)
-    customer = Customer.objects.create(
-        name=wanted.name,
-        reference=wanted.reference,
-        time_zone=demo.time_zone,
-        generated=generated,
-    )
-    starts_at = _first_day(as_of) if generated else _month_start(as_of, demo.time_zone)
+    fields = {
+        "name": wanted.name,
+        "reference": wanted.reference,
+        "time_zone": demo.time_zone,
+        "generated": generated,
+    }
+    customer = add_customer(fields, wanted.billing)
+    first = _first_day(as_of) + timedelta(days=wanted.days)
+    starts_at = first if generated else _month_start(as_of, demo.time_zone)
     subscribe(customer, plan, starts_at=starts_at)
+    agree(customer, wanted, _first_day(as_of))
     return customer
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from billing.demo import seeding
 from billing.demo.scenery import LIVE_ENVIRONMENT
-from billing.models import Invoice, Plan
+from billing.models import Invoice, InvoiceLine, Plan, Price
 from billing.operations import finalize_invoice
 from billing.proof.bundle import export_proof
 from billing.queries import upcoming_invoice
@@ -72,11 +73,29 @@ class TestSeeding:
         seeding.seed_demo(PASSWORD, as_of=timezone.now())
         bundle = tmp_path / "bundle.zip"
         with tenant_scope(tenants()["demo"]), bundle.open("wb") as file:
-            export_proof(Invoice.objects.get(number=1), file, as_of=timezone.now())
+            export_proof(Invoice.objects.get(kind="invoice", number=1), file, as_of=timezone.now())
         said = run(verifier_in(tmp_path), "verify", bundle).stdout
         assert "FAIL" not in said
         assert "\nCPU time  storefront  " in said
         assert "NOT VERIFIED" in said
+
+    def test_shows_terms_whose_ledger_reconciles(self) -> None:
+        as_of = timezone.now()
+        seeding.seed_demo(PASSWORD, as_of=as_of)
+        out = io.StringIO()
+        call_command("reconcile_ledger", stdout=out)
+        assert out.getvalue().count("no difference") == 2
+        with tenant_scope(tenants()["demo"]):
+            note = Invoice.objects.get(kind="credit_note")
+            lines = {(line.kind, line.label) for line in InvoiceLine.objects.all()}
+            reverse = Invoice.objects.filter(buyer_details__country="AT").latest("period_end")
+            taxes = [(tax.category, tax.tax) for tax in reverse.taxes.all()]
+            bought = {price.kind for price in Price.objects.all()}
+        assert {"graduated", "matrix", "package", "per_unit"} <= bought
+        assert ("discount", "Demo welcome discount: CPU time") in lines
+        assert note.reason == "Correction of usage: Demo: a load test of ours"
+        assert taxes == [("AE", Decimal(0))]
+        assert reverse.credit_applied > 0
 
     def test_completes_a_run_that_was_killed_in_the_second_tenant(
         self, monkeypatch: pytest.MonkeyPatch
@@ -106,7 +125,7 @@ class TestSeeding:
         seeding.seed_demo(PASSWORD, as_of=as_of)
         with tenant_scope(tenants()["demo"]):
             assert not DirtyBucket.objects.exists()
-            invoice = Invoice.objects.order_by("period_start").first()
+            invoice = Invoice.objects.filter(kind="invoice").order_by("period_start").first()
             assert invoice is not None
             assert (invoice.status, invoice.number) == (Invoice.Status.FINALIZED, 1)
             line = invoice.lines.order_by("-amount")[0]

@@ -19,7 +19,7 @@ _PASSWORD_LENGTH_MIN = 8
 
 class Command(OneLineCommand):
     help = (
-        f"Add two tenants and three customers with {GENERATED_DAYS} days of generated usage, "
+        f"Add two tenants and four customers with {GENERATED_DAYS} days of generated usage, "
         f"unless they are there. Their users' password is read from {_PASSWORD}."
     )
 
