@@ -43,6 +43,7 @@ _PARTY: Final = (
 _SELLER: Final = (
     *_PARTY, "tax_number", "registration", "phone", "iban", "bic", "colour", "logo_svg",
 )  # fmt: skip
+_WINDOWS_MAX: Final = 20
 _BUYER: Final = (*_PARTY, "purchase_order", "buyer_reference")
 
 
@@ -80,6 +81,7 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
         tax_inclusive=invoice.tax_inclusive,
         refers_to=_refers_to(invoice, zone),
         reason=invoice.reason,
+        **_windows(invoice),
         iban=seller["iban"].replace(" ", ""),
         bic=seller["bic"],
         purchase_order=buyer["purchase_order"],
@@ -147,6 +149,21 @@ def _party(details: Mapping[str, str], name: str, identifier: str) -> Party:
 def _last_day(end: datetime, zone: ZoneInfo) -> date:
     """The last day of a period that ends before `end`."""
     return (end - timedelta(microseconds=1)).astimezone(zone).date()
+
+
+def _windows(invoice: Invoice) -> dict[str, Any]:
+    """The stretches of time whose usage a note's lines are about, each once, oldest first."""
+    if invoice.kind == Invoice.Kind.INVOICE:
+        return {}
+    facts = list(InvoiceLine.objects.filter(invoice=invoice).values_list("facts", flat=True))
+    found = {
+        (datetime.fromisoformat(each["from"]), datetime.fromisoformat(each["to"]))
+        for told in facts
+        for each in told.get("windows", [])
+    }
+    shown = sorted(found)[:_WINDOWS_MAX]
+    more = max((told.get("more_windows", 0) for told in facts), default=0)
+    return {"windows": tuple(shown), "more_windows": len(found) - len(shown) + more}
 
 
 def _refers_to(invoice: Invoice, zone: ZoneInfo) -> Reference | None:

@@ -68,3 +68,11 @@ def test_is_valid(country: str, category: str, tax_inclusive: bool, less: bool) 
         if country in ("DE", "FR"):
             rules = UBL_CREDIT_NOTE if document.kind == "credit_note" else UBL_INVOICE
             assert broken_rules(ubl(document), rules) == []
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_note_names_the_time_whose_usage_it_is_about() -> None:
+    invoice, note = issued("DE", tax_inclusive=False, less=False)
+    assert invoice.windows == ()
+    assert note.windows == ((at(10, 4, 7), at(10, 4, 8)),)
+    assert note.more_windows == 0
