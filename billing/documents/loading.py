@@ -56,6 +56,7 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
     rows = list(InvoiceTax.objects.filter(invoice=invoice))
     taxes = tuple(_tax_group(row, currency) for row in rows)
     money = _money(invoice, currency)
+    windows, more_windows = _windows(invoice)
     return InvoiceDocument(
         invoice_id=str(invoice.pk),
         kind=cast(Kind, invoice.kind),
@@ -81,7 +82,8 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
         tax_inclusive=invoice.tax_inclusive,
         refers_to=_refers_to(invoice, zone),
         reason=invoice.reason,
-        **_windows(invoice),
+        windows=windows,
+        more_windows=more_windows,
         iban=seller["iban"].replace(" ", ""),
         bic=seller["bic"],
         purchase_order=buyer["purchase_order"],
@@ -151,10 +153,11 @@ def _last_day(end: datetime, zone: ZoneInfo) -> date:
     return (end - timedelta(microseconds=1)).astimezone(zone).date()
 
 
-def _windows(invoice: Invoice) -> dict[str, Any]:
-    """The stretches of time whose usage a note's lines are about, each once, oldest first."""
+def _windows(invoice: Invoice) -> tuple[tuple[tuple[datetime, datetime], ...], int]:
+    """The stretches of time whose usage a note's lines are about, each once, oldest first, and how
+    many more there are."""
     if invoice.kind == Invoice.Kind.INVOICE:
-        return {}
+        return (), 0
     facts = list(InvoiceLine.objects.filter(invoice=invoice).values_list("facts", flat=True))
     found = {
         (datetime.fromisoformat(each["from"]), datetime.fromisoformat(each["to"]))
@@ -163,7 +166,7 @@ def _windows(invoice: Invoice) -> dict[str, Any]:
     }
     shown = sorted(found)[:_WINDOWS_MAX]
     more = max((told.get("more_windows", 0) for told in facts), default=0)
-    return {"windows": tuple(shown), "more_windows": len(found) - len(shown) + more}
+    return tuple(shown), len(found) - len(shown) + more
 
 
 def _refers_to(invoice: Invoice, zone: ZoneInfo) -> Reference | None:
