@@ -108,6 +108,9 @@ class InvoiceDocument:
     payable: Decimal
     refers_to: Reference | None = None
     reason: str = ""
+    # The stretches of time whose usage a note is about, and how many more there are.
+    windows: tuple[tuple[datetime, datetime], ...] = ()
+    more_windows: int = 0
     iban: str = ""
     bic: str = ""
     purchase_order: str = ""

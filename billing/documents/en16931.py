@@ -14,7 +14,7 @@ from billing.core.currencies import currency_of
 from billing.core.exact import EXACT, ZERO, plain, rounded
 from billing.core.money import sum_amounts
 from billing.documents.document import InvoiceDocument, Line
-from billing.documents.texts import language_of, words
+from billing.documents.texts import language_of, words, written_reason
 
 PERCENT_CATEGORIES: Final = frozenset({"S", "Z", "E", "AE", "K", "G"})
 _TYPE_CODES: Final = {"invoice": "380", "credit_note": "381", "debit_note": "383"}
@@ -150,7 +150,9 @@ def _composed(document: InvoiceDocument) -> EInvoice:
         prepaid=document.credit_applied,
         payable=document.payable,
         terms=_terms(document),
-        notes=(document.reason,) if document.reason else (),
+        notes=(written_reason(document.reason, language_of(document.language)),)
+        if document.reason
+        else (),
     )
 
 

@@ -15,7 +15,7 @@ from billing.documents.tabular import csv_rows, invoice_csv
 from billing.documents.ubl import ubl
 
 # Changes with what the code makes of the same document, so that readers' copies expire.
-_EDITION: Final = "2"
+_EDITION: Final = "3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ _PARTY: Final = (
 _SELLER: Final = (
     *_PARTY, "tax_number", "registration", "phone", "iban", "bic", "colour", "logo_svg",
 )  # fmt: skip
+_WINDOWS_MAX: Final = 20
 _BUYER: Final = (*_PARTY, "purchase_order", "buyer_reference")
 
 
@@ -56,7 +57,12 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
     rows = list(InvoiceTax.objects.filter(invoice=invoice))
     taxes = tuple(_tax_group(row, currency) for row in rows)
     money = _money(invoice, currency)
+<<<<<<< HEAD
     document = InvoiceDocument(
+=======
+    windows, more_windows = _windows(invoice)
+    return InvoiceDocument(
+>>>>>>> 9c3d454c7250811ae66baf5c8397c517470209f4
         invoice_id=str(invoice.pk),
         kind=cast(Kind, invoice.issued_as),
         reference=invoice.reference,
@@ -81,6 +87,8 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
         tax_inclusive=invoice.tax_inclusive,
         refers_to=_refers_to(invoice, zone),
         reason=invoice.reason,
+        windows=windows,
+        more_windows=more_windows,
         iban=seller["iban"].replace(" ", ""),
         bic=seller["bic"],
         purchase_order=buyer["purchase_order"],
@@ -173,6 +181,22 @@ def _party(details: Mapping[str, str], name: str, identifier: str) -> Party:
 def _last_day(end: datetime, zone: ZoneInfo) -> date:
     """The last day of a period that ends before `end`."""
     return (end - timedelta(microseconds=1)).astimezone(zone).date()
+
+
+def _windows(invoice: Invoice) -> tuple[tuple[tuple[datetime, datetime], ...], int]:
+    """The stretches of time whose usage a note's lines are about, each once, oldest first, and how
+    many more there are."""
+    if invoice.kind == Invoice.Kind.INVOICE:
+        return (), 0
+    facts = list(InvoiceLine.objects.filter(invoice=invoice).values_list("facts", flat=True))
+    found = {
+        (datetime.fromisoformat(each["from"]), datetime.fromisoformat(each["to"]))
+        for told in facts
+        for each in told.get("windows", [])
+    }
+    shown = sorted(found)[:_WINDOWS_MAX]
+    more = max((told.get("more_windows", 0) for told in facts), default=0)
+    return tuple(shown), len(found) - len(shown) + more
 
 
 def _refers_to(invoice: Invoice, zone: ZoneInfo) -> Reference | None:

@@ -12,10 +12,12 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import typst
 
 from billing.core.currencies import currency_of
+from billing.core.gap_credit import NOT_MEASURED
 from billing.core.money import sum_amounts
 from billing.documents.document import InvoiceDocument, Line, Party, TaxGroup
 from billing.documents.glyphs import families, fonts, shown
@@ -25,8 +27,11 @@ from billing.documents.texts import (
     words,
     written_amount,
     written_date,
+    written_label,
     written_number,
     written_quantity,
+    written_reason,
+    written_span,
 )
 from billing.logo import LogoNotUsable, clean_logo
 
@@ -173,8 +178,20 @@ class _Writer:
         return self.words["refers_to_of"].format(reference=earlier.reference, date=written)
 
     def _notes(self) -> list[str]:
-        reason = self.document.reason
-        return [f"{self.words['reason']}: {reason}"] if reason else []
+        document, t = self.document, self.words
+        notes = []
+        if document.reason:
+            notes.append(f"{t['reason']}: {written_reason(document.reason, self.language)}")
+        if document.windows:
+            zone = ZoneInfo(document.time_zone)
+            told = [
+                written_span(start.astimezone(zone), end.astimezone(zone), self.language)
+                for start, end in document.windows
+            ]
+            if document.more_windows:
+                told.append(t["more_windows"].format(count=document.more_windows))
+            notes.append(f"{t['windows']}: {'; '.join(told)}")
+        return notes
 
     def _group(self, lines: Sequence[Line]) -> dict[str, Any]:
         first = lines[0]
@@ -189,8 +206,9 @@ class _Writer:
         }
 
     def _line(self, line: Line) -> list[str]:
-        told = ", ".join(value for _, value in line.attributes)
-        label = f"{line.label} ({told})" if told else line.label
+        told = ", ".join(self._attribute(*each) for each in line.attributes)
+        label = written_label(line.label, line.kind, self.language)
+        label = f"{label} ({told})" if told else label
         quantity = ""
         if line.unit or line.quantity:
             quantity = written_quantity(line.quantity, line.unit, self.language)
@@ -199,6 +217,13 @@ class _Writer:
             price = self._number(line.unit_price)
         rate = [self._rate(line.tax_category, line.tax_percent)] if self._has_rates else []
         return [shown(label), quantity, price, *rate, self._number(line.amount)]
+
+    def _attribute(self, name: str, value: str) -> str:
+        """The value alone explains itself, but not that there is none."""
+        if not value:
+            return self.words["not_stated"].format(name=name.replace("_", " "))
+        unmeasured = (name, value) in NOT_MEASURED
+        return self.words["not_measured"] if unmeasured else value
 
     def _rate(self, category: str, percent: Decimal | None) -> str:
         """19%; of what is not taxed as usual, with the letter that its reason stands by: E 0%."""

@@ -5,12 +5,13 @@ one: a credit note that corrects an invoice is a Rechnungskorrektur, for a Gutsc
 else there.
 """
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 from billing.core.currencies import currency_of
 from billing.core.exact import decimals_of, rounded
+from billing.core.explanation import named_unit
 
 NBSP: Final = "\u00a0"
 MINUS: Final = "\u2212"
@@ -22,7 +23,10 @@ _ENGLISH: Final = {
     "number": "Number", "issued": "Date", "due": "Due", "period": "Period", "plan": "Plan",
     "customer": "Customer number", "purchase_order": "Your order",
     "buyer_reference": "Your reference", "buyer_vat": "Your VAT id", "refers_to": "Corrects",
-    "refers_to_of": "{reference} of {date}", "reason": "Reason", "time_zone": "Times in",
+    "refers_to_of": "{reference} of {date}", "reason": "Reason",
+    "windows": "Usage of", "not_stated": "{name} not stated", "not_measured": "not measured",
+    "more_windows": "and {count} more stretches of time",
+    "time_zone": "Times in",
     "percent": "{percent}%", "charge": "Charge", "quantity": "Quantity",
     "unit_price": "Unit price", "amount": "Amount",
     "other_charges": "Other charges", "subtotal": "Subtotal", "total": "Total",
@@ -42,7 +46,10 @@ _GERMAN: Final = {
     "number": "Nummer", "issued": "Datum", "due": "Fällig", "period": "Zeitraum", "plan": "Tarif",
     "customer": "Kundennummer", "purchase_order": "Ihre Bestellung",
     "buyer_reference": "Ihr Zeichen", "buyer_vat": "Ihre USt-IdNr.", "refers_to": "Berichtigt",
-    "refers_to_of": "{reference} vom {date}", "reason": "Grund", "time_zone": "Zeiten in",
+    "refers_to_of": "{reference} vom {date}", "reason": "Grund",
+    "windows": "Nutzung von", "not_stated": "{name} nicht angegeben",
+    "not_measured": "nicht gemessen", "more_windows": "und {count} weitere Zeitspannen",
+    "time_zone": "Zeiten in",
     "percent": "{percent}\u00a0%", "charge": "Leistung", "quantity": "Menge",
     "unit_price": "Einzelpreis", "amount": "Betrag",
     "other_charges": "Weitere Leistungen", "subtotal": "Zwischensumme", "total": "Summe",
@@ -64,13 +71,46 @@ _MONTHS: Final = {
     "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
 }
 _SEPARATORS: Final = {"en": (",", "."), "de": (".", ",")}
+# Singular and plural.
 _UNITS: Final = {
     "de": {
-        "CPU-second": "CPU-Sekunden", "CPU-hour": "CPU-Stunden", "GB-hour": "GB-Stunden",
-        "GiB-hour": "GiB-Stunden", "count-hour": "Stück-Stunden",
-        "process-hour": "Prozess-Stunden", "thread-hour": "Thread-Stunden",
-        "file-hour": "Datei-Stunden", "resource-hour": "Ressourcen-Stunden",
-        "user-hour": "Nutzer-Stunden", "thousand": "Tausend", "million": "Millionen", "one": "",
+        "CPU-second": ("CPU-Sekunde", "CPU-Sekunden"), "CPU-hour": ("CPU-Stunde", "CPU-Stunden"),
+        "GB-hour": ("GB-Stunde", "GB-Stunden"), "GiB-hour": ("GiB-Stunde", "GiB-Stunden"),
+        "count-hour": ("Stück-Stunde", "Stück-Stunden"),
+        "process-hour": ("Prozess-Stunde", "Prozess-Stunden"),
+        "thread-hour": ("Thread-Stunde", "Thread-Stunden"),
+        "file-hour": ("Datei-Stunde", "Datei-Stunden"),
+        "resource-hour": ("Ressourcen-Stunde", "Ressourcen-Stunden"),
+        "user-hour": ("Nutzer-Stunde", "Nutzer-Stunden"), "user": ("Nutzer", "Nutzer"),
+        "process": ("Prozess", "Prozesse"), "thread": ("Thread", "Threads"),
+        "file": ("Datei", "Dateien"), "thousand": ("Tausend", "Tausend"),
+        "million": ("Million", "Millionen"), "one": ("", ""),
+        "per second": ("pro Sekunde", "pro Sekunde"), "per minute": ("pro Minute", "pro Minute"),
+        "period": ("Zeitraum", "Zeiträume"), "week": ("Woche", "Wochen"),
+        "month": ("Monat", "Monate"), "quarter": ("Quartal", "Quartale"),
+        "half-year": ("Halbjahr", "Halbjahre"), "year": ("Jahr", "Jahre"),
+    }
+}  # fmt: skip
+# What the product itself gives as a note's reason; a person's own words follow or stand alone.
+_REASONS: Final = {
+    "de": {
+        "Usage that became known after the invoice was issued":
+            "Nutzung, die erst nach Ausstellung der Rechnung bekannt wurde",
+        "Correction of usage": "Korrektur der Nutzung",
+        "An earlier period, which this one goes on from, was restated or taken back":
+            "Ein früherer Zeitraum, den dieser fortsetzt, wurde berichtigt oder zurückgenommen",
+    }
+}  # fmt: skip
+
+
+# What the product adds to a label, or labels itself, by the kind of the line.
+_LABELS: Final = {
+    "de": {
+        "minimum": {
+            ": minimum": ": Mindestbetrag", "Minimum of the period": "Mindestbetrag des Zeitraums",
+        },
+        "true_up": {"Commitment, shortfall": "Zugesagter Umsatz, Fehlbetrag"},
+        "recurring": {": credit for gaps": ": Gutschrift für nicht gemessene Zeit"},
     }
 }  # fmt: skip
 
@@ -112,9 +152,39 @@ def written_quantity(value: Decimal, unit: str, language: str) -> str:
     short = value
     if decimals_of(value) > QUANTITY_DECIMALS:
         short = rounded(value, Decimal(1).scaleb(-QUANTITY_DECIMALS))
-    name = _UNITS.get(language, {}).get(unit, unit)
+    one, several = _UNITS.get(language, {}).get(unit, (unit, unit))
+    name = one if short == 1 else several
     if language == "en":
-        plural = short != 1 and unit.endswith(("-hour", "-second"))
-        name = "" if unit == "one" else f"{unit}{'s' if plural else ''}"
+        name = "" if unit == "one" else named_unit(unit, short)
     short = short.normalize() if short else Decimal(0)
     return f"{written_number(short, language, 0)}{NBSP}{name}".rstrip(NBSP)
+
+
+def written_reason(reason: str, language: str) -> str:
+    """A note's reason, with the product's own sentences at its start in the language."""
+    for known, told in _REASONS.get(language, {}).items():
+        if reason == known:
+            return told
+        for separator in (". ", ": "):
+            if reason.startswith(known + separator):
+                rest = reason.removeprefix(known + separator)
+                # After a person's own words nothing is the product's.
+                rest = written_reason(rest, language) if separator == ". " else rest
+                return f"{told}{separator}{rest}"
+    return reason
+
+
+def written_span(start: datetime, end: datetime, language: str) -> str:
+    """Local times, the day again where it ends on another one: 6 October 2026, 02:00 - 03:00."""
+    until = f"{end:%H:%M}"
+    if end.date() != start.date():
+        until = f"{written_date(end.date(), language)}, {until}"
+    return f"{written_date(start.date(), language)}, {start:%H:%M} \u2013 {until}"
+
+
+def written_label(label: str, kind: str, language: str) -> str:
+    """A line's label, with what the product adds to it in the language."""
+    for known, told in _LABELS.get(language, {}).get(kind, {}).items():
+        if label.endswith(known):
+            return label.removesuffix(known) + told
+    return label

@@ -4,7 +4,7 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from shutil import copyfile
@@ -94,6 +94,28 @@ class TestPage:
             assert part in shown_text
         assert "Please pay" not in shown_text
         assert "IBAN" not in shown_text
+
+    def test_of_a_note_in_german_has_german_units_reasons_and_times(self) -> None:
+        note = document(
+            line(unit="month", quantity=Decimal(1), label="Base: minimum", kind="minimum"),
+            kind="credit_note", language="de", more_windows=2,
+            reason="Usage that became known after the invoice was issued. "
+            "Correction of usage: Correction of usage by Ann",
+            windows=(
+                (datetime(2026, 10, 6, tzinfo=UTC), datetime(2026, 10, 6, 1, tzinfo=UTC)),
+                (datetime(2026, 10, 6, 21, tzinfo=UTC), datetime(2026, 10, 6, 23, tzinfo=UTC)),
+            ),
+        )  # fmt: skip
+        shown_text = " ".join(text_of(pdf(note)).split())
+        for part in (
+            "1 Monat", "Base: Mindestbetrag",
+            "Grund: Nutzung, die erst nach Ausstellung der Rechnung bekannt wurde. "
+            "Korrektur der Nutzung: Correction of usage by Ann",
+            "Nutzung von: 6. Oktober 2026, 02:00 \u2013 03:00; "
+            "6. Oktober 2026, 23:00 \u2013 7. Oktober 2026, 01:00; und 2 weitere Zeitspannen",
+        ):  # fmt: skip
+            assert part in shown_text
+        assert "month" not in shown_text
 
     def test_of_a_draft_says_so_and_asks_for_nothing(self) -> None:
         shown_text = text(is_draft=True, reference="")
