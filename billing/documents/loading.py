@@ -57,12 +57,8 @@ def invoice_document(invoice: Invoice) -> InvoiceDocument:
     rows = list(InvoiceTax.objects.filter(invoice=invoice))
     taxes = tuple(_tax_group(row, currency) for row in rows)
     money = _money(invoice, currency)
-<<<<<<< HEAD
-    document = InvoiceDocument(
-=======
     windows, more_windows = _windows(invoice)
-    return InvoiceDocument(
->>>>>>> 9c3d454c7250811ae66baf5c8397c517470209f4
+    document = InvoiceDocument(
         invoice_id=str(invoice.pk),
         kind=cast(Kind, invoice.issued_as),
         reference=invoice.reference,

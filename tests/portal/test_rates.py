@@ -51,12 +51,8 @@ class TestARate:
         spec = PriceSpec("1", reading, "one", MATRIX)
         rate = rate_of(spec, {"role": role, "region": region}, ())
         assert rate is not None
-<<<<<<< HEAD
-        assert (rate.unit_price, rate.per) == (Decimal(price), "each")
-=======
         assert rate.unit_price == price
         assert rate.per == "each"
->>>>>>> 9c3d454c7250811ae66baf5c8397c517470209f4
         assert [row.name for row in rate.rows if row.is_taken] == [name]
         assert len(rate.rows) == 3
 
@@ -80,12 +76,8 @@ class TestARate:
         spec = PriceSpec("1", LAUNCHES, "one", Package(Decimal(500), Decimal(4)))
         rate = rate_of(spec, {}, ())
         assert rate is not None
-<<<<<<< HEAD
-        assert (rate.unit_price, rate.per) == (Decimal(4), "per package of 500, each begun one")
-=======
         assert rate.unit_price == 4
         assert rate.per == "per package of 500, each begun one"
->>>>>>> 9c3d454c7250811ae66baf5c8397c517470209f4
 
     def test_of_a_rate_is_not_per_per_second(self) -> None:
         reading = Reading(meter="launches", aggregation="percentile")

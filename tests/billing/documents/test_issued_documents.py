@@ -71,7 +71,6 @@ def test_is_valid(country: str, category: str, tax_inclusive: bool, less: bool) 
 
 
 @pytest.mark.usefixtures("inside")
-<<<<<<< HEAD
 @pytest.mark.parametrize("tax_inclusive", [False, True])
 def test_of_less_than_nothing_is_a_valid_credit_note(tax_inclusive: bool) -> None:
     BillingSettings.objects.create(
@@ -102,10 +101,11 @@ def test_of_less_than_nothing_is_a_valid_credit_note(tax_inclusive: bool) -> Non
     rows = table(document, "focus")
     assert broken_focus_rules(rows) == []
     assert billed_by_invoice(rows) == {document.reference: -document.payable}
-=======
+
+
+@pytest.mark.usefixtures("inside")
 def test_a_note_names_the_time_whose_usage_it_is_about() -> None:
     invoice, note = issued("DE", tax_inclusive=False, less=False)
     assert invoice.windows == ()
     assert note.windows == ((at(10, 4, 7), at(10, 4, 8)),)
     assert note.more_windows == 0
->>>>>>> 9c3d454c7250811ae66baf5c8397c517470209f4
