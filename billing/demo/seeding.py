@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.hashers import make_password
 from django.db import connection
+from django.utils import timezone
 
 from billing.core.proof.records import canonical
 from billing.demo.scenery import (
@@ -118,7 +119,8 @@ def _seed_tenant(tenant: Tenant, demo: DemoTenant, encoded: str, as_of: datetime
             Environment.objects.filter(name=LIVE_ENVIRONMENT).update(default_customer=customer)
     for draft in sorted(close_due(as_of=as_of), key=lambda draft: draft.period_start):
         finalize_invoice(draft, as_of=as_of)
-    correct_invoices(demo.customers, as_of + timedelta(microseconds=1))
+    # Invoices have what was known when they were rated, by the clock: a correction comes later.
+    correct_invoices(demo.customers, max(as_of, timezone.now()))
 
 
 def _one_at_a_time(tenant: Tenant) -> None:

@@ -161,7 +161,7 @@ class TestSeeding:
             assert not live.default_customer.generated
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "owner"])
 class TestTheCommand:
     def test_ends_with_who_can_sign_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOSTMETER_DEMO_PASSWORD", PASSWORD)
