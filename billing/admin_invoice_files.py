@@ -10,7 +10,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from billing.documents.en16931 import NoEInvoice
@@ -60,12 +60,11 @@ class InvoiceFiles(_Admin):
         links = [(_page("document", invoice, form), said) for form, said in words.items()]
         if invoice.is_issued:
             links.append((_page("proof", invoice), "Proof bundle"))
-        found = format_html_join(
-            " ",
+        return format_html_join(
+            " · ",
             '<a href="{}" class="text-primary-600 dark:text-primary-500 whitespace-nowrap">{}</a>',
             links,
         )
-        return format_html('<span class="flex flex-wrap gap-x-4 gap-y-2">{}</span>', found)
 
     def document(self, request: HttpRequest, object_id: str, form: str) -> HttpResponse:
         invoice = self._visible(request, object_id)
