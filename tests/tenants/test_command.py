@@ -38,6 +38,8 @@ class TestAWrongArgument:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(sys, "argv", [program, command, "--nonsense"])
+        # Run anew, whoever has imported it: running what is imported warns, in lines of its own.
+        monkeypatch.delitem(sys.modules, f"{program}.__main__", raising=False)
         with pytest.raises(SystemExit) as refused:
             runpy.run_module(program, run_name="__main__")
         assert refused.value.code == 2
