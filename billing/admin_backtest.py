@@ -5,7 +5,7 @@ import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 from decimal import Decimal
 from itertools import chain, groupby
 from typing import Any, Final
@@ -35,6 +35,7 @@ from billing.queries.backtest import (
     backtested_subscriptions,
     last_billed_month,
 )
+from tenants.admin_figures import DaysForm, Table
 from tenants.admin_pages import in_tenants_zone
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id, tenant_scope
@@ -43,7 +44,6 @@ FIGURES: Final = "<!--figures-->"
 # Rated while somebody waits for the page; the command takes however many there are.
 PERIODS_MAX: Final = 20_000
 ROWS_MAX: Final = 100
-_DAYS_MAX: Final = 400
 _BAR: Final = 60
 _BROKEN_OFF: Final = (
     '<p role="alert">The backtest was broken off; nothing was changed. Try it again, and look into '
@@ -52,28 +52,16 @@ _BROKEN_OFF: Final = (
 
 logger = logging.getLogger(__name__)
 
-Table = tuple[str, dict[str, Any]]
-"""A heading, and what the page's table component takes."""
 
-
-class BacktestForm(forms.Form):
-    """Which billing periods: those that begin on these days, both included."""
+class BacktestForm(DaysForm):
+    """Which billing periods: those that begin on these days."""
 
     first = forms.DateField(label="Periods that begin from", widget=UnfoldAdminSingleDateWidget)
-    last = forms.DateField(label="To", widget=UnfoldAdminSingleDateWidget)
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        first, last = data.get("first"), data.get("last")
-        if first and last and not 0 <= (last - first).days < _DAYS_MAX:
-            self.add_error("last", f"Choose 1 to {_DAYS_MAX} days, the first one first.")
-        return data
 
     @property
     def period(self) -> Period:
         """In the tenant's time zone."""
-        days = self.cleaned_data
-        return Period(_midnight(days["first"]), _midnight(days["last"] + timedelta(days=1)))
+        return Period(*self.bounds)
 
 
 class EffectiveFromForm(forms.Form):
@@ -108,10 +96,6 @@ def last_month(version: PlanVersion) -> dict[str, date]:
     billed = timezone.localtime(last_billed_month(version, as_of=timezone.now())).date()
     following = (billed.replace(day=1) + timedelta(days=31)).replace(day=1)
     return {"first": billed.replace(day=1), "last": following - timedelta(days=1)}
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, timezone.get_current_timezone())
 
 
 def streamed(page: str, version: PlanVersion, period: Period) -> StreamingHttpResponse:

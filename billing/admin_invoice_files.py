@@ -1,12 +1,10 @@
 """An invoice's files in the admin: its documents, its proof, and a draft's marked PDF."""
 
-import re
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
@@ -14,10 +12,11 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from billing.documents.en16931 import NoEInvoice
-from billing.documents.files import FORMS, document_file, file_name
+from billing.documents.files import FORMS
 from billing.documents.loading import invoice_document
+from billing.downloads import document_response, proof_response
 from billing.models import Invoice
-from billing.proof.bundle import BundleTooLarge, export_proof
+from billing.proof.bundle import BundleTooLarge
 from tenants.admin_pages import ScopedAdmin, display, sentence
 
 _WORDS: Final = {
@@ -31,7 +30,6 @@ _WORDS: Final = {
 }
 # A draft's other forms would look like an invoice to a program.
 _OF_A_DRAFT: Final = {"pdf": "PDF marked as a draft"}
-_IN_MEMORY_BYTES_MAX: Final = 4 << 20
 
 if TYPE_CHECKING:
     _Admin = ScopedAdmin
@@ -70,29 +68,19 @@ class InvoiceFiles(_Admin):
         invoice = self._visible(request, object_id)
         if form not in (FORMS if invoice.is_issued else _OF_A_DRAFT):
             raise Http404
-        shown = invoice_document(invoice)
         try:
-            content = document_file(shown, form)
+            return document_response(invoice_document(invoice), form)
         except NoEInvoice as missing:
             return self._refuse(request, invoice, f"There is no {_WORDS[form]}: {missing}.")
-        response = HttpResponse(content, content_type=FORMS[form].content_type)
-        response["Content-Disposition"] = f'attachment; filename="{file_name(shown, form)}"'
-        return response
 
     def proof(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         invoice = self._visible(request, object_id)
         if not invoice.is_issued:
             raise Http404
-        # The answer closes it, and with that it is gone.
-        file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
         try:
-            export_proof(invoice, file, as_of=timezone.now())
+            return proof_response(invoice, as_of=timezone.now())
         except BundleTooLarge as refusal:
-            file.close()
             return self._refuse(request, invoice, sentence(refusal))
-        file.seek(0)
-        name = f"proof-{re.sub('[^A-Za-z0-9_-]+', '-', invoice.reference)}.zip"
-        return FileResponse(file, as_attachment=True, filename=name)
 
     def _visible(self, request: HttpRequest, object_id: str) -> Invoice:
         if not self.has_view_permission(request):

@@ -1,7 +1,7 @@
 """The ledger in the admin, for reading: entries, trial balance, a customer's statement."""
 
 from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,14 +29,11 @@ from billing.queries.ledger import (
     revenue_by_month,
     trial_balance,
 )
+from tenants.admin_figures import DaysForm, Table, midnight
 from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, action, display
 from tenants.models import Customer
 
-_STATEMENT_DAYS_MAX = 400
 _REVENUE_MONTHS = 12
-
-Table = tuple[str, dict[str, Any]]
-"""A heading, and what the page's table component takes."""
 
 
 class TrialBalanceForm(forms.Form):
@@ -50,27 +47,20 @@ class TrialBalanceForm(forms.Form):
     )
 
 
-class StatementForm(forms.Form):
-    """Whose statement, and of which days, both included."""
+class StatementForm(DaysForm):
+    """Whose statement, and of which days."""
+
+    field_order = ("reference", "first", "last")
 
     reference = forms.SlugField(
         label="Customer's reference", max_length=60, widget=UnfoldAdminTextInputWidget
     )
-    first = forms.DateField(label="From", widget=UnfoldAdminSingleDateWidget)
-    last = forms.DateField(label="To", widget=UnfoldAdminSingleDateWidget)
 
     def clean_reference(self) -> Customer:
         found = Customer.objects.filter(reference=self.cleaned_data["reference"]).first()
         if found is None:
             raise ValidationError("There is no customer with this reference.")
         return found
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        first, last = data.get("first"), data.get("last")
-        if first and last and not 0 <= (last - first).days < _STATEMENT_DAYS_MAX:
-            self.add_error("last", f"Choose 1 to {_STATEMENT_DAYS_MAX} days, the first one first.")
-        return data
 
 
 class PostingInline(ReadOnlyInline):
@@ -128,8 +118,8 @@ class JournalEntryAdmin(ScopedAdmin):
         now, tables = timezone.now(), []
         if form.is_valid():
             day = form.cleaned_data["day"]
-            as_of = now if day is None else _midnight(day + timedelta(days=1))
-            since = _midnight(now.date() - timedelta(days=31 * _REVENUE_MONTHS))
+            as_of = now if day is None else midnight(day + timedelta(days=1))
+            since = midnight(now.date() - timedelta(days=31 * _REVENUE_MONTHS))
             tables = _balance_tables(trial_balance(as_of=as_of))
             tables += _revenue_tables(revenue_by_month(zone=_zone(), since=since))
         return self._figures(
@@ -150,7 +140,7 @@ class JournalEntryAdmin(ScopedAdmin):
         tables: list[Table] = []
         if form.is_valid():
             data = form.cleaned_data
-            period = Period(_midnight(data["first"]), _midnight(data["last"] + timedelta(days=1)))
+            period = Period(*form.bounds)
             customer = data["reference"]
             tables = [
                 _statement_table(customer_statement(customer, currency, period))
@@ -223,7 +213,3 @@ def _statement_table(statement: Statement) -> Table:
 
 def _zone() -> ZoneInfo:
     return ZoneInfo(timezone.get_current_timezone_name())
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=_zone())

@@ -1,7 +1,7 @@
 """Allocation in the admin: the rules, and what a host's usage comes to and was spread to whom."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -19,7 +19,6 @@ from hostmeter_agent.wire import METERS_BY_NAME
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -32,6 +31,7 @@ from metering.core.hours import hour_of
 from metering.core.posting import SPREADABLE
 from metering.models import Application, Host
 from metering.stated_models import AllocationRule
+from tenants.admin_figures import DaysForm, Table
 from tenants.admin_pages import (
     ScopedAdmin,
     action,
@@ -49,9 +49,7 @@ else:
 
 # A part of the page's bar, and its shade.
 _Part = tuple[str, int, str]
-Table = tuple[str, dict[str, Any]]
 
-_DAYS_MAX: Final = 92
 _ROWS_MAX: Final = 500
 _BAR_WIDTH: Final = 600
 _METER_CHOICES: Final = [(meter, meter) for meter in SPREADABLE]
@@ -173,19 +171,13 @@ class AllocationRuleAdmin(ScopedAdmin):
         return False
 
 
-class HostAllocationForm(forms.Form):
-    """Which meter, and which days, both included."""
+class HostAllocationForm(DaysForm):
+    """Which meter, and which days."""
+
+    days_max = 92
+    field_order = ("meter", "first", "last")
 
     meter = forms.ChoiceField(choices=_METER_CHOICES, widget=UnfoldAdminSelectWidget)
-    first = forms.DateField(label="From", widget=UnfoldAdminSingleDateWidget)
-    last = forms.DateField(label="To", widget=UnfoldAdminSingleDateWidget)
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        first, last = data.get("first"), data.get("last")
-        if first and last and not 0 <= (last - first).days < _DAYS_MAX:
-            self.add_error("last", f"Choose 1 to {_DAYS_MAX} days, the first one first.")
-        return data
 
 
 class AllocationPages(_Pages):
@@ -202,8 +194,7 @@ class AllocationPages(_Pages):
         tables: list[Table] = []
         if form.is_valid():
             given = form.cleaned_data
-            period = _midnight(given["first"]), _midnight(given["last"] + timedelta(days=1))
-            tables = allocation_tables(host, given["meter"], *period, as_of=timezone.now())
+            tables = allocation_tables(host, given["meter"], *form.bounds, as_of=timezone.now())
         return TemplateResponse(
             request,
             "admin/hostmeter/figures_page.html",
@@ -354,7 +345,3 @@ def _application_table(
         "headers": ["Application", "Customer", "Used", "Spread to it", "Together"],
         "rows": rows,
     }
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())

@@ -13,10 +13,11 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from billing.documents.en16931 import NoEInvoice
-from billing.documents.files import FORMS, document_file, document_tag, file_name
+from billing.documents.files import document_tag
 from billing.documents.focus import COLUMNS, Version, focus_rows
 from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
+from billing.downloads import document_response
 from portal.access import Reader, customer_page
 from portal.queries import issued_in_month, issued_invoices_of
 
@@ -34,13 +35,10 @@ def document(request: HttpRequest, reader: Reader, invoice_id: UUID, form: str) 
     if unchanged is not None:
         return _kept(unchanged, tag)
     try:
-        content = document_file(shown, form)
+        return _kept(document_response(shown, form), tag)
     except NoEInvoice as missing:
         context = {"reader": reader, "section": "invoices", "invoice": invoice, "missing": missing}
         return render(request, "portal/no_document.html", context, status=409)
-    response = HttpResponse(content, content_type=FORMS[form].content_type)
-    response["Content-Disposition"] = f'attachment; filename="{file_name(shown, form)}"'
-    return _kept(response, tag)
 
 
 def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:

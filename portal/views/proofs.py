@@ -1,22 +1,18 @@
 """The proof of an issued invoice, and what an auditor recomputes it with."""
 
-import re
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, Final, cast
 from uuid import UUID
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from billing.proof.bundle import BundleTooLarge, NotIssued, export_proof
+from billing.downloads import proof_name, proof_response
+from billing.proof.bundle import BundleTooLarge, NotIssued
 from billing.proof.keys import fingerprint, proof_key, public_keys
 from billing.proof.verifier import FILE_NAME, build_verifier
 from portal.access import Reader, customer_page
 from portal.queries import invoices_of
-
-_IN_MEMORY_BYTES_MAX: Final = 4 << 20
 
 
 @customer_page
@@ -31,7 +27,7 @@ def proof_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRe
         "reader": reader,
         "section": "invoices",
         "invoice": invoice,
-        "file_name": _file_name(invoice.reference),
+        "file_name": proof_name(invoice.reference),
         "verifier": FILE_NAME,
         "key": key.hex(),
         "fingerprint": fingerprint(key),
@@ -44,18 +40,12 @@ def proof_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRe
 @require_safe
 def proof_bundle(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponseBase:
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
-    # The answer closes it, and with that it is gone.
-    file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
     try:
-        export_proof(invoice, file, as_of=reader.as_of)
+        return proof_response(invoice, as_of=reader.as_of)
     except NotIssued as absent:
-        file.close()
         raise Http404 from absent
     except BundleTooLarge as error:
-        file.close()
         return HttpResponse(f"{error}\n", "text/plain; charset=utf-8", status=507)
-    file.seek(0)
-    return FileResponse(file, as_attachment=True, filename=_file_name(invoice.reference))
 
 
 @customer_page
@@ -64,8 +54,3 @@ def verifier(request: HttpRequest, reader: Reader) -> HttpResponse:
     answer = HttpResponse(build_verifier(), "application/octet-stream")
     answer.headers["Content-Disposition"] = f'attachment; filename="{FILE_NAME}"'
     return answer
-
-
-def _file_name(reference: str) -> str:
-    """A series is free text; a file's name is not."""
-    return f"proof-{re.sub('[^A-Za-z0-9_-]+', '-', reference)}.zip"
