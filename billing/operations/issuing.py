@@ -32,7 +32,7 @@ from billing.queries.late_windows import changed_hours
 from billing.queries.parties import billing_settings, buyer_details, seller_details
 from billing.queries.restatement import (
     has_late_lines_elsewhere,
-    invoices_restated_by,
+    invoices_looked_at,
     issued_dependents,
 )
 from tenants.models import Tenant
@@ -52,15 +52,14 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
         lock_customer(locked.customer_id)
         contract, ground = rated_on_ground(
-            lambda: [locked, *invoices_restated_by(locked)],
+            lambda: [locked, *invoices_looked_at(locked)],
             partial(rate_again, locked, strict=True),
             lambda contract: [contract, *map(own_contract, restated_on(locked))],
         )
         issue(locked, as_of=as_of, contract=contract, ground=ground)
         forget_late_usage(ground.marks)
         # Later periods may be issued already, by what the draft came to then.
-        for changed in (locked, *(restated_on(locked) if ground.marks else ())):
-            mark_dependents(changed, as_of=as_of)
+        mark_dependents(locked, *restated_on(locked), as_of=as_of)
         return locked
 
 
@@ -69,11 +68,14 @@ def forget_late_usage(marks: Collection[UUID]) -> None:
     LateUsage.objects.filter(pk__in=marks).delete()
 
 
-def mark_dependents(changed: Invoice, *, as_of: datetime) -> None:
-    """Have the issued invoices looked at again that go on from this one, of which other amounts
-    stand from now on. The customer is locked, so that none is issued meanwhile."""
+def mark_dependents(*changed: Invoice, as_of: datetime) -> None:
+    """Have the issued invoices looked at again that go on from these, which were rated together and
+    of which other amounts stand from now on. The customer is locked, so that none is issued
+    meanwhile."""
+    later = {found.pk for each in changed for found in issued_dependents(each)}
     LateUsage.objects.bulk_create(
-        LateUsage(invoice=later, noted_at=as_of) for later in issued_dependents(changed)
+        LateUsage(invoice_id=pk, noted_at=as_of)
+        for pk in sorted(later - {each.pk for each in changed})
     )
 
 

@@ -17,6 +17,7 @@ from billing.operations.issuing import issue, mark_dependents, mark_what_late_li
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
 from billing.queries.ground import Ground
+from billing.queries.late_windows import pending_late_usage
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
 
@@ -53,6 +54,8 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
         locked.refresh_from_db()
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
+        # Usage that came late for it is not billed any more.
+        pending_late_usage(locked).filter(hour__isnull=False).delete()
         mark_dependents(locked.refers_to or locked, as_of=as_of)
         mark_what_late_lines_leave(locked, as_of=as_of)
         return note

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.line_copy import NewLine
-from billing.models import BillingSettings, Invoice, Subscription
+from billing.models import BillingSettings, Invoice, LateUsage, Subscription
 from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import forget_late_usage, mark_dependents
@@ -54,7 +54,7 @@ def _restate(invoice: Invoice, as_of: datetime) -> Invoice | None:
     lines, ground = rated_on_ground(
         lambda: [invoice], lambda: difference_lines(invoice), lambda _: [own_contract(invoice)]
     )
-    came = pending_late_usage(invoice).filter(hour__isnull=False).exists()
+    came = LateUsage.objects.filter(pk__in=ground.marks, hour__isnull=False).exists()
     forget_late_usage(ground.marks)
     if not lines:
         return None

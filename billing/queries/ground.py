@@ -15,7 +15,8 @@ from uuid import UUID
 from billing.billable import billable_periods
 from billing.core.periods import Period
 from billing.core.proof.records import microseconds
-from billing.models import Invoice, LateUsage
+from billing.models import Invoice
+from billing.queries.restatement import accepted_marks
 from metering.coverage import silences_in
 from metering.cuts import Cut, take_cut
 from metering.models import Application, Host, Instance
@@ -54,12 +55,12 @@ def ground_of(documents: Sequence[Invoice]) -> Ground:
         period_of(each): billable_periods(each.customer, period_of(each)) for each in documents
     }
     every = [each for periods in usage.values() for each in periods]
-    # First of all: whatever comes after it is found by looking again.
-    cut = take_cut(every)
-    marks = LateUsage.objects.filter(invoice__in=documents, refused_at__isnull=True)
+    # Before the cut: what is rolled up after it has a mark that only the second look finds.
+    marks = frozenset(accepted_marks(documents).values_list("pk", flat=True))
+    # Before the others: whatever comes after it is found by looking again.
     return Ground(
-        cut,
-        frozenset(marks.values_list("pk", flat=True)),
+        take_cut(every),
+        marks,
         assignments_of(every),
         hosts_of(every),
         {period: _silences(periods) for period, periods in usage.items()},

@@ -112,13 +112,11 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
     settings = billing_settings()
     if draft.kind != Invoice.Kind.INVOICE or settings.late_usage != _NEXT_INVOICE:
         return []
-    within = timedelta(days=settings.late_usage_days)
     accepted = LateUsage.objects.filter(
-        Q(hour__isnull=True)
-        | (Q(noted_at__lt=F("invoice__period_end") + within) & ~Q(invoice__status=_VOID)),
+        _in_time(settings),
         invoice__customer=draft.customer_id,
         refused_at__isnull=True,
-    )
+    ).exclude(invoice__status=_VOID, hour__isnull=False)
     earlier = Invoice.objects.filter(
         pk__in=accepted.values("invoice"),
         kind=Invoice.Kind.INVOICE,
@@ -129,6 +127,35 @@ def invoices_restated_by(draft: Invoice) -> list[Invoice]:
         "customer", "plan_version__plan", "subscription__customer", "subscription__plan"
     )
     return sorted(earlier, key=_in_order)
+
+
+def invoices_looked_at(draft: Invoice) -> list[Invoice]:
+    """Those, and the issued ones in between that go on from one of them: all that late_lines may
+    rate."""
+    waiting = {each.pk: each for each in invoices_restated_by(draft)}
+    found: dict[UUID, Invoice] = {}
+    while waiting:
+        pk, each = waiting.popitem()
+        found[pk] = each
+        later = _dependents_before(draft, each)
+        waiting |= {other.pk: other for other in later if other.pk not in found}
+    return sorted(found.values(), key=_in_order)
+
+
+def accepted_marks(documents: Sequence[Invoice]) -> "QuerySet[LateUsage]":
+    """The marks that rating the documents makes up for; those past the deadline are left, to be
+    refused and listed."""
+    return LateUsage.objects.filter(
+        _in_time(billing_settings()) | Q(invoice__finalized_at__isnull=True),
+        invoice__in=documents,
+        refused_at__isnull=True,
+    )
+
+
+def _in_time(settings: BillingSettings) -> Q:
+    """What an earlier period's change comes to, of no hour, was accepted with that change."""
+    within = timedelta(days=settings.late_usage_days)
+    return Q(hour__isnull=True) | Q(noted_at__lt=F("invoice__period_end") + within)
 
 
 def _in_order(invoice: Invoice) -> tuple[datetime, UUID]:
@@ -164,7 +191,7 @@ def late_lines_of_many(drafts: Sequence[Invoice]) -> list[list[NewLine]]:
         return [[] for _ in drafts]
     marks = LateUsage.objects.filter(
         refused_at__isnull=True, invoice__customer__in={each.customer_id for each in drafts}
-    )
+    ).exclude(invoice__status=_VOID, hour__isnull=False)
     marked = set(marks.values_list("invoice__customer", flat=True))
     return [late_lines(each) if each.customer_id in marked else [] for each in drafts]
 

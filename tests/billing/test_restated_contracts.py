@@ -6,16 +6,20 @@ from decimal import Decimal
 import pytest
 
 from billing.closing import restate_tenant
-from billing.models import BillingSettings, Invoice, LateUsage, Price
+from billing.core.proof.records import microseconds
+from billing.models import BillingSettings, Invoice, InvoiceTerms, LateUsage, Price
 from billing.operations import (
+    Offer,
     OwnPrice,
     finalize_invoice,
     grant_discount,
     grant_price,
+    publish_plan_version,
     recompute_draft,
     restate_invoice,
     void_invoice,
 )
+from billing.operations.plans import Counting
 from billing.queries import changes_since_finalized
 from metering.models import Application
 from tenants.models import Tenant
@@ -123,6 +127,24 @@ class TestLateUsage:
         assert third.total == 10 + 25 + 10
         for invoice in (first, second, third):
             assert changes_since_finalized(invoice) is None
+
+    @pytest.mark.parametrize("gaps", ["not_billed", "held"])
+    def test_on_the_next_invoice_keeps_what_the_invoice_between_was_rated_by(
+        self, gaps: str
+    ) -> None:
+        BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
+        story = begin_contract()
+        publish_plan_version(story.plan, Offer([rolling("50")], at(9, 1), Counting(gaps=gaps)))
+        _, second = invoiced(story, 20, 75)
+        use(story.shop, at(10, 5), cpu_us=40 * HOUR_US)
+        note_at(at(12, 5))
+        third = close_next(story.subscription, as_of=NEW_YEAR, finalize=True)
+        assert third.lines.filter(kind="late_usage", facts__restates=str(second.pk)).exists()
+        terms = InvoiceTerms.objects.get(invoice=third).body
+        starts = {each["start"] for each in terms["assignments"]}
+        assert microseconds(second.period_start) in starts
+        # What was rated on the way is not to be looked at again.
+        assert not LateUsage.objects.exists()
 
     def test_on_the_next_invoice_lowers_a_true_up_as_well(self) -> None:
         BillingSettings.objects.create(legal_name="First Host", late_usage="next_invoice")
