@@ -35,7 +35,7 @@ from billing.queries.backtest import (
     backtested_subscriptions,
     last_billed_month,
 )
-from tenants.admin_figures import DaysForm, Table
+from tenants.admin_figures import IN_REACH, DaysForm, Table
 from tenants.admin_pages import in_tenants_zone
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id, tenant_scope
@@ -56,7 +56,9 @@ logger = logging.getLogger(__name__)
 class BacktestForm(DaysForm):
     """Which billing periods: those that begin on these days."""
 
-    first = forms.DateField(label="Periods that begin from", widget=UnfoldAdminSingleDateWidget)
+    first = forms.DateField(
+        label="Periods that begin from", validators=IN_REACH, widget=UnfoldAdminSingleDateWidget
+    )
 
     @property
     def period(self) -> Period:

@@ -29,7 +29,7 @@ from billing.queries.ledger import (
     revenue_by_month,
     trial_balance,
 )
-from tenants.admin_figures import DaysForm, Table, midnight
+from tenants.admin_figures import IN_REACH, DaysForm, Table, midnight
 from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, action, display
 from tenants.models import Customer
 
@@ -42,6 +42,7 @@ class TrialBalanceForm(forms.Form):
     day = forms.DateField(
         label="At the end of",
         required=False,
+        validators=IN_REACH,
         widget=UnfoldAdminSingleDateWidget,
         help_text="A day of the tenant's time zone; left empty, until now.",
     )

@@ -204,7 +204,8 @@ class AllocationPages(_Pages):
                 "form": form,
                 "title": f"Allocation of {host}",
                 "text": "What the host's usage comes to, and what was spread of the part that "
-                "nobody used. What came late is spread with the next run.",
+                "nobody used. Idle is by the capacity that the host has stated by now, over all of "
+                "these hours. What came late is spread with the next run.",
                 "back": "All hosts",
                 "tables": tables,
                 "nothing": "Nothing was measured on this host in these days."

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from metering.allocated_events import (
     AllocationTooLarge,
     HourPostings,
@@ -18,7 +20,7 @@ from metering.allocated_events import (
     posted_in,
 )
 from metering.allocation import capacity_of, owners_in, told_apart, used_by_hosts
-from metering.allocation_rules import held_rules, rule_for
+from metering.allocation_rules import held_rules, meters_with_rules, rule_for
 from metering.core.hours import HOUR
 from metering.core.posting import postings
 from metering.events import mark_buckets
@@ -50,6 +52,9 @@ def allocate_tenant(
     oldest few. One that fails holds no other back. Any number may do so at once."""
     outcome = AllocationOutcome()
     with tenant_scope(tenant_id):
+        if not meters_with_rules():
+            # Whoever states a rule leaves marks of its own.
+            _due_marks(as_of).delete()
         hours = due_hours(as_of)
     for number, hour in enumerate(hours, start=1):
         if outcome.hours - len(outcome.failures) == hours_max:
@@ -66,9 +71,12 @@ def allocate_tenant(
 
 def due_hours(as_of: datetime) -> list[datetime]:
     """The hours to be looked at, oldest first."""
-    marks = AllocationMark.objects.filter(hour__lte=as_of - SETTLED_AFTER - HOUR)
-    hours = marks.order_by("hour").values_list("hour", flat=True).distinct()
+    hours = _due_marks(as_of).order_by("hour").values_list("hour", flat=True).distinct()
     return [hour.astimezone(UTC) for hour in hours]
+
+
+def _due_marks(as_of: datetime) -> "QuerySet[AllocationMark]":
+    return AllocationMark.objects.filter(hour__lte=as_of - SETTLED_AFTER - HOUR)
 
 
 def allocate_hour(hour: datetime, *, as_of: datetime) -> int:

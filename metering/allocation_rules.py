@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from metering.allocation import require_spreadable
 from metering.core.allocation import RULES
@@ -14,6 +14,7 @@ from metering.core.hours import HOUR, hour_of
 from metering.core.posting import SPREADABLE, allocated_meter
 from metering.models import Host
 from metering.stated_models import AllocationMark, AllocationRule, Event
+from tenants.scope import current_tenant_id
 
 RULES_MAX: Final = 500
 # As far as a correction reaches: 2,208 hours.
@@ -52,9 +53,12 @@ def _covers(rule: AllocationRule, host: Host) -> bool:
 
 
 def held_rules() -> dict[UUID, AllocationRule]:
-    """The tenant's rules, which nobody else holds until the transaction ends."""
-    held = AllocationRule.objects.select_for_update(of=("self",)).order_by("pk")
-    return {rule.pk: rule for rule in held}
+    """The tenant's rules: nobody else holds them, or states one, until the transaction ends."""
+    with connection.cursor() as cursor:
+        lock = f"allocation rules of {current_tenant_id()}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [lock])
+    # A statement of its own: one that waits for a lock does not see what was added meanwhile.
+    return {rule.pk: rule for rule in AllocationRule.objects.order_by("pk")}
 
 
 def meters_with_rules() -> list[str]:

@@ -4,14 +4,17 @@ from datetime import datetime
 from typing import Literal
 
 from django.db import connection
+from django.db.models import Min
 from django.utils import timezone
+from hostmeter_agent.wire_control import RESERVED_NAMES
 
+from metering.allocation_rules import mark_hours
 from metering.assignments import invoiced_usage_kept
 from metering.core.buckets import bucket_of
 from metering.core.hours import hour_of
 from metering.models import Application, Assignment
 from metering.queries import first_usage_at
-from metering.stated_models import AllocationMark
+from metering.stated_models import AllocationMark, AllocationRule
 from tenants.models import Customer
 
 
@@ -42,7 +45,7 @@ def assign_application(
     Application.objects.select_for_update().get(pk=application.pk)
     start = bucket_of(_start_of(application, from_, as_of))
     last = Assignment.objects.filter(application=application).order_by("starts_at").last()
-    _allocate_anew(start)
+    _allocate_anew(application, start, as_of)
     with invoiced_usage_kept():
         if last is not None and last.ends_at is None and last.customer_id == customer.pk:
             return _started_by(last, start)
@@ -65,9 +68,13 @@ def _hold_customers(application: Application, customer: Customer) -> None:
         )
 
 
-def _allocate_anew(moment: datetime) -> None:
-    """Of an hour in which an application changes hands each customer has a part."""
-    AllocationMark.objects.create(hour=hour_of(moment))
+def _allocate_anew(application: Application, start: datetime, as_of: datetime) -> None:
+    """Of an hour in which an application changes hands each customer has a part. What agents make
+    up is spread while it is nobody's: whoever has it from then on changes every hour."""
+    AllocationMark.objects.create(hour=hour_of(start))
+    first = AllocationRule.objects.aggregate(first=Min("starts_at"))["first"]
+    if application.name in RESERVED_NAMES and first is not None:
+        mark_hours(max(start, first), as_of)
 
 
 def _started_by(current: Assignment, start: datetime) -> Assignment:
@@ -77,6 +84,7 @@ def _started_by(current: Assignment, start: datetime) -> Assignment:
     before = others.filter(ends_at__gt=start).order_by("starts_at").last()
     if before is not None:
         raise LaterAssignmentExists(f"{before} from {before.starts_at:%Y-%m-%d %H:%M} UTC")
+    AllocationMark.objects.create(hour=hour_of(current.starts_at))
     current.starts_at = start
     current.save(update_fields=["starts_at"])
     return current
@@ -117,7 +125,7 @@ def unassign_application(application: Application, *, as_of: datetime) -> Assign
     end = bucket_of(as_of)
     if current.starts_at > end:
         raise AssignmentAlreadyOver(f"{current} starts at {_written(current.starts_at)}")
-    _allocate_anew(end)
+    _allocate_anew(application, end, as_of)
     with invoiced_usage_kept():
         if current.starts_at == end:
             current.delete()

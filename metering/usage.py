@@ -11,11 +11,11 @@ no others are passed over whole: rollups are read for hours alone in which some 
 some not.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,7 @@ from metering.usage_rows import UsagePeriod, rows_of, rows_partly_with
 
 # An application's id and the role of some of its instances.
 RoleKey = tuple[UUID, str]
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,17 @@ def _grouped(
         yield from grouped.annotate(**aggregates)
 
 
+def add_quantity(totals: dict[_Key, int], key: _Key, meter: str, quantity: int) -> None:
+    """Combine a quantity of the meter with what the totals have at the key, if anything."""
+    before = [totals[key]] if key in totals else []
+    totals[key] = combined_quantities(meter, [*before, quantity])
+
+
 def _add_to(totals: dict[str, int], row: Mapping[str, Any], meters: Sequence[str]) -> None:
     for index, meter in enumerate(meters):
         quantity: Decimal | None = row[f"meter_{index}"]
-        if quantity is None:
-            continue
-        before = [totals[meter]] if meter in totals else []
-        totals[meter] = combined_quantities(meter, [*before, int(quantity)])
+        if quantity is not None:
+            add_quantity(totals, meter, meter, int(quantity))
 
 
 def usage_by_application(
@@ -156,10 +161,7 @@ def role_totals(
     for each in measured:
         own = totals.setdefault((each.application_id, each.role), {})
         for meter, quantity in each.usage.items():
-            before = own.get(meter)
-            own[meter] = (
-                quantity if before is None else combined_quantities(meter, [before, quantity])
-            )
+            add_quantity(own, meter, meter, quantity)
     return totals
 
 
@@ -212,8 +214,7 @@ def usage_with(
     for (application_id, _), used in usage_with_by_role(periods, meters, profiles).items():
         own = totals.setdefault(application_id, {})
         for meter, quantity in used.items():
-            before = [own[meter]] if meter in own else []
-            own[meter] = combined_quantities(meter, [*before, quantity])
+            add_quantity(own, meter, meter, quantity)
     return totals
 
 
@@ -228,8 +229,7 @@ def quantity_with_by_day(
         by_day = rows.order_by().annotate(local_day=TruncDate("bucket_start", tzinfo=zone))
         for day, quantity in by_day.values_list("local_day").annotate(quantity=combined(meter)):
             if quantity is not None:
-                before = [days[day]] if day in days else []
-                days[day] = combined_quantities(meter, [*before, int(quantity)])
+                add_quantity(days, day, meter, int(quantity))
     return days
 
 

@@ -12,11 +12,10 @@ from zoneinfo import ZoneInfo
 from django.db.models import DateTimeField, Expression, F, Func, QuerySet, Value
 from django.db.models.functions import Cast
 
-from metering.core.aggregation import combined_quantities
 from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
 from metering.models import Measurement
 from metering.rollup_models import DayRollup, HourRollup, Rollup
-from metering.usage import LocalTrunc, combined
+from metering.usage import LocalTrunc, add_quantity, combined
 from metering.usage_rows import UsagePeriod, rows_of, within
 
 Bucket = Literal["5m", "hour", "day", "month", "none"]
@@ -106,10 +105,7 @@ def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> 
     for rows in sources:
         measured = rows.annotate(quantity=combined(meter)).filter(quantity__isnull=False)
         for row in measured[: POINTS_MAX + 1]:
-            place, quantity = _place(row, keys), int(row["quantity"])
-            if place in found:
-                quantity = combined_quantities(meter, [found[place], quantity])
-            found[place] = quantity
+            add_quantity(found, _place(row, keys), meter, int(row["quantity"]))
     return found
 
 

@@ -4,6 +4,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
@@ -11,13 +12,17 @@ Table = tuple[str, dict[str, Any]]
 """A heading, and what the page's table component takes."""
 
 
+IN_REACH = (MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2199, 12, 31)))
+"""For a field of a day: as the API's instants."""
+
+
 class DaysForm(forms.Form):
     """Days of the tenant's time zone, both included."""
 
     days_max: ClassVar[int] = 400
 
-    first = forms.DateField(label="From", widget=UnfoldAdminSingleDateWidget)
-    last = forms.DateField(label="To", widget=UnfoldAdminSingleDateWidget)
+    first = forms.DateField(label="From", validators=IN_REACH, widget=UnfoldAdminSingleDateWidget)
+    last = forms.DateField(label="To", validators=IN_REACH, widget=UnfoldAdminSingleDateWidget)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -85,8 +85,12 @@ class TokenBuckets:
         if not all(levels[name].has_token(limit) for name, limit in limits.items()):
             return False, levels
         levels = {name: level.less_a_token() for name, level in levels.items()}
+        for name in levels:
+            self._own.pop(name, None)
         if len(self._own) + len(levels) > _BUCKETS_MAX:
-            self._own.clear()
+            # Those that were not asked for the longest are full by now, or nearly.
+            for name in list(self._own)[: _BUCKETS_MAX // 2]:
+                del self._own[name]
         self._own.update(levels)
         return True, levels
 

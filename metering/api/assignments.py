@@ -8,6 +8,7 @@ from uuid import UUID
 from ninja import Query
 from pydantic import Field
 
+from metering.allocation_rules import AHEAD_MAX
 from metering.api.applications import ApplicationOut, shown_application, visible_application
 from metering.assignments import PeriodAlreadyInvoiced
 from metering.models import UNATTRIBUTED, Assignment
@@ -18,7 +19,7 @@ from metering.operations import (
     unassign_application,
 )
 from tenants.api.caller import ApiRequest
-from tenants.api.errors import conflict, not_found
+from tenants.api.errors import conflict, not_found, unprocessable
 from tenants.api.fields import Given, Instant, Taken, example
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
@@ -85,11 +86,12 @@ def assign(request: ApiRequest, application_id: UUID, assignment: AssignmentIn) 
         raise not_found("customer")
     if application.name == UNATTRIBUTED:
         raise conflict("usage-is-unattributed", "Its usage belongs to no program: nobody pays it.")
+    start = assignment.starts_at
+    if start is not None and start > request.as_of + AHEAD_MAX:
+        raise unprocessable(("starts_at", f"it lies over {AHEAD_MAX.days} days ahead"))
     with _refusals():
         return _shown(
-            assign_application(
-                application, customer, assignment.starts_at or "now", as_of=request.as_of
-            )
+            assign_application(application, customer, start or "now", as_of=request.as_of)
         )
 
 

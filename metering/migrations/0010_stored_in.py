@@ -6,11 +6,11 @@ import metering.stored_in
 # so it does of what the very transaction stored that took the snapshot. A database that was restored
 # from a dump may give ids that are lower than those of its snapshots; what was received an hour after
 # a snapshot was not there. Rows of before this column have the id of the transaction that added it,
-# and every snapshot is later.
+# and every snapshot is later. It is stable, as adding to a time is, or it would not be inlined.
 IS_KNOWN = """
 CREATE FUNCTION metering_is_known(
     stored_in xid8, received_at timestamptz, snapshot pg_snapshot, own xid8, as_of timestamptz
-) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN snapshot IS NULL OR stored_in = own THEN received_at <= as_of
         ELSE pg_visible_in_snapshot(stored_in, snapshot)

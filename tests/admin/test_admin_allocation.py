@@ -109,6 +109,13 @@ class TestAHostsPage:
         wrong = DAY | {"last": f"{YESTERDAY - timedelta(days=1):%Y-%m-%d}"}
         assert "Choose 1 to 92 days" in client.get(page_of(host), wrong).content.decode()
 
+    def test_takes_no_day_that_no_clock_reaches(self, tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            host = shared_host(hour=YESTERDAY)
+        last = {"meter": "cpu.time", "first": "9999-12-31", "last": "9999-12-31"}
+        page = signed_in(tenant).get(page_of(host), last)
+        assert "less than or equal to" in page.content.decode()
+
     def test_of_another_tenant_is_a_missing_one(self, tenant: Tenant, other_tenant: Tenant) -> None:
         with tenant_scope(other_tenant.pk):
             theirs = shared_host("theirs")

@@ -35,6 +35,13 @@ class TestAnApplication:
         assert listed[-2]["ends_at"] == made["starts_at"]
         assert done(program.get("/assignments", customer=pine))["data"] == [made]
 
+    def test_is_billed_to_nobody_decades_ahead(
+        self, program: Program, shop: str, pine: str
+    ) -> None:
+        body = {"customer_id": pine, "starts_at": "2062-11-20T10:00:00Z"}
+        refused = problem(program.post(f"{shop}/assign", body), 422)
+        assert refused["errors"][0]["field"] == "starts_at"
+
     def test_is_billed_to_nobody_from_now_on(self, program: Program, shop: str) -> None:
         assert done(program.post(f"{shop}/unassign"))["customer_id"] is None
         assert done(program.post(f"{shop}/unassign"))["customer_id"] is None

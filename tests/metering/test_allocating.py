@@ -1,6 +1,7 @@
 """Hosts' hours are posted once, exactly, and never counted as usage of the host."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from threading import Event as Signal
 from uuid import UUID
@@ -169,6 +170,24 @@ class TestAnHour:
             assert posted() == before
             assert (spread_of("shop", HALF, TEN) or 0) > 5_000_000_000
 
+    def test_is_told_apart_anew_where_the_kernel_is_somebodys_after_all(
+        self, tenant: Tenant
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            host = shared_host()
+            rule()
+            use(Instance.objects.get(host=host, application__name="kernel"), TEN, 70)
+            use(Instance.objects.get(host=host, application__name="shop"), TEN, 70)
+            mark_hours(NINE, TEN + HOUR)
+        assert allocate_tenant(tenant.pk, as_of=LATER + HOUR).postings == 3
+        with tenant_scope(tenant.pk):
+            customer = Customer.objects.create(name="a", reference="a")
+            kernel = Application.objects.get(name="kernel")
+            assign_application(kernel, customer, NINE, as_of=LATER + HOUR)
+            assert due_hours(LATER + HOUR) == [NINE, TEN]
+            assign_application(kernel, customer, NINE - HOUR, as_of=LATER + HOUR)
+            assert due_hours(LATER + HOUR) == [NINE - HOUR, NINE, TEN]
+
     def test_keeps_the_capacity_with_which_it_was_posted(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
             shared_host()
@@ -239,6 +258,42 @@ def test_two_at_once_post_an_hour_once(tenant: Tenant) -> None:
     assert sorted(made) == [0, 2]
     with tenant_scope(tenant.pk):
         assert posted() == CAPACITY - 2 * 4_000_001
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_posts_an_hour_waits_for_a_rule_that_is_being_stated(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        shared_host()
+        rule("none", NINE - HOUR)
+        mark_hours(NINE, TEN)
+    stated, held = Signal(), Signal()
+
+    def state() -> None:
+        with closing(connection), tenant_scope(tenant.pk):
+            rule("evenly")
+            stated.set()
+            assert held.wait(20)
+
+    def allocate() -> int:
+        with closing(connection), tenant_scope(tenant.pk):
+            return allocate_hour(NINE, as_of=LATER)
+
+    with ThreadPoolExecutor(2) as pool:
+        stating = pool.submit(state)
+        assert stated.wait(20)
+        allocating = pool.submit(allocate)
+        # It is at the lock, or has gone past where there is none.
+        while not allocating.done() and not _waits_for_a_lock():
+            pass
+        held.set()
+        stating.result()
+        assert allocating.result() == 2
+
+
+def _waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.usefixtures("inside")
