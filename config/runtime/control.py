@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from config.runtime.failure import CannotRun
 from config.runtime.home import Home
@@ -75,9 +76,17 @@ def stop(home: Home) -> int:
         return 0
     os.kill(process, signal.SIGTERM)
     give_up_at = time.monotonic() + STOP_WAIT_S
-    while running_process(home) == process:
+    # It lets go of the lock a moment before it is gone.
+    while running_process(home) == process or _is_alive(process):
         if time.monotonic() > give_up_at:
             raise CannotRun(f"process {process} has not stopped within {STOP_WAIT_S} s")
         time.sleep(0.05)
     say("Stopped.")
     return 0
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
