@@ -35,10 +35,10 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
 
     What credit notes took off before is not taken off again; what was paid becomes the customer's
     credit. An invoice's period is not billed anew; of a debit note that is void its invoice lacks
-    the usage again, and the next restatement makes another. Looked at again are later ones that go on from it, what
-    late usage of it stands on other invoices, and the earlier periods of which late usage stands on
-    it. An invoice that is void already gives the credit note that made it so. Raises
-    InvoiceNotVoidable and ReasonMissing.
+    the usage again, and the next restatement makes another. Looked at again are later ones that go
+    on from it, what late usage of it stands on other invoices, and the earlier periods of which
+    late usage stands on it. An invoice that is void already gives the credit note that made it so.
+    Raises InvoiceNotVoidable and ReasonMissing.
     """
     with transaction.atomic():
         locked = locked_invoice(invoice)
