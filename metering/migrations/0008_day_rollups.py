@@ -7,6 +7,7 @@ from django.db import migrations, models
 from tenants.isolation import close_statements
 
 _HOURS = import_module("metering.migrations.0002_hour_rollups")
+_USAGE = import_module("metering.migrations.0006_usage")
 
 QUANTITIES = (*_HOURS.SUMS, *_HOURS.MAXIMA)
 COLUMNS = ("window_us", "covered_us", *QUANTITIES, "more")
@@ -76,7 +77,8 @@ DIRTY = """dirty AS MATERIALIZED (
     )"""
 
 # Whoever writes hours, their days follow in the same statement. Planned as hours are: for a few of
-# them, found by their key.
+# them, found by their key; OFFSET keeps it so where the tables seem to be empty, since nobody has
+# counted their rows yet.
 FOLLOW = f"""
 CREATE FUNCTION metering_keep_days() RETURNS trigger LANGUAGE plpgsql
 SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off
@@ -97,28 +99,41 @@ BEGIN
     END IF;
     IF left_behind THEN
         WITH {DIRTY}
-        DELETE FROM metering_dayrollup AS stale
-        USING dirty
-        WHERE stale.tenant_id = dirty.tenant_id AND stale.application_id = dirty.application_id
-            AND stale.bucket_start = dirty.day
-            AND NOT EXISTS (
-                SELECT
-                FROM metering_hourrollup AS hour
-                WHERE hour.tenant_id = dirty.tenant_id
-                    AND hour.application_id = dirty.application_id
-                    AND hour.bucket_start >= dirty.day AND hour.bucket_start < dirty.day_end
-                    AND hour.role = stale.role AND hour.measurements = stale.measurements
-            );
+        DELETE FROM metering_dayrollup
+        WHERE ctid = ANY (ARRAY(
+            SELECT stale.ctid
+            FROM dirty
+            CROSS JOIN LATERAL (
+                SELECT day.ctid
+                FROM metering_dayrollup AS day
+                WHERE day.tenant_id = dirty.tenant_id
+                    AND day.application_id = dirty.application_id
+                    AND day.bucket_start = dirty.day
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM metering_hourrollup AS hour
+                        WHERE hour.tenant_id = dirty.tenant_id
+                            AND hour.application_id = dirty.application_id
+                            AND hour.bucket_start >= dirty.day AND hour.bucket_start < dirty.day_end
+                            AND hour.role = day.role AND hour.measurements = day.measurements
+                    )
+                OFFSET 0
+            ) AS stale
+        ));
     END IF;
     WITH {DIRTY},
     chosen AS NOT MATERIALIZED (
         SELECT hour.*, dirty.day
         FROM dirty
-        JOIN metering_hourrollup AS hour
-            ON hour.tenant_id = dirty.tenant_id
-            AND hour.application_id = dirty.application_id
-            AND hour.bucket_start >= dirty.day
-            AND hour.bucket_start < dirty.day_end
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM metering_hourrollup
+            WHERE tenant_id = dirty.tenant_id
+                AND application_id = dirty.application_id
+                AND bucket_start >= dirty.day
+                AND bucket_start < dirty.day_end
+            OFFSET 0
+        ) AS hour
     )
     {DAYS_OF}
     ON CONFLICT ({", ".join(KEY)}) DO UPDATE SET
@@ -133,6 +148,28 @@ CREATE TRIGGER days_follow_update AFTER UPDATE ON metering_hourrollup
 CREATE TRIGGER days_follow_delete AFTER DELETE ON metering_hourrollup
     REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION metering_keep_days();
 """  # noqa: S608
+
+# Hours are found as days are.
+HOURS_BY_KEY = _USAGE.FOLLOW.replace(
+    """
+        JOIN metering_rollup AS rollup
+            ON rollup.tenant_id = dirty.tenant_id
+            AND rollup.application_id = dirty.application_id
+            AND rollup.bucket_start >= dirty.hour
+            AND rollup.bucket_start < dirty.hour_end
+""",
+    """
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM metering_rollup
+            WHERE tenant_id = dirty.tenant_id
+                AND application_id = dirty.application_id
+                AND bucket_start >= dirty.hour
+                AND bucket_start < dirty.hour_end
+            OFFSET 0
+        ) AS rollup
+""",
+)
 
 
 def _number(null: bool = True) -> models.DecimalField:
@@ -196,4 +233,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(COMBINED_MORE, "DROP FUNCTION metering_combined_more"),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FOLLOW, "DROP FUNCTION metering_keep_days CASCADE"),
+        migrations.RunSQL(HOURS_BY_KEY, _USAGE.FOLLOW),
     ]
