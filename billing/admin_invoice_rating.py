@@ -90,6 +90,7 @@ class RatingActions(_Admin):
         except (UsageNotRolledUp, InvoiceCurrencyDiffers) as refusal:
             messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
         else:
+            self.log_change(request, draft, "Recomputed.")
             messages.success(
                 request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"
             )

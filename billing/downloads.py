@@ -1,14 +1,15 @@
 """An invoice's files as answers: for the portal, the admin and the API."""
 
-import re
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
 
 from django.http import FileResponse, HttpResponse
 
 from billing.documents.document import InvoiceDocument
-from billing.documents.files import FORMS, document_file, file_name
+from billing.documents.files import FORMS, document_file, file_name, safe_name
 from billing.models import Invoice
 from billing.proof.bundle import export_proof
 
@@ -23,24 +24,29 @@ def document_response(document: InvoiceDocument, form: str) -> HttpResponse:
 
 
 def proof_response(invoice: Invoice, *, as_of: datetime) -> FileResponse:
-    """The bundle, written while the tenant's scope is open and sent afterwards, so that a large one
-    waits on disk. Raises proof.bundle.NotIssued and BundleTooLarge."""
+    """The bundle. Raises proof.bundle.NotIssued and BundleTooLarge."""
+    return spooled_response(
+        partial(export_proof, invoice, as_of=as_of),
+        proof_name(invoice.reference),
+        "application/zip",
+    )
+
+
+def spooled_response(
+    write: Callable[[BinaryIO], None], name: str, content_type: str
+) -> FileResponse:
+    """A file that is written while the tenant's scope is open and sent afterwards, so that a large
+    one waits on disk. Raises what `write` raises."""
     # The answer closes it, and with that it is gone.
     file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
     try:
-        export_proof(invoice, file, as_of=as_of)
+        write(file)
     except BaseException:
         file.close()
         raise
     file.seek(0)
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=proof_name(invoice.reference),
-        content_type="application/zip",
-    )
+    return FileResponse(file, as_attachment=True, filename=name, content_type=content_type)
 
 
 def proof_name(reference: str) -> str:
-    """A series is free text; a file's name is not."""
-    return f"proof-{re.sub('[^A-Za-z0-9_-]+', '-', reference)}.zip"
+    return f"proof-{safe_name(reference)}.zip"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -15,13 +15,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
-from metering.assignments import PeriodAlreadyInvoiced
+from metering.assignments import PeriodAlreadyInvoiced, running
 from metering.core.quality import written
 from metering.measured_time import profiles_behind
 from metering.measurements import measured_by, profiles
 from metering.models import UNATTRIBUTED, Application, Assignment, Instance
 from metering.operations import (
-    AssignmentAlreadyOver,
     LaterAssignmentExists,
     assign_application,
     unassign_application,
@@ -70,11 +69,6 @@ class AssignForm(forms.Form):
             return "now"
         ended = application.assignments.filter(ends_at__isnull=False).order_by("ends_at").last()
         return ended.ends_at if ended and ended.ends_at else "first seen"
-
-
-def running(as_of: datetime) -> Q:
-    """Assignments that are in force."""
-    return Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))
 
 
 class AssignedFilter(admin.SimpleListFilter):
@@ -304,7 +298,7 @@ class ApplicationAdmin(MarkedAdmin):
                 continue
             try:
                 unassign_application(application, as_of=timezone.now())
-            except (AssignmentAlreadyOver, PeriodAlreadyInvoiced) as refusal:
+            except PeriodAlreadyInvoiced as refusal:
                 messages.error(request, f"{application} is left as it is: {refusal}.")
             else:
                 self.log_change(request, application, "Stopped billing.")

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from metering.models import Application, Assignment
 from tenants.refusals import constraint_of, detail_of
@@ -25,6 +26,11 @@ class PeriodAlreadyInvoiced(Exception):
     def __init__(self, words: str, until: datetime) -> None:
         super().__init__(words.format(f"{until:%Y-%m-%d %H:%M} UTC"))
         self.until = until
+
+
+def running(as_of: datetime) -> Q:
+    """Assignments that are in force."""
+    return Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))
 
 
 @contextmanager

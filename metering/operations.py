@@ -1,7 +1,7 @@
 """What changes metering's own records: whom an application's usage is billed to."""
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 from django.db import connection
 from django.db.models import Min
@@ -9,7 +9,7 @@ from django.utils import timezone
 from hostmeter_agent.wire_control import RESERVED_NAMES
 
 from metering.allocation_rules import mark_hours
-from metering.assignments import invoiced_usage_kept
+from metering.assignments import invoiced_usage_kept, running
 from metering.core.buckets import bucket_of
 from metering.core.hours import hour_of
 from metering.models import Application, Assignment
@@ -17,14 +17,16 @@ from metering.queries import first_usage_at
 from metering.stated_models import AllocationMark, AllocationRule
 from tenants.models import Customer
 
+AHEAD_MAX: Final = timedelta(days=400)
+
 
 class LaterAssignmentExists(Exception):
     """The application already belongs to someone at, or after, the wanted start: an assignment is
     never put in front of another, for its usage may be invoiced."""
 
 
-class AssignmentAlreadyOver(Exception):
-    """The application has no customer at the wanted end, or has had it for no whole bucket."""
+class AssignmentTooFarAhead(ValueError):
+    """An assignment starts within AHEAD_MAX: what lies further is a slip."""
 
 
 def assign_application(
@@ -39,8 +41,10 @@ def assign_application(
     earlier start, the customer's own assignment is moved there.
 
     An assignment made in the current bucket may be corrected; an older one only be followed.
-    Raises LaterAssignmentExists and PeriodAlreadyInvoiced.
+    Raises AssignmentTooFarAhead, LaterAssignmentExists and PeriodAlreadyInvoiced.
     """
+    if isinstance(from_, datetime) and from_ > as_of + AHEAD_MAX:
+        raise AssignmentTooFarAhead(f"it lies over {AHEAD_MAX.days} days ahead")
     _hold_customers(application, customer)
     Application.objects.select_for_update().get(pk=application.pk)
     start = bucket_of(_start_of(application, from_, as_of))
@@ -113,20 +117,19 @@ def _start_of(
 
 
 def unassign_application(application: Application, *, as_of: datetime) -> Assignment | None:
-    """End the current assignment with the current bucket's start; None where there is none. One
-    that began in this very bucket is removed.
-
-    Raises AssignmentAlreadyOver when it begins later, and PeriodAlreadyInvoiced.
+    """Bill the application to nobody from the current bucket's start on: the assignment in force
+    ends with it, and is returned; None where there is none. One that began in this very bucket is
+    removed, and so are those that have not begun. Raises PeriodAlreadyInvoiced.
     """
     Application.objects.select_for_update().get(pk=application.pk)
-    current = Assignment.objects.filter(application=application, ends_at__isnull=True).first()
-    if current is None:
-        return None
     end = bucket_of(as_of)
-    if current.starts_at > end:
-        raise AssignmentAlreadyOver(f"{current} starts at {_written(current.starts_at)}")
-    _allocate_anew(application, end, as_of)
+    own = Assignment.objects.filter(application=application)
     with invoiced_usage_kept():
+        own.filter(starts_at__gt=end).delete()
+        current = own.filter(running(end)).first()
+        if current is None:
+            return None
+        _allocate_anew(application, end, as_of)
         if current.starts_at == end:
             current.delete()
             return None

@@ -155,7 +155,8 @@ def _looked_further(
         )
         if not totals_only:
             return done, list(chunk.periods), chunk.more
-        found += len(chunk.periods)
+        # A subscription without a period takes its look as well.
+        found += max(len(chunk.periods), chunk.subscriptions)
         if found >= _PERIODS_ENOUGH:
             return done, [], chunk.more
     return done, [], False

@@ -45,6 +45,7 @@ def download_document(
     "/invoices/{uuid:invoice_id}/proof",
     scope="invoices:read",
     content_types=["application/zip"],
+    streamed=True,
     summary="Download the proof bundle that hostmeter-verify recomputes",
 )
 def download_proof(request: ApiRequest, invoice_id: UUID) -> HttpResponseBase:

@@ -18,6 +18,7 @@ from billing.operations import (
     DocumentNotIssued,
     InvoiceNotPayable,
     InvoiceNotVoidable,
+    PaymentDayNotUsable,
     PaymentDiffers,
     PaymentExceedsOpen,
     PaymentNotUsable,
@@ -40,7 +41,7 @@ transitions = Resources()
 Shown = TypeVar("Shown")
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTABLE)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PRINTABLE)]
 
 _CONFLICTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (DocumentNotIssued, "invoice-not-issued"),
@@ -184,6 +185,8 @@ def _refusals() -> Iterator[None]:
         yield
     except ReasonMissing as refusal:
         raise unprocessable(("reason", str(refusal))) from refusal
+    except PaymentDayNotUsable as refusal:
+        raise unprocessable(("received_on", str(refusal))) from refusal
     except PaymentNotUsable as refusal:
         raise unprocessable(("amount", str(refusal))) from refusal
     except tuple(kind for kind, _ in _CONFLICTS) as refusal:

@@ -56,8 +56,12 @@ def document_file(document: InvoiceDocument, form: str) -> bytes:
 
 def file_name(document: InvoiceDocument, form: str) -> str:
     """A name that every file system takes."""
-    kept = [each if each.isascii() and each.isalnum() else "-" for each in document.reference]
-    return f"{''.join(kept) or 'draft'}{FORMS[form].ending}"
+    return f"{safe_name(document.reference) or 'draft'}{FORMS[form].ending}"
+
+
+def safe_name(reference: str) -> str:
+    """A series is free text; a file's name is not."""
+    return "".join(each if each.isascii() and each.isalnum() else "-" for each in reference)
 
 
 def document_tag(document: InvoiceDocument, form: str) -> str:

@@ -63,6 +63,7 @@ from billing.operations.ledger import (
 )
 from billing.operations.lifecycle import (
     InvoiceNotPayable,
+    PaymentDayNotUsable,
     PaymentDiffers,
     PaymentExceedsOpen,
     PaymentNotUsable,
@@ -126,6 +127,7 @@ __all__ = [
     "Offer",
     "OverrideIsInvoiced",
     "OwnPrice",
+    "PaymentDayNotUsable",
     "PaymentDiffers",
     "PaymentExceedsOpen",
     "PaymentNotUsable",

@@ -10,6 +10,7 @@ from billing.core.currencies import currency_of
 from billing.core.exact import EXACT, ZERO, plain
 from billing.core.lifecycle import PAYABLE, may_follow, written_before
 from billing.core.money import round_amount
+from billing.core.periods import YEAR_MIN
 from billing.models import Invoice, Payment
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import mark_settled
@@ -24,6 +25,10 @@ class InvoiceNotPayable(Exception):
 
 class PaymentNotUsable(ValueError):
     """The amount is no amount of the currency above zero, or the reference is missing."""
+
+
+class PaymentDayNotUsable(PaymentNotUsable):
+    """The day on which it was received lies ahead, or before any invoice."""
 
 
 class PaymentExceedsOpen(ValueError):
@@ -84,7 +89,7 @@ def record_payment(
     more than is open becomes the customer's credit if `excess_to_credit`. Raises DocumentNotIssued,
     InvoiceNotPayable, PaymentNotUsable, PaymentExceedsOpen and PaymentDiffers.
     """
-    _require_usable(amount, reference, invoice.currency)
+    _require_usable(amount, reference, invoice.currency, received_on, as_of)
     with transaction.atomic():
         locked = locked_invoice(invoice)
         recorded = Payment.objects.filter(invoice=locked, reference=reference).first()
@@ -121,7 +126,12 @@ def _count(invoice: Invoice, payment: Payment) -> None:
     mark_settled(invoice)
 
 
-def _require_usable(amount: Decimal, reference: str, currency: str) -> None:
+def _require_usable(
+    amount: Decimal, reference: str, currency: str, received_on: date, as_of: datetime
+) -> None:
+    # Somewhere it is tomorrow already.
+    if received_on > as_of.date() + timedelta(days=1) or received_on.year < YEAR_MIN:
+        raise PaymentDayNotUsable(f"nothing can have been received on {received_on}")
     if amount <= 0 or round_amount(amount, currency_of(currency)) != amount:
         raise PaymentNotUsable(f"{plain(amount)} {currency} is no amount that can be paid")
     if not reference.strip():

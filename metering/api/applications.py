@@ -3,10 +3,11 @@
 from typing import Annotated, Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from ninja import Query
 from pydantic import Field
 
+from metering.assignments import running
 from metering.models import Application, Assignment, Instance
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import not_found
@@ -85,7 +86,7 @@ def list_applications(
     if filters.customer is not None:
         rows = rows.filter(_billed_to(filters.customer))
     page = page_of(rows, filters, _application, by="name")
-    _name_customers(page.data, request.caller)
+    _name_customers(page.data, request)
     return page
 
 
@@ -96,7 +97,7 @@ def list_applications(
     summary="Read an application",
 )
 def get_application(request: ApiRequest, application_id: UUID) -> ApplicationOut:
-    return shown_application(visible_application(request.caller, application_id), request.caller)
+    return shown_application(visible_application(request.caller, application_id), request)
 
 
 @applications.reading(
@@ -125,9 +126,9 @@ def visible_application(caller: Caller, application_id: UUID) -> Application:
     return found
 
 
-def shown_application(application: Application, caller: Caller) -> ApplicationOut:
+def shown_application(application: Application, request: ApiRequest) -> ApplicationOut:
     shown = _application(application)
-    _name_customers([shown], caller)
+    _name_customers([shown], request)
     return shown
 
 
@@ -152,9 +153,11 @@ def _application(application: Application) -> ApplicationOut:
     )
 
 
-def _name_customers(shown: list[ApplicationOut], caller: Caller) -> None:
+def _name_customers(shown: list[ApplicationOut], request: ApiRequest) -> None:
     current = Assignment.objects.filter(
-        Q(ends_at__isnull=True), caller.own("customer"), application__in=[each.id for each in shown]
+        running(request.as_of),
+        request.caller.own("customer"),
+        application__in=[each.id for each in shown],
     )
     customers = dict(current.values_list("application_id", "customer_id"))
     for each in shown:

@@ -8,12 +8,11 @@ from uuid import UUID
 from ninja import Query
 from pydantic import Field
 
-from metering.allocation_rules import AHEAD_MAX
 from metering.api.applications import ApplicationOut, shown_application, visible_application
 from metering.assignments import PeriodAlreadyInvoiced
 from metering.models import UNATTRIBUTED, Assignment
 from metering.operations import (
-    AssignmentAlreadyOver,
+    AssignmentTooFarAhead,
     LaterAssignmentExists,
     assign_application,
     unassign_application,
@@ -86,12 +85,11 @@ def assign(request: ApiRequest, application_id: UUID, assignment: AssignmentIn) 
         raise not_found("customer")
     if application.name == UNATTRIBUTED:
         raise conflict("usage-is-unattributed", "Its usage belongs to no program: nobody pays it.")
-    start = assignment.starts_at
-    if start is not None and start > request.as_of + AHEAD_MAX:
-        raise unprocessable(("starts_at", f"it lies over {AHEAD_MAX.days} days ahead"))
     with _refusals():
         return _shown(
-            assign_application(application, customer, start or "now", as_of=request.as_of)
+            assign_application(
+                application, customer, assignment.starts_at or "now", as_of=request.as_of
+            )
         )
 
 
@@ -105,20 +103,20 @@ def unassign(request: ApiRequest, application_id: UUID) -> ApplicationOut:
     application = visible_application(request.caller, application_id)
     with _refusals():
         unassign_application(application, as_of=request.as_of)
-    return shown_application(application, request.caller)
+    return shown_application(application, request)
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raises Problem 409."""
+    """Raises Problem 409 and 422."""
     try:
         yield
+    except AssignmentTooFarAhead as refusal:
+        raise unprocessable(("starts_at", str(refusal))) from refusal
     except PeriodAlreadyInvoiced as refusal:
         raise conflict("usage-is-invoiced", f"{refusal}.") from refusal
     except LaterAssignmentExists as refusal:
         raise conflict("later-assignment", f"There is {refusal}.") from refusal
-    except AssignmentAlreadyOver as refusal:
-        raise conflict("assignment-not-begun", f"{refusal}.") from refusal
 
 
 def _shown(assignment: Assignment) -> AssignmentOut:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import date
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO
 from uuid import UUID
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import get_conditional_response
@@ -17,11 +16,9 @@ from billing.documents.files import document_tag
 from billing.documents.focus import COLUMNS, Version, focus_rows
 from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
-from billing.downloads import document_response
+from billing.downloads import document_response, spooled_response
 from portal.access import Reader, customer_page
 from portal.queries import issued_in_month, issued_invoices_of
-
-_IN_MEMORY_BYTES_MAX: Final = 1 << 20
 
 
 @customer_page
@@ -51,17 +48,14 @@ def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
 @customer_page
 @require_safe
 def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponseBase:
-    """The month's issued invoices and notes in one file, which may have no rows. It is read while
-    the tenant's scope is open and sent afterwards, so a large one waits on disk."""
+    """The month's issued invoices and notes in one file, which may have no rows."""
     version = _version(request.GET.get("version", "1.3"))
-    # The answer closes it, and with that it is gone.
-    file = cast(BinaryIO, SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX))  # noqa: SIM115
-    for record in csv_rows(COLUMNS[version], _rows(reader, month, version)):
-        file.write(record.encode())
-    file.seek(0)
-    name = f"focus-{month:%Y-%m}.csv"
-    kind = "text/csv; charset=utf-8"
-    return FileResponse(file, as_attachment=True, filename=name, content_type=kind)
+
+    def write(file: BinaryIO) -> None:
+        for record in csv_rows(COLUMNS[version], _rows(reader, month, version)):
+            file.write(record.encode())
+
+    return spooled_response(write, f"focus-{month:%Y-%m}.csv", "text/csv; charset=utf-8")
 
 
 def _version(given: str) -> Version:

@@ -85,9 +85,11 @@ def described(
     good: Collection[int],
     contents: dict[str, Any] | None,
     files: Collection[str],
+    tagged: bool,
 ) -> dict[str, Any]:
     """An operation's part of the document beside its own parameters and answers, of which `good`
-    are the statuses and, of a file, `files` the content types."""
+    are the statuses and, of a file, `files` the content types. Answers that are `tagged` have an
+    ETag."""
     statuses = [*_ALWAYS]
     # A body can name what does not exist, too.
     if has_id or method == "POST":
@@ -97,12 +99,12 @@ def described(
     if conflicts or naming != "none":
         statuses.append(409)
     responses: dict[int, Any] = {status: _error(status) for status in sorted(statuses)}
-    known = (_ETAG if method == "GET" else {}) | ({} if naming == "none" else _REPLAYED)
+    known = (_ETAG if tagged else {}) | ({} if naming == "none" else _REPLAYED)
     for status in good:
         responses[status] = {"headers": _RATE | known}
         if files:
             responses[status]["content"] = {kind: {"schema": _file_schema(kind)} for kind in files}
-    if method == "GET":
+    if tagged:
         responses[304] = {
             "description": "It is what If-None-Match names.",
             "headers": _RATE | _ETAG,
@@ -114,7 +116,7 @@ def described(
     return {
         **({"requestBody": body} if contents else {}),
         "security": [{"key": [scope]}],
-        "parameters": _parameters(method, naming),
+        "parameters": _parameters(tagged, naming),
         "responses": responses,
     }
 
@@ -134,8 +136,8 @@ def _error(status: int) -> dict[str, Any]:
     return described | {"headers": headers | (_RETRY_AFTER if status in {429, 503} else {})}
 
 
-def _parameters(method: str, naming: Naming) -> list[dict[str, Any]]:
-    if method == "GET":
+def _parameters(tagged: bool, naming: Naming) -> list[dict[str, Any]]:
+    if tagged:
         return [_header("If-None-Match", "The ETag of the answer that is known.", required=False)]
     if naming == "none":
         return []

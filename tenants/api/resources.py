@@ -53,11 +53,21 @@ class Resources(Router):
         return self._operation("GET", path, scope, {200: answers}, summary)
 
     def downloading(
-        self, path: str, *, scope: str, content_types: Collection[str], summary: str
+        self,
+        path: str,
+        *,
+        scope: str,
+        content_types: Collection[str],
+        summary: str,
+        streamed: bool = False,
     ) -> Callable[[_View], _View]:
-        """A GET of a file of one of the content types; the view returns the whole answer."""
+        """A GET of a file of one of the content types; the view returns the whole answer, which has
+        no ETag where it is streamed."""
         return self._operation(
-            "GET", path, scope, {200: None}, summary, conflicts=True, files=content_types
+            *("GET", path, scope, {200: None}, summary),
+            conflicts=True,
+            files=content_types,
+            streamed=streamed,
         )
 
     def creating(
@@ -140,6 +150,7 @@ class Resources(Router):
         conflicts: bool = False,
         contents: dict[str, Any] | None = None,
         files: Collection[str] = (),
+        streamed: bool = False,
         body_bytes_max: int = _BODY_BYTES_MAX,
     ) -> Callable[[_View], _View]:
         def declare(view: _View) -> _View:
@@ -159,6 +170,7 @@ class Resources(Router):
                     good=answers,
                     contents=contents,
                     files=files,
+                    tagged=method == "GET" and not streamed,
                 ),
             )(view)
             operation: Operation = view._ninja_operation  # type: ignore[attr-defined]

@@ -1,6 +1,9 @@
 """Whom applications are billed to, by the API."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from billing.core.quantity import unit_for
 from metering.models import UNATTRIBUTED, Application
@@ -34,6 +37,20 @@ class TestAnApplication:
         assert listed[-1] == made
         assert listed[-2]["ends_at"] == made["starts_at"]
         assert done(program.get("/assignments", customer=pine))["data"] == [made]
+
+    def test_stays_its_customers_until_another_begins(
+        self, provider: Provider, program: Program, shop: str, pine: str
+    ) -> None:
+        now = done(program.get(shop))["customer_id"]
+        begins = (timezone.now() + timedelta(days=30)).replace(microsecond=0)
+        body = {"customer_id": pine, "starts_at": begins.isoformat()}
+        done(program.post(f"{shop}/assign", body))
+        assert done(program.get(shop))["customer_id"] == now
+        (listed,) = done(program.get("/applications", customer=pine))["data"]
+        assert listed["customer_id"] == now
+        # What is to begin is taken back with it.
+        assert done(program.post(f"{shop}/unassign"))["customer_id"] is None
+        assert done(program.get("/assignments", customer=pine))["data"] == []
 
     def test_is_billed_to_nobody_decades_ahead(
         self, program: Program, shop: str, pine: str

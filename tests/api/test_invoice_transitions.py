@@ -8,7 +8,7 @@ import pytest
 from billing.models import Invoice
 from billing.operations import mark_overdue
 from tenants.scope import tenant_scope
-from tests.api.calling import Program, done, problem
+from tests.api.calling import Program, done, fields, problem
 from tests.api.conftest import Provider
 from tests.billing.timeline import at
 
@@ -65,6 +65,8 @@ class TestAnIssuedInvoice:
     def test_says_why_a_payment_cannot_be(self, program: Program, issued: str) -> None:
         too_much = {**PAYMENT, "amount": "1000"}
         assert "payment-exceeds-open" in kind_of(program.post(f"{issued}/payments", too_much))
+        ahead = program.post(f"{issued}/payments", {**PAYMENT, "received_on": "9999-12-31"})
+        assert fields(ahead) == {"received_on"}
         nothing = program.post(f"{issued}/payments", {**PAYMENT, "amount": "0.001"})
         assert problem(nothing, 422)["errors"][0]["field"] == "amount"
 

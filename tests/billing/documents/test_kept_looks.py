@@ -1,5 +1,7 @@
 """How an issued document looks is kept with it, the logo once for all that show it."""
 
+from dataclasses import replace
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -71,7 +73,7 @@ class TestAnIssuedInvoice:
         assert note is not None
         assert invoice_document(note).logo_svg == clean_logo(LOGO)
 
-    def test_has_another_etag_than_one_with_another_logo(self) -> None:
+    def test_keeps_its_etag_whatever_the_seller_looks_like_now(self) -> None:
         settings = BillingSettings.objects.create(legal_name="First Host", logo_svg=LOGO)
         _, invoice = issued()
         tag = document_tag(invoice_document(invoice), "pdf")
@@ -116,3 +118,9 @@ class TestALogo:
         assert "root is not an SVG" in refused.value.message_dict["logo_svg"][0]
         with pytest.raises(LogoNotUsable), transaction.atomic():
             settings.save()
+
+    def test_has_another_etag_than_one_that_looks_different(self) -> None:
+        BillingSettings.objects.create(legal_name="First Host", logo_svg=LOGO)
+        shown = invoice_document(issued()[1])
+        others = (replace(shown, logo_svg=OTHER), replace(shown, colour="#000000"))
+        assert len({document_tag(each, "pdf") for each in (shown, *others)}) == 3
