@@ -94,7 +94,7 @@ def test_it_says_how_it_comes_to_what_is_to_be_paid(tenant: Tenant) -> None:
         (draft,) = close_due(as_of=NOVEMBER)
         invoice = finalize_invoice(draft, as_of=NOVEMBER)
         record_payment(
-            invoice, Decimal(50), received_on=date(2026, 11, 5), reference="bank 7", as_of=NOVEMBER
+            invoice, Decimal(50), received_on=date(2026, 11, 5), reference="bank 7", as_of=at(11, 6)
         )
     page = shown(signed_in(tenant, "viewer", customer=story.customer), invoice)
     assert "First Host GmbH" in page
