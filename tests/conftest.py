@@ -46,19 +46,18 @@ def _in_test_database(url: str) -> str:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
     """A fresh database of the owner's, migrated once; the tests connect as the application."""
-    with _maintenance() as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_NAME)))
-    urls = {
-        name: _in_test_database(os.environ[name])
-        for name in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL")
-    }
     before = dict(os.environ)
-    os.environ.update(urls)
-    for alias in ("default", "owner"):
-        settings.DATABASES[alias]["NAME"] = _NAME
-        connections[alias].settings_dict["NAME"] = _NAME
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+    with _maintenance() as server, django_db_blocker.unblock():  # type: ignore[attr-defined]
+        # The roles are the server's: processes of one run make and alter the same ones.
+        server.execute("SELECT pg_advisory_lock(1)")
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_NAME)))
+        for name in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL"):
+            os.environ[name] = _in_test_database(os.environ[name])
+        for alias in ("default", "owner"):
+            settings.DATABASES[alias]["NAME"] = _NAME
+            connections[alias].settings_dict["NAME"] = _NAME
         call_command("provision_database", verbosity=0)
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
         call_command("migrate", verbosity=0)
         connections["owner"].close()
     yield

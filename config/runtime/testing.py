@@ -15,11 +15,16 @@ from config.runtime.signals import StopRequested, Waiting
 from config.runtime.supervisor import Supervisor
 
 STOP_ORDER = (("postgres", "valkey"),)
+# The whole suite is spread over the cores, a file staying whole: its tests share what it starts.
+WHOLE_SUITE = ("--numprocesses=logical", "--dist=loadfile")
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Run pytest with these arguments; its exit status. Raises CannotRun."""
+    """Run pytest with these arguments, without any the whole suite; its exit status.
+
+    Raises CannotRun.
+    """
     home = temporary_home()
     waiting = Waiting()
     waiting.install()
@@ -27,7 +32,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     try:
         home.make()
         environment = _start(home, supervisor)
-        return _pytest(arguments, environment, waiting)
+        return _pytest(arguments or WHOLE_SUITE, environment, waiting)
     except StopRequested:
         return INTERRUPTED
     finally:
@@ -43,6 +48,8 @@ def _start(home: Home, supervisor: Supervisor) -> dict[str, str]:
     servers = plan_servers(home.folder, chosen, secrets, {}, throwaway=True)
     start_servers(servers, supervisor)
     settings = {"SECRET_KEY": secrets["SECRET_KEY"], "HOSTMETER_HOME": str(home.folder)}
+    # By name in the environment: this is read before Django's settings, in every process of a run.
+    settings["PYTEST_PLUGINS"] = "tests.apart"
     return dict(os.environ) | servers.variables() | settings
 
 

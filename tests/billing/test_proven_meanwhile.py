@@ -17,6 +17,7 @@ from metering.rollups import roll_up
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.billing.proving import MEASURED, Proven, deliver, drafted, prove, said_of, usage_from
+from tests.locks import another_waits
 from tests.metering.delivering import batch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,13 +48,8 @@ def in_another_connection(pool: ThreadPoolExecutor, work: Callable[[], object]) 
 
 def await_waiting() -> None:
     """Until another connection waits for a lock."""
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
-            )
-            if cursor.fetchone() != (0,):
-                return
+    while not another_waits():
+        pass
 
 
 class TestUsageThatArrivesMeanwhile:

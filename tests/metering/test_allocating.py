@@ -40,6 +40,7 @@ from tenants.models import Customer, Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once
 from tests.billing.timeline import at
+from tests.locks import another_waits
 from tests.metering.core.test_cloudevents import NOW, data, event
 from tests.metering.test_allocation import use
 
@@ -283,17 +284,11 @@ def test_whoever_posts_an_hour_waits_for_a_rule_that_is_being_stated(tenant: Ten
         assert stated.wait(20)
         allocating = pool.submit(allocate)
         # It is at the lock, or has gone past where there is none.
-        while not allocating.done() and not _waits_for_a_lock():
+        while not allocating.done() and not another_waits():
             pass
         held.set()
         stating.result()
         assert allocating.result() == 2
-
-
-def _waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.usefixtures("inside")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection, connections
+from django.db import connections
 
 from metering.host_keys import decode_next_key, register_next_key, revoke_keys
 from metering.known_hosts import known_hosts
@@ -16,6 +16,7 @@ from metering.models import HostKey
 from metering.retiring import retire_hosts
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.locks import another_waits
 from tests.metering.delivering import Agent
 from tests.metering.test_at_once import together
 from tests.metering.test_host_keys import asking, rotate
@@ -50,13 +51,8 @@ def register_while(agent: Agent, work: Callable[[], int]) -> Future[int]:
 
 def await_waiting(work: Future[int]) -> None:
     """Until another connection waits for a lock, or its work has come to its end."""
-    with connection.cursor() as cursor:
-        while not work.done():
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
-            )
-            if cursor.fetchone() != (0,):
-                return
+    while not (work.done() or another_waits()):
+        pass
 
 
 @pytest.mark.parametrize("revoke_all", [revoke, retire])
