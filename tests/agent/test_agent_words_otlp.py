@@ -230,7 +230,7 @@ class TestTheInlet:
     @pytest.mark.parametrize(
         ("kind", "path", "body", "headers", "status"),
         [
-            (PROTOBUF, "/v1/metrics", gzip.compress(orders(1)), {"Content_Encoding": "gzip"}, 200),
+            (PROTOBUF, "/v1/metrics", gzip.compress(orders(1), mtime=0), {"Content_Encoding": "gzip"}, 200),
             (JSON, "/v1/metrics", b"{}", {}, 200),
             (JSON, "/v1/metrics", b"{", {}, 400),
             (PROTOBUF, "/v1/metrics", b"\x0a\x7f", {}, 400),
@@ -239,7 +239,7 @@ class TestTheInlet:
             ("text/plain", "/v1/metrics", b"x", {}, 415),
             (PROTOBUF, "/v1/traces", b"", {}, 404),
             (PROTOBUF, "/v1/metrics", b"", {"Content_Length": str(BODY_BYTES_MAX + 1)}, 413),
-            (PROTOBUF, "/v1/metrics", gzip.compress(bytes(INFLATED_BYTES_MAX + 1)),
+            (PROTOBUF, "/v1/metrics", gzip.compress(bytes(INFLATED_BYTES_MAX + 1), mtime=0),
              {"Content_Encoding": "gzip"}, 413),
         ],
     )  # fmt: skip

@@ -52,12 +52,13 @@ class TestAConformingClient:
         [
             "",
             ';alg="ed25519";nonce="n1"',
-            f';expires={int(time.time()) + 3_600};tag="app"',
+            ';expires={in_an_hour};tag="app"',
             ';purpose="metering"',
         ],
     )
     def test_names_further_parameters(self, agent: Agent, parameters: str) -> None:
-        content = body()
+        content, in_an_hour = body(), int(time.time()) + 3_600
+        parameters = parameters.replace("{in_an_hour}", str(in_an_hour))
         answer = agent.post(content, agent.signed(content, parameters=parameters))
         assert answer.status_code == 200
 
