@@ -230,7 +230,8 @@ class TestTheInlet:
     @pytest.mark.parametrize(
         ("kind", "path", "body", "headers", "status"),
         [
-            (PROTOBUF, "/v1/metrics", gzip.compress(orders(1), mtime=0), {"Content_Encoding": "gzip"}, 200),
+            (PROTOBUF, "/v1/metrics", gzip.compress(orders(1), mtime=0),
+             {"Content_Encoding": "gzip"}, 200),
             (JSON, "/v1/metrics", b"{}", {}, 200),
             (JSON, "/v1/metrics", b"{", {}, 400),
             (PROTOBUF, "/v1/metrics", b"\x0a\x7f", {}, 400),
