@@ -17,6 +17,7 @@ from django.db import connection
 from billing.models import InvoiceLine
 
 _NULL: Final = "\\N"
+_encoded: Final = msgspec.json.Encoder().encode
 # The database gives what is missing here: the id and the tenant.
 _COLUMNS: Final = (
     "invoice_id",
@@ -109,8 +110,8 @@ def _row(line: Line) -> str:
         f"\t{_text(line.unit)}\t{line.tax_category}"
         f"\t{_NULL if line.tax_percent is None else line.tax_percent}"
         f"\t{line.raw_quantity}\t{line.quantity}\t{line.unrounded}\t{line.amount}"
-        f"\t{line.refused_quantity}\t{_json(line.attributes)}\t{_json(line.facts)}"
-        f"\t{_json(line.refused_for)}\t{_json(line.measured)}\t{_json(tuple(line.steps))}\n"
+        f"\t{line.refused_quantity}\t{_object(line.attributes)}\t{_object(line.facts)}"
+        f"\t{_array(line.refused_for)}\t{_array(line.measured)}\t{_json(tuple(line.steps))}\n"
     )
 
 
@@ -126,6 +127,14 @@ def _text(value: str) -> str:
     return escaped.replace("\n", "\\n").replace("\r", "\\r")
 
 
+def _object(value: Mapping[str, Any]) -> str:
+    return _json(value) if value else "{}"
+
+
+def _array(value: Sequence[Any]) -> str:
+    return _json(value) if value else "[]"
+
+
 def _json(value: Any) -> str:
     # JSON writes what COPY gives a meaning with backslashes, which COPY takes away again.
-    return msgspec.json.encode(value).decode().replace("\\", "\\\\")
+    return _encoded(value).decode().replace("\\", "\\\\")

@@ -4,7 +4,7 @@ Only money that people pay with: no funds, metals or accounting units. Source of
 ISO 4217 list one, as of 2026.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -29,15 +29,17 @@ class UnknownCurrency(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """A currency and how many decimals its smallest payable amount has."""
+    """A currency and how many decimals its smallest payable amount has.
+
+    `minor_unit` is that amount: 0.01 for EUR, 1 for JPY, 0.001 for KWD.
+    """
 
     code: str
     decimals: int
+    minor_unit: Decimal = field(init=False, repr=False, compare=False)
 
-    @property
-    def minor_unit(self) -> Decimal:
-        """The smallest payable amount: 0.01 for EUR, 1 for JPY, 0.001 for KWD."""
-        return Decimal(1).scaleb(-self.decimals)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "minor_unit", Decimal(1).scaleb(-self.decimals))
 
 
 CURRENCIES: Final = {

@@ -68,7 +68,7 @@ class StepJson(TypedDict):
     numbers: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One step of a computation; `numbers` are Decimals written out in full."""
 
@@ -334,7 +334,7 @@ def unrounded(amount: Decimal, currency: str) -> Step:
     return step("unrounded", words, {"unrounded": amount})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rounding:
     """How one line was rounded as part of its invoice's total."""
 

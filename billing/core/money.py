@@ -60,6 +60,5 @@ def round_lines(amounts: Sequence[Decimal], currency: Currency) -> tuple[Decimal
 
 def round_down(amount: Decimal, currency: Currency) -> Decimal:
     """The largest payable amount that is not above `amount`: what largest remainder starts at."""
-    with localcontext(EXACT):
-        whole = (amount / currency.minor_unit).to_integral_value(rounding=ROUND_FLOOR)
-        return whole * currency.minor_unit
+    units = EXACT.divide(amount, currency.minor_unit)
+    return EXACT.multiply(units.to_integral_value(rounding=ROUND_FLOOR), currency.minor_unit)

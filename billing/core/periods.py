@@ -9,6 +9,7 @@ from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -139,11 +140,7 @@ class BillingCycle:
         and then 31 March. Where the clock time occurs twice it is the first; where it does not
         occur, it is read with the offset before the gap.
         """
-        anchor = self.anchor
-        months = _MONTHS[self.interval]
-        local = _plus_months(anchor, months * k) if months else anchor + k * _WEEK
-        # fold=0 is both: the first of two, and the offset before a gap.
-        return local.replace(tzinfo=zone_named(self.time_zone), fold=0).astimezone(UTC)
+        return _boundary(self.anchor, self.interval, self.time_zone, k)
 
     def intervals_before(self, instant: datetime) -> int:
         """A `k` whose boundary is not after `instant`, and less than four intervals before it."""
@@ -254,6 +251,15 @@ def zone_named(name: str) -> ZoneInfo:
     except (KeyError, ValueError, OSError) as error:
         # KeyError: no such zone; ValueError: not a relative path; OSError: a folder of zones.
         raise UnknownTimeZone(f"no time zone is called {name[:60]!r}") from error
+
+
+# Most customers of a time zone have the same ones, and each invoice asks for a few several times.
+@lru_cache(maxsize=1_024)
+def _boundary(anchor: datetime, interval: Interval, time_zone: str, k: int) -> datetime:
+    months = _MONTHS[interval]
+    local = _plus_months(anchor, months * k) if months else anchor + k * _WEEK
+    # fold=0 is both: the first of two, and the offset before a gap.
+    return local.replace(tzinfo=zone_named(time_zone), fold=0).astimezone(UTC)
 
 
 def _plus_months(local: datetime, months: int) -> datetime:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """From `start` to `end` of a period's raw quantity.
 
@@ -41,7 +41,7 @@ class Part:
     carried: Decimal = ZERO
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RatedAmount:
     """An unrounded amount and what it is made of; raw quantities are in the meter's unit."""
 

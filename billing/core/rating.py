@@ -19,6 +19,9 @@ from billing.core.provenance import Provenance, require_qualities
 from billing.core.quantity import in_unit, require_aggregation, require_raw_quantity, unit_of
 from billing.core.readings import Aggregation, Reading, require_reading
 
+# What is made for each line of many invoices is not frozen, here and below: freezing costs more than
+# half of making it. Nothing changes one.
+
 # As InvoiceLine.Kind has them.
 LineKind = Literal[
     "usage",
@@ -117,7 +120,7 @@ class PriceSpec:
         return self.reading.accepts if self.reading else frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UsageQuantity:
     """What one application used in the period by one reading, in the meter's raw unit.
 
@@ -147,7 +150,7 @@ class UsageQuantity:
         return self.reading.accepts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RatingInput:
     """One line to rate.
 
@@ -196,7 +199,7 @@ class LineJson(TypedDict):
     measured: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class UnroundedLine:
     """What is owed for one price and application, or another charge or discount, before the invoice
     is rounded.
@@ -221,7 +224,7 @@ class UnroundedLine:
     facts: Mapping[str, Json] = field(default_factory=lambda: _NO_FACTS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RatedLine(UnroundedLine):
     """A line of an invoice; `amount` is payable, in the currency's decimals."""
 

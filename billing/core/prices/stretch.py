@@ -7,7 +7,7 @@ from typing import Literal
 from billing.core.exact import EXACT, ZERO, quotient
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stretch:
     """From `start` to `end` of the period's billable raw quantity, after the allowance.
 
@@ -38,7 +38,7 @@ def charged_between(
     return EXACT.subtract(to_end, quotient(EXACT.multiply(start, unit_price), raw_per_unit))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnitSlice:
     """A quantity at one price per unit."""
 
