@@ -11,13 +11,12 @@ from billing.core.exact import EXACT
 from billing.core.lifecycle import may_follow, written_before
 from billing.core.tax import TaxGroup
 from billing.line_copy import Line
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, LateUsage
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import issue, mark_dependents, mark_what_late_lines_leave
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
-from billing.queries.ground import Ground
-from billing.queries.late_windows import pending_late_usage
+from billing.queries.frozen import Rating
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
 
@@ -56,7 +55,7 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
         # Usage that came late for it is not billed any more.
-        pending_late_usage(locked).filter(hour__isnull=False).delete()
+        LateUsage.objects.filter(invoice=locked, hour__isnull=False).delete()
         mark_dependents(locked.refers_to or locked, as_of=as_of)
         mark_what_late_lines_leave(locked, as_of=as_of)
         return note
@@ -89,9 +88,9 @@ def issue_difference(
     reason: str,
     *,
     as_of: datetime,
-    ground: Ground,
+    rating: Rating,
 ) -> Invoice | None:
-    """Issue the note that adds these lines, rated on the ground, to a locked invoice: a debit note
+    """Issue the note that adds these lines, rated so, to a locked invoice: a debit note
     if they come to more than nothing, with tax, else a credit note. None where they take from each
     other all that they come to, as usage that counts towards a minimum does: nobody is sent a note
     of nothing, but for one that says what is left of an allowance that rolls over. Raises what
@@ -114,7 +113,7 @@ def issue_difference(
         for line in lines:
             _negate(line)
     replace_lines_and_taxes(note, lines, groups)
-    issue(note, as_of=as_of, ground=ground)
+    issue(note, as_of=as_of, rating=rating)
     return note
 
 
