@@ -32,24 +32,30 @@ class ReasonMissing(ValueError):
 def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
     """Take back an issued invoice or debit note in full by a credit note, which is returned.
 
-    What credit notes took off before is not taken off again; what was paid becomes the customer's
+    What credit notes took off before is not taken off again: where they took off more than it came
+    to, the rest is charged back by a debit note instead. What was paid becomes the customer's
     credit. An invoice's period is not billed anew; of a debit note that is void its invoice lacks
     the usage again, and the next restatement makes another. Looked at again are later ones that go
     on from it, what late usage of it stands on other invoices, and the earlier periods of which
-    late usage stands on it. An invoice that is void already gives the credit note that made it so.
+    late usage stands on it. An invoice that is void already gives the note that made it so.
     Raises InvoiceNotVoidable and ReasonMissing.
     """
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if locked.status == Invoice.Status.VOID:
-            return locked.notes.filter(kind=Invoice.Kind.CREDIT_NOTE).latest("finalized_at")
+            # Others say what late usage of it comes to.
+            return locked.notes.exclude(lines__kind=InvoiceLine.Kind.LATE_USAGE).get()
         _require_voidable(locked)
         lock_customer(locked.customer_id)
         earlier = list(_credit_notes(locked))
         lines = [_mirrored(line) for line in locked.lines.order_by("position")]
         lines += [_mirrored(line, back=True) for note in earlier for line in note.lines.all()]
-        note = _draft_note(locked, Invoice.Kind.CREDIT_NOTE, reason, as_of)
-        replace_lines_and_taxes(note, lines, _groups_left(locked, earlier))
+        groups = _groups_left(locked, earlier)
+        kind = Invoice.Kind.CREDIT_NOTE
+        if sum((note.gross for note in earlier), Decimal(0)) > locked.gross:
+            kind, groups = Invoice.Kind.DEBIT_NOTE, _negated(lines, groups)
+        note = _draft_note(locked, kind, reason, as_of)
+        replace_lines_and_taxes(note, lines, groups)
         issue(note, as_of=as_of)
         locked.refresh_from_db()
         locked.status = Invoice.Status.VOID
@@ -71,9 +77,10 @@ def _require_voidable(invoice: Invoice) -> None:
             f"it is {invoice.get_status_display().lower()}; an invoice is taken back that is "
             f"{written_before(Invoice.Status.VOID)}"
         )
-    taken_off = invoice.notes.filter(kind=Invoice.Kind.CREDIT_NOTE, finalized_at__isnull=False)
-    if sum((note.gross for note in taken_off), Decimal(0)) > max(invoice.gross, Decimal(0)):
-        raise InvoiceNotVoidable("credit notes took off more than it came to")
+    if invoice.lines.filter(kind=InvoiceLine.Kind.CORRECTION).exists():
+        raise InvoiceNotVoidable(
+            f"it took {invoice.refers_to} back, which stays so; grant the customer credit instead"
+        )
     if invoice.gross < 0:
         raise InvoiceNotVoidable("it came to less than nothing, and was issued as a credit note")
     debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
@@ -109,9 +116,7 @@ def issue_difference(
     kind = Invoice.Kind.DEBIT_NOTE if owed >= 0 else Invoice.Kind.CREDIT_NOTE
     note = _draft_note(original, kind, reason, as_of)
     if kind == Invoice.Kind.CREDIT_NOTE:
-        groups = tuple(_negated_group(group) for group in groups)
-        for line in lines:
-            _negate(line)
+        groups = _negated(lines, groups)
     replace_lines_and_taxes(note, lines, groups)
     issue(note, as_of=as_of, rating=rating)
     return note
@@ -147,7 +152,7 @@ def _credit_notes(invoice: Invoice) -> "list[Invoice]":
 
 
 def _mirrored(line: InvoiceLine, *, back: bool = False) -> InvoiceLine:
-    """The line on the credit note that takes it back; `back` for one of an earlier credit note,
+    """The line on the note that takes it back; `back` for one of an earlier credit note,
     which then takes off less."""
     facts = {"takes_back": str(line.invoice_id), "of_kind": line.kind, "position": line.position}
     line.pk, line.kind, line.facts = uuid4(), InvoiceLine.Kind.CORRECTION, facts
@@ -163,11 +168,17 @@ def _negate(line: Line) -> None:
         setattr(line, name, Decimal(getattr(line, name)).copy_negate())
 
 
-def _negated_group(group: TaxGroup) -> TaxGroup:
-    return TaxGroup(group.category, group.percent, -group.taxable, -group.tax, group.reason)
+def _negated(lines: Sequence[Line], groups: Sequence[TaxGroup]) -> tuple[TaxGroup, ...]:
+    """Turn the lines round, and give their tax groups turned round."""
+    for line in lines:
+        _negate(line)
+    return tuple(
+        TaxGroup(group.category, group.percent, -group.taxable, -group.tax, group.reason)
+        for group in groups
+    )
 
 
-def _groups_left(invoice: Invoice, notes: Sequence[Invoice]) -> list[TaxGroup]:
+def _groups_left(invoice: Invoice, notes: Sequence[Invoice]) -> Sequence[TaxGroup]:
     """The invoice's tax groups less those of its credit notes, to the minor unit."""
     left = {
         (tax.category, tax.percent): TaxGroup(

@@ -197,6 +197,6 @@ def _total(lines: "QuerySet[InvoiceLine]") -> Decimal:
 
 
 def _standing(documents: "QuerySet[Invoice]") -> "QuerySet[Invoice]":
-    """Without what was taken back, and without the credit notes that did so."""
+    """Without what was taken back, and without the notes that did so."""
     void = Invoice.Status.VOID
     return documents.exclude(status=void).exclude(refers_to__isnull=False, refers_to__status=void)

@@ -139,8 +139,8 @@ def billed_lines(invoice: Invoice) -> list[tuple[InvoiceLine, int]]:
 
 
 def _taken_back_with(invoice: Invoice) -> list[UUID]:
-    """Of a void invoice itself, the credit notes on it that taking it back made up for, and the one
-    by which it was."""
+    """Of a void invoice itself, the credit notes on it that taking it back made up for, and the
+    note by which it was."""
     if invoice.status != _VOID:
         return []
     mirrored = InvoiceLine.objects.filter(

@@ -33,11 +33,15 @@ def restated(proven: Proven) -> Invoice:
     return note
 
 
-def delete_an_hour(proven: Proven, name: str = "shop") -> None:
+def delete_an_hour(proven: Proven) -> None:
+    delete_usage_of(proven, "shop", hours=1)
+
+
+def delete_usage_of(proven: Proven, name: str, *, hours: int) -> None:
     with tenant_scope(proven.tenant.pk):
         delete_usage(
             Application.objects.get(name=name),
-            (proven.first, proven.first + timedelta(hours=1)),
+            (proven.first, proven.first + timedelta(hours=hours)),
             reason="A test ran", author="owner@first.example", as_of=timezone.now(),
         )  # fmt: skip
     roll_up(proven.tenant.pk)
@@ -114,6 +118,20 @@ class TestANote:
         assert (code, said[-1]) == (0, "PASS"), said
         for reference in (proven.invoice.reference, credit.reference):
             assert any(f"takes back {reference}" in line for line in said)
+
+    def test_that_charges_back_what_was_taken_off_too_much_is_recomputed(
+        self, proven: Proven, tmp_path: Path
+    ) -> None:
+        proven.deliver_more(proven.first + timedelta(minutes=2))
+        debit = restated(proven)
+        for name in ("shop", "mail"):
+            delete_usage_of(proven, name, hours=24)
+        assert restated(proven).total > proven.invoice.total
+        voided(proven, debit)
+        note = voided(proven, proven.invoice)
+        assert note.kind == Invoice.Kind.DEBIT_NOTE
+        code, said = said_of(proven.bundle_of(note), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
 
     def test_that_takes_a_debit_note_back_is_recomputed(
         self, proven: Proven, tmp_path: Path
