@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -33,7 +33,10 @@ class LateUsageAdmin(ScopedAdmin):
     def accept(self, request: HttpRequest, late: "QuerySet[LateUsage]") -> HttpResponse | None:
         refused = late.filter(refused_at__isnull=False)
         chosen = list(refused.select_related("invoice__customer", "application"))
-        if chosen and "confirmed" not in request.POST:
+        if not chosen:
+            messages.info(request, "None of those chosen was refused; they are billed anyway.")
+            return None
+        if "confirmed" not in request.POST:
             return self._question(request, chosen)
         ids = {each.invoice_id for each in chosen}
         outcome = restate_now(
