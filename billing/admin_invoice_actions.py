@@ -82,7 +82,7 @@ class PaymentForm(forms.Form):
 
 
 class ReasonForm(forms.Form):
-    """Why an invoice is taken back; it stands on the credit note."""
+    """Why an invoice is taken back; it stands on the note."""
 
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
 
@@ -240,7 +240,8 @@ class InvoiceActions(RatingActions):
             ReasonForm,
             void,
             title="Take this invoice back?",
-            text="A credit note over all of it is issued. What was paid becomes the customer's "
+            text="A credit note over all that is left of it is issued, or a debit note where "
+            "credit notes took off more than it came to. What was paid becomes the customer's "
             "credit, and the period is not billed again.",
             submit="Void it",
         )

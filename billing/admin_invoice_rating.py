@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.amounts import written_amount
-from billing.closing import restate_now
+from billing.closing import Outcome, restate_now
 from billing.models import Invoice
 from billing.operations import (
     InvoiceAlreadyFinalized,
@@ -99,13 +99,18 @@ class RatingActions(_Admin):
         outcome = restate_now(
             current_tenant_id(), as_of=timezone.now(), wanted=lambda each: each.pk in ids
         )
-        for note in outcome.invoices:
-            self.log_change(request, note, f"Made by restating {note.refers_to}.")
-            amount = written_amount(note.gross, note.currency)
-            messages.success(request, f"{note} to {note.refers_to}: {note.customer}, {amount}")
-        for invoice, reason in outcome.unchanged:
-            messages.info(request, f"{invoice} of {invoice.customer}: no note, {reason}.")
-        for failure in outcome.failures:
-            messages.error(request, f"{failure}.")
-        if not (outcome.invoices or outcome.unchanged or outcome.failures):
-            messages.info(request, "Nothing to restate: no usage has changed since issuing.")
+        say_how_restating_went(self, request, outcome)
+
+
+def say_how_restating_went(page: ScopedAdmin, request: HttpRequest, outcome: Outcome) -> None:
+    """A message for each note, each invoice without one and each failure; the notes are logged."""
+    for note in outcome.invoices:
+        page.log_change(request, note, f"Made by restating {note.refers_to}.")
+        amount = written_amount(note.gross, note.currency)
+        messages.success(request, f"{note} to {note.refers_to}: {note.customer}, {amount}")
+    for invoice, reason in outcome.unchanged:
+        messages.info(request, f"{invoice} of {invoice.customer}: no note, {reason}.")
+    for failure in outcome.failures:
+        messages.error(request, f"{failure}.")
+    if not (outcome.invoices or outcome.unchanged or outcome.failures):
+        messages.info(request, "Nothing to restate: no usage has changed since issuing.")

@@ -1,7 +1,6 @@
 """Invoices and notes in the admin: what they say, what they wait for, what is done with them."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +15,7 @@ from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
 from billing.amounts import written_amount
 from billing.core.exact import plain
-from billing.models import Invoice, InvoiceLine, InvoiceTax, LateUsage, Payment
+from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
 from billing.queries import changes_since_finalized
 from billing.waiting import what_it_waits_for
 from metering.core.quality import written
@@ -105,7 +104,9 @@ class LineInline(ReadOnlyInline):
     @display(description="How")
     def explanation(self, line: InvoiceLine) -> str:
         windows = [
-            f"{window['from']} to {window['to']}" for window in line.facts.get("windows", [])
+            f"{window['from']} to {window['to']}"
+            f"{' (had been refused as too late)' if window.get('refused') else ''}"
+            for window in line.facts.get("windows", [])
         ]
         changed = [f"changed: {', '.join(windows)}"] if windows else []
         corrected = dict.fromkeys(
@@ -281,41 +282,3 @@ class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
 def _amount(invoice: Invoice, amount: Any) -> SafeString:
     written_out = written_amount(amount, invoice.currency)
     return format_html('<span class="whitespace-nowrap">{}</span>', written_out)
-
-
-@admin.register(LateUsage)
-class LateUsageAdmin(ScopedAdmin):
-    """What changed of invoiced periods: what waits to be billed, and what came too late."""
-
-    empty_hint = "Usage that changes after its period's invoice was made is listed here."
-    list_display = ("what_changed", "hour", "shown_invoice", "noted_at", "outcome")
-    list_filter = (("refused_at", admin.EmptyFieldListFilter), "application")
-    list_select_related = ("application", "invoice")
-    date_hierarchy = "hour"
-
-    @display(description="Usage of", ordering="application__name")
-    def what_changed(self, late: LateUsage) -> str:
-        return "an earlier period" if late.application is None else late.application.name
-
-    @display(description="Period of", ordering="invoice__number")
-    def shown_invoice(self, late: LateUsage) -> SafeString:
-        return link_to(late.invoice)
-
-    @display(description="Outcome", ordering="refused_at")
-    def outcome(self, late: LateUsage) -> str:
-        if late.refused_at is None:
-            return "to be billed"
-        return f"refused {_day(late.refused_at)}: past your deadline for late usage"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-def _day(moment: datetime) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d}"

@@ -19,6 +19,7 @@ from billing.core.lifecycle import DRAFTS
 from billing.models import BillingRun, Invoice, LateUsage
 from billing.operations import (
     TransitionNotAllowed,
+    accept_late_usage,
     begin_review,
     finalize_invoice,
     restate_invoice,
@@ -27,7 +28,7 @@ from billing.operations.runs import Closed, Failure, close_next_shard, start_run
 from billing.queries import is_usage_complete
 from billing.queries.late_windows import pending_late_usage
 from billing.queries.parties import has_billing_settings
-from billing.queries.restatement import changed_invoices
+from billing.queries.restatement import changed_invoices, refused_late_usage
 from metering.rollups import roll_up
 from tenants.scope import tenant_scope
 
@@ -180,10 +181,13 @@ def restate_now(
     as_of: datetime,
     wanted: Callable[[Invoice], bool] = lambda _: True,
     told: Callable[[str], None] = lambda _: None,
+    also_refused: bool = False,
 ) -> Outcome:
     """Do so at once for the invoices that are `wanted`, those too that go on from one which is
-    restated; `told` is how far it is."""
+    restated; `told` is how far it is. With what was refused of them if `also_refused`."""
     roll_up(tenant_id)
+    if also_refused:
+        _accept_refused(tenant_id, wanted, as_of=as_of)
     outcome, seen = Outcome(), set[UUID]()
     while True:
         with tenant_scope(tenant_id):
@@ -198,6 +202,14 @@ def restate_now(
             _restate(tenant_id, invoice, outcome, as_of=as_of)
             seen.add(invoice.pk)
             told(f"{number} of {len(changed)} invoices, {len(outcome.invoices)} notes")
+
+
+def _accept_refused(tenant_id: UUID, wanted: Callable[[Invoice], bool], *, as_of: datetime) -> None:
+    with tenant_scope(tenant_id):
+        refused = list(Invoice.objects.filter(pk__in=refused_late_usage().values("invoice")))
+    for invoice in filter(wanted, refused):
+        with tenant_scope(tenant_id):
+            accept_late_usage(invoice, as_of=as_of)
 
 
 def _restate(tenant_id: UUID, invoice: Invoice, outcome: Outcome, *, as_of: datetime) -> None:

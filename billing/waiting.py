@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from billing.billable import billable_periods
 from billing.core.lifecycle import DRAFTS
-from billing.core.periods import Period
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice
 from billing.operations.taxing import require_taxes
 from billing.queries import is_usage_complete
 from billing.queries.parties import has_billing_settings
+from billing.queries.periods import period_of
 from metering.allocation_rules import is_allocated
 from metering.queries import completeness
 
@@ -59,7 +59,7 @@ def _missing_tax(invoice: Invoice) -> str:
 
 def known_usage(invoice: Invoice, as_of: datetime) -> str:
     """How far the usage of an invoice's period is known, and who is silent."""
-    period = Period(invoice.period_start, invoice.period_end)
+    period = period_of(invoice)
     own = {usage.application_id for usage in billable_periods(invoice.customer, period)}
     known = completeness(as_of, list(own))
     if known.complete_to is None:

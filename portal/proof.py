@@ -33,6 +33,7 @@ from billing.queries import (
 from billing.queries.agreed import NotQuotedInCurrency
 from billing.queries.contracts import contract_of
 from billing.queries.frozen import invoiced_contract
+from billing.queries.periods import period_of
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import Measured
 from metering.measurements import Wanted, measured_by, profiles, refused_profiles
@@ -221,7 +222,7 @@ def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceL
 
 
 def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
-    period = Period(line.invoice.period_start, line.invoice.period_end)
+    period = period_of(line.invoice)
     application, price = line.application, line.price
     if application is None or price is None or line.kind != InvoiceLine.Kind.USAGE:
         raise LineNotFound("it was not counted from usage of its own")

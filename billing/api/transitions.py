@@ -56,7 +56,7 @@ _CONFLICTS: Final[tuple[tuple[type[Exception], str], ...]] = (
 class VoidIn(Taken):
     model_config = example({"reason": "Billed to the wrong customer."})
 
-    reason: Annotated[Reason, Field(description="It stands on the credit note.")]
+    reason: Annotated[Reason, Field(description="It stands on the note.")]
 
 
 class PaymentIn(Taken):
@@ -124,7 +124,7 @@ def write_an_invoice_off(request: ApiRequest, invoice_id: UUID) -> InvoiceOut:
     "/invoices/{uuid:invoice_id}/void",
     scope="invoices:write",
     answers=InvoiceOut,
-    summary="Take an invoice back in full; the answer is the credit note",
+    summary="Take an invoice back in full; the answer is the note that does so",
 )
 def void_an_invoice(request: ApiRequest, invoice_id: UUID, void: VoidIn) -> Status[InvoiceOut]:
     invoice = visible_invoice(request.caller, invoice_id)

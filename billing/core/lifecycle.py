@@ -3,7 +3,7 @@ test compares the two, pair by pair.
 
 A draft is rated anew whenever somebody asks. In review it is as well, and is finalized when its
 time is over. From then on only what happens to it changes: it is sent, paid, found overdue, taken
-back in full by a credit note (void) or given up (uncollectible).
+back in full by a note (void) or given up (uncollectible).
 """
 
 from collections.abc import Mapping

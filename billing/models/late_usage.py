@@ -16,7 +16,8 @@ class LateUsage(TenantOwned):
 
     Marks are only added and deleted: finalizing and restating delete those that they see before
     they rate, so what changes meanwhile is found by the next one. What came later than the tenant
-    accepts is kept as refused.
+    accepts is kept as refused until it is accepted after all, or the period is rated again for
+    another reason and bills it.
     """
 
     invoice = models.ForeignKey(
@@ -32,6 +33,9 @@ class LateUsage(TenantOwned):
     hour = models.DateTimeField(null=True)
     noted_at = models.DateTimeField(default=timezone.now)
     refused_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(
+        null=True, help_text="When it was to be billed after all, though it came too late."
+    )
 
     class Meta:
         verbose_name_plural = "late usage"

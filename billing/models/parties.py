@@ -81,8 +81,8 @@ class BillingSettings(Party):
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,
         validators=[MaxValueValidator(400)],
-        help_text="Usage that arrives later than this after its period's end is listed and "
-        "not billed.",
+        help_text="Usage that arrives later than this after its period's end is listed as refused. "
+        "It is billed once you accept it, or when another change has its period rated again.",
     )
     prices_include_tax = models.BooleanField(default=False)
     tax_calculator = models.CharField(

@@ -85,6 +85,7 @@ from billing.operations.plans import (
     publish_plan_version,
 )
 from billing.operations.restatement import (
+    accept_late_usage,
     restate_invoice,
 )
 from billing.operations.subscriptions import (
@@ -144,6 +145,7 @@ __all__ = [
     "VersionAlreadyPublished",
     "VersionNotUsable",
     "WalletExists",
+    "accept_late_usage",
     "add_customer",
     "add_draft_price",
     "apply_credit",

@@ -14,7 +14,7 @@ from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.operations.taxing import Document, store, tax, tax_basis
 from billing.queries.agreed import Agreed
 from billing.queries.charges import charged_lines, charged_lines_of_many
-from billing.queries.periods import invoiced_bounds, period_at
+from billing.queries.periods import invoiced_bounds, period_at, period_of
 from billing.queries.restatement import late_lines_of_many
 from metering.models import DirtyBucket
 from tenants.models import Customer, Tenant
@@ -141,8 +141,7 @@ def _store(documents: Sequence[Document]) -> None:
 
 def _charged_after(draft: Invoice, late: Sequence[NewLine]) -> list[NewLine]:
     """The lines of a draft's own period, which may go on from one that late usage changes."""
-    period = Period(draft.period_start, draft.period_end)
-    return charged_lines(draft.subscription, period, late=late)[1]
+    return charged_lines(draft.subscription, period_of(draft), late=late)[1]
 
 
 def names_of_today(customer: Customer, version: PlanVersion) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Closing periods, and rating drafts again."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import transaction
 
 from billing.core.contract import Contract
 from billing.core.periods import Period
-from billing.models import Invoice, Subscription
+from billing.models import Invoice, Plan, Subscription
 from billing.operations.drafting import (
     draft_invoices,
     keep_prices,
@@ -14,11 +15,13 @@ from billing.operations.drafting import (
     require_rolled_up,
 )
 from billing.operations.taxing import write_lines
-from billing.queries import due_periods, plan_version_for
+from billing.queries import due_periods
+from billing.queries.agreed import Agreed
 from billing.queries.charges import charged_by
 from billing.queries.contracts import contract_of
-from billing.queries.ground import period_of
-from billing.queries.restatement import late_lines
+from billing.queries.differences import Restated, lines_of
+from billing.queries.periods import period_of
+from billing.queries.restatement import late_periods
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
@@ -74,22 +77,28 @@ def close_due(*, as_of: datetime) -> list[Invoice]:
     ]
 
 
-def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
-    """Rate a draft that is locked, whose usage is rolled up, and return by what. If `strict`, each
-    line's tax must be known.
+def rate_again(
+    invoice: Invoice, *, strict: bool, among: Collection[Invoice] | None = None
+) -> tuple[Contract, list[Restated]]:
+    """Rate a draft that is locked, whose usage is rolled up, and return by what, with the earlier
+    periods that were rated with it; `among` is as late_periods takes it. If `strict`, each line's
+    tax must be known.
 
     Raises InvoiceCurrencyDiffers and, if `strict`, TaxRateUnknown and TaxCountryUnknown.
     """
     period = period_of(invoice)
     subscription = invoice.subscription
+    subscription.customer = invoice.customer
     keep_prices([subscription.plan_id])
-    subscription.plan.refresh_from_db()
-    late = late_lines(invoice)
-    contract = contract_of(subscription, period, late=late)
+    subscription.plan = Plan.objects.get(pk=subscription.plan_id)
+    restated = late_periods(invoice, among)
+    late = lines_of(restated)
+    agreed = Agreed([subscription])
+    contract = contract_of(subscription, period, agreed=agreed, late=late)
     rated, lines = charged_by(contract, subscription)
     if rated.currency.code != invoice.currency:
         raise InvoiceCurrencyDiffers(f"it is in {invoice.currency}, not {rated.currency.code}")
-    version = plan_version_for(subscription.plan, period.start)
+    version = agreed.version_at(subscription, period.start)
     changed = {
         "plan_version": version,
         "seller": Tenant.objects.get(pk=current_tenant_id()).name,
@@ -99,4 +108,4 @@ def rate_again(invoice: Invoice, *, strict: bool) -> Contract:
         setattr(invoice, name, value)
     invoice.save(update_fields=list(changed))
     write_lines(invoice, [*lines, *late], strict=strict)
-    return contract
+    return contract, restated

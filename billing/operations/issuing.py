@@ -3,14 +3,12 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
-from billing.core.contract import Contract
 from billing.core.lifecycle import PAYABLE
 from billing.models import (
     BillingSettings,
@@ -26,15 +24,11 @@ from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
-from billing.queries.frozen import frozen_terms, own_contract, restated_on
-from billing.queries.ground import Ground
+from billing.queries.differences import has_late_lines_elsewhere
+from billing.queries.frozen import Rating, frozen_terms, restated_on
 from billing.queries.late_windows import changed_hours
 from billing.queries.parties import billing_settings, buyer_details, seller_details
-from billing.queries.restatement import (
-    has_late_lines_elsewhere,
-    invoices_looked_at,
-    issued_dependents,
-)
+from billing.queries.restatement import invoices_looked_at, issued_dependents
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
 
@@ -50,16 +44,17 @@ def finalize_invoice(invoice: Invoice, *, as_of: datetime) -> Invoice:
         if locked.is_issued:
             return locked
         # Whoever changes what is billed to the customer waits, and then finds the invoice issued.
-        lock_customer(locked.customer_id)
-        contract, ground = rated_on_ground(
+        locked.customer = lock_customer(locked.customer_id)
+        (contract, restated), ground = rated_on_ground(
             lambda: [locked, *invoices_looked_at(locked)],
-            partial(rate_again, locked, strict=True),
-            lambda contract: [contract, *map(own_contract, restated_on(locked))],
+            lambda documents: rate_again(locked, strict=True, among=documents[1:]),
         )
-        issue(locked, as_of=as_of, contract=contract, ground=ground)
-        forget_late_usage(ground.marks)
+        rating = Rating(contract, restated, ground)
+        issue(locked, as_of=as_of, rating=rating)
+        forget_late_usage(ground.marks_of([locked, *(each.invoice for each in restated)]))
         # Later periods may be issued already, by what the draft came to then.
-        mark_dependents(locked, *restated_on(locked), as_of=as_of)
+        billed_here = [each.invoice for each in rating.billed_here]
+        mark_dependents(locked, *billed_here, as_of=as_of)
         return locked
 
 
@@ -83,7 +78,7 @@ def mark_what_late_lines_leave(void: Invoice, *, as_of: datetime) -> None:
     """Have looked at again what taking an invoice back leaves amiss: late usage of its own period
     that other invoices bill is to be given back, and late usage of earlier periods that it billed
     is not billed any more. The marks that had led to the latter are made anew, as far as the lines
-    say them."""
+    say them, and are not too late."""
     if has_late_lines_elsewhere(void):
         LateUsage.objects.create(invoice=void, noted_at=as_of)
     for restated in restated_on(void):
@@ -98,7 +93,13 @@ def mark_what_late_lines_leave(void: Invoice, *, as_of: datetime) -> None:
         }
         LateUsage.objects.create(invoice=restated, noted_at=as_of)
         LateUsage.objects.bulk_create(
-            LateUsage(invoice=restated, application_id=application, hour=hour, noted_at=noted_at)
+            LateUsage(
+                invoice=restated,
+                application_id=application,
+                hour=hour,
+                noted_at=noted_at,
+                accepted_at=as_of,
+            )
             for application, hour, noted_at in marks
         )
 
@@ -107,18 +108,15 @@ def issue(
     invoice: Invoice,
     *,
     as_of: datetime,
-    contract: Contract | None = None,
-    ground: Ground | None = None,
+    rating: Rating | None = None,
 ) -> None:
-    """Give a locked draft, whose lines and taxes are written, its number for good.
-
-    By what it is rated is kept with it: its `contract`, which is made for an invoice unless it is
-    given, and the `ground`, where it has usage.
+    """Give a locked draft, whose lines and taxes are written, its number for good. By what it was
+    rated is kept with it; a note that takes a document back was not rated.
 
     Who bills and who is billed stand on it as they are called now; on a note as on the invoice
     that it changes. A credit note is taken off what is open of that invoice, which is locked too.
     """
-    InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, contract, ground))
+    InvoiceTerms.objects.create(invoice=invoice, body=frozen_terms(invoice, rating))
     settings = billing_settings()
     original = invoice.refers_to
     invoice.seller_details = (original and original.seller_details) or _seller_of_today(settings)
@@ -179,8 +177,7 @@ def _series(settings: BillingSettings, kind: str) -> str:
 
 
 def _next_number(series: str) -> int:
-    InvoiceNumbering.objects.get_or_create(series=series)
-    numbering = InvoiceNumbering.objects.select_for_update().get(series=series)
+    numbering, _ = InvoiceNumbering.objects.select_for_update().get_or_create(series=series)
     numbering.last_number += 1
     numbering.save(update_fields=["last_number"])
     return numbering.last_number

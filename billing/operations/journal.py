@@ -42,10 +42,10 @@ def post(
         return stored
 
 
-def lock_customer(customer_id: UUID) -> None:
+def lock_customer(customer_id: UUID) -> Customer:
     """Everything that moves a customer's money takes its turn here, so that what is left of credit
     and what is open of an invoice stay as they were read."""
-    Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
+    return Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
 
 
 def event(customer_id: UUID, currency: str, occurred_at: datetime, description: str) -> Event:

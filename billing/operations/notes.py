@@ -11,13 +11,12 @@ from billing.core.exact import EXACT
 from billing.core.lifecycle import may_follow, written_before
 from billing.core.tax import TaxGroup
 from billing.line_copy import Line
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, LateUsage
 from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import issue, mark_dependents, mark_what_late_lines_leave
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
-from billing.queries.ground import Ground
-from billing.queries.late_windows import pending_late_usage
+from billing.queries.frozen import Rating
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
 
@@ -33,30 +32,36 @@ class ReasonMissing(ValueError):
 def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
     """Take back an issued invoice or debit note in full by a credit note, which is returned.
 
-    What credit notes took off before is not taken off again; what was paid becomes the customer's
+    What credit notes took off before is not taken off again: where they took off more than it came
+    to, the rest is charged back by a debit note instead. What was paid becomes the customer's
     credit. An invoice's period is not billed anew; of a debit note that is void its invoice lacks
     the usage again, and the next restatement makes another. Looked at again are later ones that go
     on from it, what late usage of it stands on other invoices, and the earlier periods of which
-    late usage stands on it. An invoice that is void already gives the credit note that made it so.
+    late usage stands on it. An invoice that is void already gives the note that made it so.
     Raises InvoiceNotVoidable and ReasonMissing.
     """
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if locked.status == Invoice.Status.VOID:
-            return locked.notes.filter(kind=Invoice.Kind.CREDIT_NOTE).latest("finalized_at")
+            # Others say what late usage of it comes to.
+            return locked.notes.exclude(lines__kind=InvoiceLine.Kind.LATE_USAGE).get()
         _require_voidable(locked)
         lock_customer(locked.customer_id)
         earlier = list(_credit_notes(locked))
         lines = [_mirrored(line) for line in locked.lines.order_by("position")]
         lines += [_mirrored(line, back=True) for note in earlier for line in note.lines.all()]
-        note = _draft_note(locked, Invoice.Kind.CREDIT_NOTE, reason, as_of)
-        replace_lines_and_taxes(note, lines, _groups_left(locked, earlier))
+        groups = _groups_left(locked, earlier)
+        kind = Invoice.Kind.CREDIT_NOTE
+        if sum((note.gross for note in earlier), Decimal(0)) > locked.gross:
+            kind, groups = Invoice.Kind.DEBIT_NOTE, _negated(lines, groups)
+        note = _draft_note(locked, kind, reason, as_of)
+        replace_lines_and_taxes(note, lines, groups)
         issue(note, as_of=as_of)
         locked.refresh_from_db()
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
         # Usage that came late for it is not billed any more.
-        pending_late_usage(locked).filter(hour__isnull=False).delete()
+        LateUsage.objects.filter(invoice=locked, hour__isnull=False).delete()
         mark_dependents(locked.refers_to or locked, as_of=as_of)
         mark_what_late_lines_leave(locked, as_of=as_of)
         return note
@@ -72,9 +77,10 @@ def _require_voidable(invoice: Invoice) -> None:
             f"it is {invoice.get_status_display().lower()}; an invoice is taken back that is "
             f"{written_before(Invoice.Status.VOID)}"
         )
-    taken_off = invoice.notes.filter(kind=Invoice.Kind.CREDIT_NOTE, finalized_at__isnull=False)
-    if sum((note.gross for note in taken_off), Decimal(0)) > max(invoice.gross, Decimal(0)):
-        raise InvoiceNotVoidable("credit notes took off more than it came to")
+    if invoice.lines.filter(kind=InvoiceLine.Kind.CORRECTION).exists():
+        raise InvoiceNotVoidable(
+            f"it took {invoice.refers_to} back, which stays so; grant the customer credit instead"
+        )
     if invoice.gross < 0:
         raise InvoiceNotVoidable("it came to less than nothing, and was issued as a credit note")
     debits = invoice.notes.filter(kind=Invoice.Kind.DEBIT_NOTE).exclude(status=Invoice.Status.VOID)
@@ -89,9 +95,9 @@ def issue_difference(
     reason: str,
     *,
     as_of: datetime,
-    ground: Ground,
+    rating: Rating,
 ) -> Invoice | None:
-    """Issue the note that adds these lines, rated on the ground, to a locked invoice: a debit note
+    """Issue the note that adds these lines, rated so, to a locked invoice: a debit note
     if they come to more than nothing, with tax, else a credit note. None where they take from each
     other all that they come to, as usage that counts towards a minimum does: nobody is sent a note
     of nothing, but for one that says what is left of an allowance that rolls over. Raises what
@@ -110,11 +116,9 @@ def issue_difference(
     kind = Invoice.Kind.DEBIT_NOTE if owed >= 0 else Invoice.Kind.CREDIT_NOTE
     note = _draft_note(original, kind, reason, as_of)
     if kind == Invoice.Kind.CREDIT_NOTE:
-        groups = tuple(_negated_group(group) for group in groups)
-        for line in lines:
-            _negate(line)
+        groups = _negated(lines, groups)
     replace_lines_and_taxes(note, lines, groups)
-    issue(note, as_of=as_of, ground=ground)
+    issue(note, as_of=as_of, rating=rating)
     return note
 
 
@@ -148,7 +152,7 @@ def _credit_notes(invoice: Invoice) -> "list[Invoice]":
 
 
 def _mirrored(line: InvoiceLine, *, back: bool = False) -> InvoiceLine:
-    """The line on the credit note that takes it back; `back` for one of an earlier credit note,
+    """The line on the note that takes it back; `back` for one of an earlier credit note,
     which then takes off less."""
     facts = {"takes_back": str(line.invoice_id), "of_kind": line.kind, "position": line.position}
     line.pk, line.kind, line.facts = uuid4(), InvoiceLine.Kind.CORRECTION, facts
@@ -164,11 +168,17 @@ def _negate(line: Line) -> None:
         setattr(line, name, Decimal(getattr(line, name)).copy_negate())
 
 
-def _negated_group(group: TaxGroup) -> TaxGroup:
-    return TaxGroup(group.category, group.percent, -group.taxable, -group.tax, group.reason)
+def _negated(lines: Sequence[Line], groups: Sequence[TaxGroup]) -> tuple[TaxGroup, ...]:
+    """Turn the lines round, and give their tax groups turned round."""
+    for line in lines:
+        _negate(line)
+    return tuple(
+        TaxGroup(group.category, group.percent, -group.taxable, -group.tax, group.reason)
+        for group in groups
+    )
 
 
-def _groups_left(invoice: Invoice, notes: Sequence[Invoice]) -> list[TaxGroup]:
+def _groups_left(invoice: Invoice, notes: Sequence[Invoice]) -> Sequence[TaxGroup]:
     """The invoice's tax groups less those of its credit notes, to the minor unit."""
     left = {
         (tax.category, tax.percent): TaxGroup(

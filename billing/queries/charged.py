@@ -20,6 +20,7 @@ from billing.core.money import sum_amounts
 from billing.core.periods import Period
 from billing.line_copy import Line
 from billing.models import Discount, Invoice, InvoiceLine, Price, Subscription
+from billing.queries.periods import period_of
 from tenants.models import Customer
 
 
@@ -59,7 +60,7 @@ def used_by_period(
     used = _used_by_invoice(subscription.customer_id, standing, codes, late)
     return [
         (
-            Period(each.period_start, each.period_end),
+            period_of(each),
             None if each.status == Invoice.Status.VOID else dict(used[each.pk]),
         )
         for each in invoices
@@ -196,6 +197,6 @@ def _total(lines: "QuerySet[InvoiceLine]") -> Decimal:
 
 
 def _standing(documents: "QuerySet[Invoice]") -> "QuerySet[Invoice]":
-    """Without what was taken back, and without the credit notes that did so."""
+    """Without what was taken back, and without the notes that did so."""
     void = Invoice.Status.VOID
     return documents.exclude(status=void).exclude(refers_to__isnull=False, refers_to__status=void)

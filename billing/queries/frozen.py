@@ -14,6 +14,7 @@ and what its proof is made from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,28 +23,67 @@ from billing.core.proof.records import instant, microseconds
 from billing.core.proof.terms import from_json, to_json
 from billing.models import Invoice, InvoiceLine, InvoiceTerms
 from billing.queries.contracts import contract_of
-from billing.queries.ground import Ground, period_of
-from billing.queries.restatement import billed_lines
+from billing.queries.differences import Restated, billed_lines
+from billing.queries.ground import Ground, kept_cut
+from billing.queries.periods import period_of
 from metering.cuts import Cut
 
 
-def frozen_terms(
-    document: Invoice, contract: Contract | None = None, ground: Ground | None = None
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """By what a document was rated, and on which ground: by the `contract` of its own period, None
+    of a note, and earlier periods by theirs, in the order of their lines."""
+
+    contract: Contract | None
+    restated: Sequence[Restated]
+    ground: Ground
+
+    @property
+    def billed_here(self) -> list[Restated]:
+        """The earlier periods of which lines stand on the document."""
+        return [each for each in self.restated if each.lines]
+
+
+def frozen_terms(document: Invoice, rating: Rating | None = None) -> dict[str, Any]:
+    """Of a document whose lines are stored; unless it is given by what it was `rated`, that is made
+    out as things are now."""
+    if rating is None:
+        contract = own_contract(document) if document.kind == Invoice.Kind.INVOICE else None
+        return _terms(document, contract, _restated_by(document), None)
+    terms = _terms(document, rating.contract, rating.billed_here, rating.ground)
+    return terms | _grounded(rating)
+
+
+def _terms(
+    document: Invoice,
+    contract: Contract | None,
+    restated: Iterable[Restated],
+    ground: Ground | None,
 ) -> dict[str, Any]:
-    """Of a document whose lines are stored; an invoice's `contract` is made unless it is given."""
-    if contract is None and document.kind == Invoice.Kind.INVOICE:
-        contract = own_contract(document)
-    terms = {
+    return {
         "contract": None if contract is None else to_json(contract),
         "silences": None if contract is None else _silences(contract, ground),
-        "restated": _restated_by(document, ground),
+        "restated": [_restated(each, ground) for each in restated],
         "plan": plan_of(document),
     }
-    return terms | ({} if ground is None else _grounded(terms, ground))
 
 
-def _grounded(terms: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
-    cut, periods = ground.cut, [each.period for each in contracts_in(terms)]
+def _restated(period: Restated, ground: Ground | None) -> dict[str, Any]:
+    original = period.invoice
+    return {
+        "invoice": str(original.pk),
+        "taken_back": original.reference if original.status == Invoice.Status.VOID else None,
+        "contract": to_json(period.contract),
+        "silences": _silences(period.contract, ground),
+        "billed": list(dict.fromkeys((str(line.invoice_id), sign) for line, sign in period.billed)),
+    }
+
+
+def _grounded(rating: Rating) -> dict[str, Any]:
+    ground, cut = rating.ground, rating.ground.cut
+    periods = [period_of(each.invoice) for each in rating.billed_here]
+    if rating.contract is not None:
+        periods.append(rating.contract.period)
     return {
         "cut": cut and {"at": microseconds(cut.at), "snapshot": cut.snapshot, "own": cut.own},
         "assignments": [
@@ -79,12 +119,8 @@ def contracts_in(terms: Mapping[str, Any]) -> list[Contract]:
 
 
 def cut_of(terms: Mapping[str, Any], finalized_at: datetime) -> Cut:
-    """The usage that an issued document was rated by; of one that did not keep it, what had been
-    received when it got its number."""
-    kept = terms.get("cut")
-    if kept is None:
-        return Cut(finalized_at)
-    return Cut(instant(kept["at"]), kept["snapshot"], kept["own"])
+    """The usage that an issued document was rated by, as far as its terms say."""
+    return kept_cut(terms.get("cut"), finalized_at)
 
 
 def terms_of(document: Invoice) -> tuple[Mapping[str, Any], bool]:
@@ -118,44 +154,36 @@ def restated_on(document: Invoice) -> list[Invoice]:
     return [known[each] for each in ids]
 
 
-def _restated_by(document: Invoice, ground: Ground | None) -> list[dict[str, Any]]:
+def _restated_by(document: Invoice) -> list[Restated]:
+    """The periods that a document restates, by what is known of them now."""
     late = []
     if document.kind == Invoice.Kind.INVOICE:
         late = list(document.lines.filter(kind=InvoiceLine.Kind.LATE_USAGE))
-    return [_restated(each, document, late, ground) for each in restated_on(document)]
+    return [
+        Restated(
+            each,
+            contract_of(each.subscription, period_of(each), late=late),
+            _billed_before(each, document),
+            (),
+        )
+        for each in restated_on(document)
+    ]
 
 
-def _restated(
-    original: Invoice, by: Invoice, late: Sequence[InvoiceLine], ground: Ground | None
-) -> dict[str, Any]:
-    contract = contract_of(original.subscription, period_of(original), late=late)
-    return {
-        "invoice": str(original.pk),
-        "taken_back": original.reference if original.status == Invoice.Status.VOID else None,
-        "contract": to_json(contract),
-        "silences": _silences(contract, ground),
-        "billed": _billed(original, by),
-    }
-
-
-def _billed(original: Invoice, by: Invoice) -> list[tuple[str, int]]:
+def _billed_before(original: Invoice, by: Invoice) -> list[tuple[InvoiceLine, int]]:
     """What had billed the period before; of a document that was issued, as far as is known now."""
-    return _distinct(
-        (str(line.invoice_id), sign)
+    return [
+        (line, sign)
         for line, sign in billed_lines(original)
         if line.invoice_id != by.pk
         and (by.finalized_at is None or _is_issued_before(line.invoice, by))
-    )
+    ]
 
 
 def _is_issued_before(document: Invoice, other: Invoice) -> bool:
     if document.finalized_at is None or other.finalized_at is None:
         return False
     return document.finalized_at <= other.finalized_at
-
-
-def _distinct(items: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    return list(dict.fromkeys(items))
 
 
 def _silences(contract: Contract, ground: Ground | None) -> Any:

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from billing.billable import billable_periods
 from billing.core.money import sum_amounts
-from billing.core.periods import Period
 from billing.models import Invoice
-from billing.queries.restatement import difference_lines
+from billing.queries.differences import rated_anew
+from billing.queries.periods import period_of
 from metering.allocation_rules import is_allocated
 from metering.queries import completeness
 
@@ -19,7 +19,7 @@ def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
     A silent host that has not is one whose usage is unknown. What is spread of hosts' hours is
     usage as well.
     """
-    period = Period(invoice.period_start, invoice.period_end)
+    period = period_of(invoice)
     own = [usage.application_id for usage in billable_periods(invoice.customer, period)]
     known = completeness(as_of, own)
     delivered = [host.complete_to for host in known.silent_hosts]
@@ -42,7 +42,9 @@ class ChangesSinceFinalized:
 def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
     """What the period's usage comes to now beyond what was billed for it; None where they agree,
     and for a draft, which is rated once more anyway."""
-    lines = difference_lines(invoice) if invoice.kind == Invoice.Kind.INVOICE else []
+    if invoice.kind != Invoice.Kind.INVOICE or not invoice.is_issued:
+        return None
+    lines = rated_anew(invoice).lines
     if not lines:
         return None
     return ChangesSinceFinalized(len(lines), sum_amounts([line.amount for line in lines]))

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from billing.models import Invoice, InvoiceLine, LateUsage
+from metering.cuts import Cut
 from metering.models import Sample, SampleBatch
 from metering.stated_models import Correction
 
@@ -24,18 +25,19 @@ def pending_late_usage(invoice: Invoice) -> "QuerySet[LateUsage]":
     return LateUsage.objects.filter(invoice=invoice, refused_at__isnull=True)
 
 
-def changed_windows(
-    invoice: Invoice, application_id: UUID | None, since: datetime | None
-) -> dict[str, Any]:
-    """The hours of the application that changed, when that became known, and by what since then:
-    the batches that were received for them, the corrections that were made."""
-    marks = pending_late_usage(invoice)
+def changed_windows(invoice: Invoice, application_id: UUID | None, since: Cut) -> dict[str, Any]:
+    """The hours of the application that changed, when that became known, and by what that was not
+    there at the cut `since`: batches that were received for them, corrections that were made. Of
+    hours whose usage was `refused` once that is said."""
+    marks = LateUsage.objects.filter(invoice=invoice, hour__isnull=False)
     if application_id is not None:
         marks = marks.filter(application=application_id)
     noted: defaultdict[datetime, list[datetime]] = defaultdict(list)
-    for hour, noted_at in marks.values_list("hour", "noted_at"):
+    refused: set[datetime] = set()
+    for hour, noted_at, refused_at in marks.values_list("hour", "noted_at", "refused_at"):
         if hour is not None:
             noted[hour].append(noted_at)
+            refused |= {hour} if refused_at else set()
     stretches = _stretches(noted)
     shown = stretches[:WINDOWS_SHOWN_MAX]
     return {
@@ -51,6 +53,7 @@ def changed_windows(
                 ],
                 "batches": _batches(application_id, start, end, since),
                 "corrections": _corrections(application_id, start, end, since),
+                **({"refused": True} if any(start <= hour < end for hour in refused) else {}),
             }
             for start, end in shown
         ],
@@ -78,16 +81,17 @@ def _stretches(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
 
 
 def _batches(
-    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
+    application_id: UUID | None, start: datetime, end: datetime, since: Cut
 ) -> list[dict[str, Any]]:
-    """Batches with samples of the hours that were received since then."""
-    if application_id is None or since is None:
+    """Batches with samples of the hours that were not there at the cut."""
+    if application_id is None:
         return []
     samples = Sample.objects.filter(
         application_id=application_id, window_start__gte=start, window_start__lt=end
     )
     batches = (
-        SampleBatch.objects.filter(pk__in=samples.values("batch"), received_at__gt=since)
+        SampleBatch.objects.filter(pk__in=samples.values("batch"))
+        .exclude(since.holds("received_at"))
         .select_related("host")
         .order_by("received_at", "sequence")
     )
@@ -103,14 +107,15 @@ def _batches(
 
 
 def _corrections(
-    application_id: UUID | None, start: datetime, end: datetime, since: datetime | None
+    application_id: UUID | None, start: datetime, end: datetime, since: Cut
 ) -> list[dict[str, Any]]:
-    """Corrections of the hours that were made since then, in their order."""
-    if application_id is None or since is None:
+    """Corrections of the hours that were not there at the cut, in their order."""
+    if application_id is None:
         return []
-    made = Correction.objects.filter(
-        application_id=application_id, starts_at__lt=end, ends_at__gt=start, created_at__gt=since
-    ).order_by("created_at", "pk")
+    overlapping = Correction.objects.filter(
+        application_id=application_id, starts_at__lt=end, ends_at__gt=start
+    )
+    made = overlapping.exclude(since.holds("created_at")).order_by("created_at", "pk")
     return [
         {
             "kind": each.kind,

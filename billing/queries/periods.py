@@ -26,6 +26,11 @@ class PlanHasNoVersion(Exception):
     """No version of the plan was in effect when the period began."""
 
 
+def period_of(document: Invoice) -> Period:
+    """The billing period that an invoice or note is of."""
+    return Period(document.period_start, document.period_end)
+
+
 def subscription_of(customer: Customer, *, as_of: datetime) -> Subscription | None:
     """The subscription that is running at `as_of`."""
     running = Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import BillingDetails, BillingSettings, Invoice, TaxRate
+from billing.models import BillingDetails, BillingSettings, Invoice, LateUsage, TaxRate
 from billing.operations import close_due, finalize_invoice, restate_invoice
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -16,6 +16,7 @@ from tests.billing.late import note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
 
 LIST = "/admin/billing/invoice/"
+LATE = "/admin/billing/lateusage/"
 ONE = ("record_payment_of_one", "void_one", "write_off_one", "mark_one_sent", "restate_one")
 
 
@@ -152,6 +153,24 @@ class TestLateUsage:
         form = {"action": "restate", "_selected_action": [str(issued.pk)]}
         said = owner.post(LIST, form, follow=True).content.decode()
         assert "no note, its late usage changes no amount." in said
+
+    def test_that_was_refused_is_billed_from_its_list(
+        self, tenant: Tenant, owner: Client, story: Story, issued: Invoice
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            BillingSettings.objects.create(legal_name="First Host", late_usage_days=0)
+            use(story.shop, at(10, 6), cpu_us=100 * HOUR_US)
+            note_at(at(11, 2))
+            restate_invoice(issued, as_of=at(11, 3))
+            refused = LateUsage.objects.get()
+        assert "billed only if you say so" in owner.get(LATE).content.decode()
+        form = {"action": "accept", "_selected_action": [str(refused.pk)]}
+        signed_in(tenant, "viewer").post(LATE, form | {"confirmed": "1"})
+        assert "rated as a whole" in owner.post(LATE, form).content.decode()
+        said = owner.post(LATE, form | {"confirmed": "1"}, follow=True).content.decode()
+        assert "Debit note DN-1 to Invoice 1: Shop-Ltd, 1.00 EUR" in said
+        with tenant_scope(tenant.pk):
+            assert not LateUsage.objects.exists()
 
     @pytest.mark.parametrize("role", ["viewer", "operator"])
     def test_is_restated_by_billing_alone(self, tenant: Tenant, issued: Invoice, role: str) -> None:

@@ -9,13 +9,13 @@ from django.utils import timezone
 
 from billing.closing import close_tenant, finalize_drafts
 from billing.models import BillingSettings, Invoice, InvoiceLine
-from billing.operations import restate_invoice, void_invoice
+from billing.operations import finalize_invoice, restate_invoice, void_invoice
 from metering.corrections import delete_usage
-from metering.models import Application
+from metering.models import Application, SampleBatch
 from metering.rollups import roll_up
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
-from tests.billing.proving import Proven, every_kind, last_month_of, prove, said_of
+from tests.billing.proving import Proven, drafted, every_kind, last_month_of, prove, said_of
 from tests.verify.rebuilding import contents_of
 
 pytestmark = pytest.mark.django_db
@@ -33,11 +33,15 @@ def restated(proven: Proven) -> Invoice:
     return note
 
 
-def delete_an_hour(proven: Proven, name: str = "shop") -> None:
+def delete_an_hour(proven: Proven) -> None:
+    delete_usage_of(proven, "shop", hours=1)
+
+
+def delete_usage_of(proven: Proven, name: str, *, hours: int) -> None:
     with tenant_scope(proven.tenant.pk):
         delete_usage(
             Application.objects.get(name=name),
-            (proven.first, proven.first + timedelta(hours=1)),
+            (proven.first, proven.first + timedelta(hours=hours)),
             reason="A test ran", author="owner@first.example", as_of=timezone.now(),
         )  # fmt: skip
     roll_up(proven.tenant.pk)
@@ -59,6 +63,24 @@ class TestANote:
         changes = [line for line in said if f"changes {proven.invoice.reference}" in line]
         with tenant_scope(proven.tenant.pk):
             assert len(changes) == note.lines.count() > 1
+
+    def test_names_the_batches_that_the_invoice_was_not_rated_by(self, tenant: Tenant) -> None:
+        """A run began before the usage came that its invoice was rated by."""
+        proven = drafted(tenant)
+        began = timezone.now()
+        proven.deliver_more(proven.first + timedelta(minutes=2))
+        with tenant_scope(tenant.pk):
+            finalize_invoice(Invoice.objects.get(pk=proven.invoice.pk), as_of=began)
+        proven.deliver_more(proven.first + timedelta(minutes=3))
+        note = restated(proven)
+        with tenant_scope(tenant.pk):
+            named = {
+                batch["epoch"]
+                for line in note.lines.all()
+                for window in line.facts["windows"]
+                for batch in window["batches"]
+            }
+            assert named == {str(SampleBatch.objects.latest("received_at").epoch)}
 
     def test_of_prices_of_every_kind_is_recomputed(self, tenant: Tenant, tmp_path: Path) -> None:
         proven = prove(tenant, prices=every_kind)
@@ -96,6 +118,20 @@ class TestANote:
         assert (code, said[-1]) == (0, "PASS"), said
         for reference in (proven.invoice.reference, credit.reference):
             assert any(f"takes back {reference}" in line for line in said)
+
+    def test_that_charges_back_what_was_taken_off_too_much_is_recomputed(
+        self, proven: Proven, tmp_path: Path
+    ) -> None:
+        proven.deliver_more(proven.first + timedelta(minutes=2))
+        debit = restated(proven)
+        for name in ("shop", "mail"):
+            delete_usage_of(proven, name, hours=24)
+        assert restated(proven).total > proven.invoice.total
+        voided(proven, debit)
+        note = voided(proven, proven.invoice)
+        assert note.kind == Invoice.Kind.DEBIT_NOTE
+        code, said = said_of(proven.bundle_of(note), tmp_path)
+        assert (code, said[-1]) == (0, "PASS"), said
 
     def test_that_takes_a_debit_note_back_is_recomputed(
         self, proven: Proven, tmp_path: Path

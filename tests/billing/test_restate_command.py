@@ -81,6 +81,18 @@ class TestTheCommand:
         _, (line,) = run("--customer", "shop-ltd")
         assert line.endswith("its late usage is past your deadline, and is listed as refused")
 
+    def test_bills_what_was_refused_where_it_is_asked_to(
+        self, tenant: Tenant, story: Story
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            BillingSettings.objects.create(legal_name="First Host", country="DE", late_usage_days=0)
+        assert run()[0] == []
+        notes, _ = run("--customer", "shop-ltd", "--refused")
+        assert len(notes) == 1
+        assert notes[0].endswith(", 5.00 EUR")
+        with tenant_scope(tenant.pk):
+            assert LateUsage.objects.get().refused_at is not None
+
     def test_tells_how_far_it_is(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "_PROGRESS_EVERY_S", 0)
         assert run()[1] == ["1 of 2 invoices, 1 notes", "2 of 2 invoices, 2 notes"]

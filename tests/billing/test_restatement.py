@@ -8,6 +8,7 @@ import pytest
 from billing.closing import restate_tenant
 from billing.models import BillingSettings, Invoice, InvoiceLine, LateUsage
 from billing.operations import (
+    accept_late_usage,
     close_due,
     finalize_invoice,
     mark_sent,
@@ -43,6 +44,16 @@ def invoiced(*, cpu_hours: int = 100) -> tuple[Story, Invoice]:
     use(story.shop, at(10, 3), cpu_us=cpu_hours * HOUR_US)
     (draft,) = close_due(as_of=NOVEMBER)
     return story, finalize_invoice(draft, as_of=NOVEMBER)
+
+
+def refused() -> tuple[Story, Invoice]:
+    """An invoice with 250 CPU-hours that came eleven days after its period."""
+    story, invoice = invoiced()
+    use(story.shop, at(10, 4), cpu_us=250 * HOUR_US)
+    note_at(at(11, 11))
+    assert restate_invoice(invoice, as_of=at(11, 11)) is None
+    assert refused_late_usage().get().invoice == invoice
+    return story, invoice
 
 
 def settings(**chosen: object) -> BillingSettings:
@@ -159,6 +170,33 @@ class TestLateUsage:
         )
         assert changed_invoices(noted_before=at(12, 1)) == []
 
+    def test_that_was_refused_is_billed_with_a_change_that_is_accepted(self) -> None:
+        settings(late_usage_days=10)
+        story, invoice = refused()
+        assert restate_invoice(invoice, as_of=at(11, 12)) is None
+        use(story.shop, at(10, 5), cpu_us=10 * HOUR_US)
+        note_at(at(11, 5))
+        note = restate_invoice(invoice, as_of=at(11, 12))
+        assert note is not None
+        assert note.total == Decimal("2.60")
+        assert note.reason.startswith("Usage that became known after the invoice was issued. ")
+        assert "refused as too late" in note.reason
+        windows = note.lines.get().facts["windows"]
+        assert [each.get("refused", False) for each in windows] == [True, False]
+        assert not refused_late_usage().exists()
+
+    def test_that_was_refused_is_billed_once_it_is_accepted(self) -> None:
+        settings(late_usage_days=10)
+        _, invoice = refused()
+        assert accept_late_usage(invoice, as_of=at(11, 12)) == 1
+        assert not refused_late_usage().exists()
+        note = restate_invoice(invoice, as_of=at(11, 12))
+        assert note is not None
+        assert note.total == Decimal("2.50")
+        assert "too late" not in note.reason
+        assert accept_late_usage(invoice, as_of=at(11, 12)) == 0
+        assert restate_invoice(invoice, as_of=at(11, 12)) is None
+
     def test_of_a_void_invoice_is_not_billed(self) -> None:
         story, invoice = invoiced()
         void_invoice(invoice, "wrong customer", as_of=NOVEMBER)
@@ -193,6 +231,16 @@ class TestLateUsage:
 
 @pytest.mark.usefixtures("inside")
 class TestLateUsageOnTheNextInvoice:
+    def test_that_was_refused_is_there_once_it_is_accepted(self) -> None:
+        settings(late_usage="next_invoice", late_usage_days=10)
+        _, invoice = refused()
+        (draft,) = close_due(as_of=at(12, 2))
+        assert draft.total == 0
+        accept_late_usage(invoice, as_of=at(12, 3))
+        issued = finalize_invoice(draft, as_of=at(12, 3))
+        assert issued.lines.get(kind=InvoiceLine.Kind.LATE_USAGE).amount == Decimal("2.50")
+        assert not LateUsage.objects.exists()
+
     def test_is_a_line_there_once(self) -> None:
         settings(late_usage="next_invoice")
         story, invoice = invoiced()

@@ -32,6 +32,12 @@ class Command(OneLineCommand):
             "--customer", metavar="REF", help="this customer's invoices only; all if left out"
         )
 
+        parser.add_argument(
+            "--refused",
+            action="store_true",
+            help="bill also what was refused because it came past your deadline",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         self._told_at = monotonic()
         try:
@@ -42,6 +48,7 @@ class Command(OneLineCommand):
                 as_of=timezone.now(),
                 wanted=lambda each: customer in {None, each.customer_id},
                 told=self._tell,
+                also_refused=options["refused"],
             )
         except DatabaseFailure as failure:
             reason = str(failure).strip().splitlines()[0]

@@ -207,7 +207,9 @@ def compare_taken_back(
     say: Callable[[str], None],
 ) -> None:
     """Print each line of a note that takes a document back, and hold it against that one's, less
-    what notes had taken off it before. Raises Difference."""
+    what notes had taken off it before; a debit note charges the difference back. Raises
+    Difference."""
+    sign = -1 if invoice["kind"] == "debit_note" else 1
     expected = [(each, line) for each in billed.taken_back for line in each.lines]
     if expected:
         reference = billed.taken_back[0].reference
@@ -216,7 +218,7 @@ def compare_taken_back(
         where = f"line {number}, {line.get('label')}, of {document.reference}"
         for name in _SAME:
             require_equal(name, where, taken.get(name), line.get(name))
-        _compare_charge(where, line, _signed(_charge(taken), document.sign))
+        _compare_charge(where, line, _signed(_charge(taken), document.sign * sign))
         facts = {
             "takes_back": document.id,
             "of_kind": taken.get("kind"),
