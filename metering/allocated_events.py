@@ -54,6 +54,16 @@ class HourPostings:
     instances: Mapping[UUID, UUID]
 
 
+def require_postable(changes: Iterable[Posting]) -> None:
+    """Raises AllocationTooLarge."""
+    for each in changes:
+        if abs(each.quantity) > VALUE_MAX:
+            raise AllocationTooLarge(
+                f"{each.quantity} is more than usage can hold; see the memory that is stated for "
+                "the host, and correct what it sent"
+            )
+
+
 def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
     """What is posted of the hour, by host and meter."""
     rows = (
@@ -77,7 +87,7 @@ def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
 
 
 def post(hours: Iterable[HourPostings], as_of: datetime) -> list[Place]:
-    """Post them; the place of each posting. Raises AllocationTooLarge."""
+    """Post them, which `require_postable` has let pass; the place of each posting."""
     made = [(hour, each) for hour in hours for each in hour.changes]
     if not made:
         return []
@@ -127,11 +137,6 @@ def _instances(
 def _row(
     hour: HourPostings, posting: Posting, subject: tuple[str, str], instance_id: UUID
 ) -> dict[str, object]:
-    if abs(posting.quantity) > VALUE_MAX:
-        raise AllocationTooLarge(
-            f"{hour.meter} of {hour.host}: {posting.quantity} is more than usage can hold; "
-            "see the memory that is stated for it, and correct what it sent"
-        )
     data, meter, bucket = _data(hour, posting), allocated_meter(hour.meter), posting.bucket_start
     return {
         "source": f"{ALLOCATION_SOURCE}{hour.host.pk}",

@@ -13,7 +13,7 @@ from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE
 from metering.core.hours import HOUR, hour_of
 from metering.core.posting import SPREADABLE, allocated_meter
 from metering.models import Host
-from metering.stated_models import AllocationMark, AllocationRule, Event
+from metering.stated_models import AllocationFailure, AllocationMark, AllocationRule, Event
 from tenants.scope import current_tenant_id
 
 RULES_MAX: Final = 500
@@ -72,7 +72,13 @@ def is_allocated(start: datetime, end: datetime) -> bool:
     if not AllocationRule.objects.filter(starts_at__lt=end).exists():
         return True
     marks = AllocationMark.objects.filter(hour__gte=hour_of(start), hour__lt=end)
-    return not marks.exists()
+    return not marks.exists() and first_failure(start, end) is None
+
+
+def first_failure(start: datetime, end: datetime) -> AllocationFailure | None:
+    """The first of what could not be posted of the hours of [start, end)."""
+    failures = AllocationFailure.objects.filter(hour__gte=hour_of(start), hour__lt=end)
+    return failures.select_related("host").first()
 
 
 @transaction.atomic

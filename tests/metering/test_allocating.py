@@ -10,8 +10,15 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
-from metering.allocating import SETTLED_AFTER, allocate_hour, allocate_tenant, due_hours
-from metering.allocation import MaximumNotAllocated, host_allocation
+from metering import allocating
+from metering.allocating import (
+    SETTLED_AFTER,
+    allocate_hour,
+    allocate_tenant,
+    due_hours,
+    retry_failures,
+)
+from metering.allocation import MaximumNotAllocated, Owners, host_allocation, owners_in
 from metering.allocation_rules import (
     AllocationRuleNotUsable,
     is_allocated,
@@ -86,6 +93,16 @@ def spread_of(name: str, start: datetime = NINE, end: datetime = TEN) -> int | N
     application = Application.objects.get(name=name)
     used = usage_by_application([UsagePeriod(application.pk, start, end)], ["cpu.time.allocated"])
     return used.get(application.pk, {}).get("cpu.time.allocated")
+
+
+def too_large_host() -> Host:
+    """Of which memory.used of the hour cannot be posted, and cpu.time can."""
+    host = shared_host()
+    Host.objects.filter(pk=host.pk).update(memory_bytes=2**62)
+    state_rule("memory.used", "evenly", starts_at=NINE, author="o", as_of=LATER, host=host)
+    rule()
+    Rollup.objects.filter(bucket_start=NINE).update(memory_used=5)
+    return host
 
 
 def posted() -> int:
@@ -202,19 +219,55 @@ class TestAnHour:
         with tenant_scope(tenant.pk):
             assert posted() == before
 
-    def test_too_large_to_be_usage_holds_no_other_back(self, tenant: Tenant) -> None:
+    def test_too_large_to_be_usage_holds_nothing_else_back(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
-            host = shared_host()
-            Host.objects.update(memory_bytes=2**62)
-            state_rule("memory.used", "evenly", starts_at=NINE, author="o", as_of=LATER, host=host)
-            instance = Instance.objects.get(host=host, application__name="shop")
-            use(instance, TEN, 1)
-            rule(starts_at=NINE)
-            Rollup.objects.filter(bucket_start=NINE).update(memory_used=5)
+            too_large_host()
+            shared_host("web-2")
+        outcome = allocate_tenant(tenant.pk, as_of=LATER)
+        assert str(outcome.failures[0]).startswith(
+            "2026-10-12T09:00Z, memory.used of web-1: 8301034833169298227195 is more"
+        )
+        # Of two hosts cpu.time, by two applications.
+        assert (len(outcome.failures), outcome.postings) == (1, 4)
+
+    def test_that_fails_is_tried_again_once_it_is_marked(self, tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            too_large_host()
+        assert len(allocate_tenant(tenant.pk, as_of=LATER).failures) == 1
+        assert allocate_tenant(tenant.pk, as_of=LATER).hours == 0
+        with tenant_scope(tenant.pk):
+            assert not is_allocated(NINE, TEN)
+            assert retry_failures() == 1
+        assert len(allocate_tenant(tenant.pk, as_of=LATER).failures) == 1
+        with tenant_scope(tenant.pk):
+            Host.objects.update(memory_bytes=2**34)
+            retry_failures()
+        assert allocate_tenant(tenant.pk, as_of=LATER).failures == []
+        with tenant_scope(tenant.pk):
+            assert is_allocated(NINE, TEN)
+
+    def test_that_fails_in_no_known_way_holds_no_other_back(
+        self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            shared_host()
+            shared_host("web-2", hour=TEN)
+            rule()
+            mark_hours(NINE, TEN + HOUR)
+
+        def owners_but_of_nine(start: datetime, end: datetime) -> Owners:
+            if start == NINE:
+                raise KeyError("gone")
+            return owners_in(start, end)
+
+        monkeypatch.setattr(allocating, "owners_in", owners_but_of_nine)
         outcome = allocate_tenant(tenant.pk, as_of=LATER + HOUR)
-        assert len(outcome.failures) == 1
-        assert "memory.used of web-1" in outcome.failures[0]
-        assert outcome.postings == 1
+        assert [str(each) for each in outcome.failures] == [
+            "2026-10-12T09:00Z, all hosts: the server failed (KeyError); its log says where"
+        ]
+        assert outcome.postings == 2
+        assert "2026-10-12T09:00Z is not spread" in caplog.text
+        assert allocate_tenant(tenant.pk, as_of=LATER + HOUR).hours == 0
 
 
 class TestMarks:
@@ -239,7 +292,7 @@ class TestMarks:
 
         def killed_run() -> None:
             with tenant_scope(tenant.pk):
-                assert allocate_hour(NINE, as_of=LATER) == 2
+                assert allocate_hour(NINE, as_of=LATER).postings == 2
                 raise Killed
 
         with pytest.raises(Killed):
@@ -255,7 +308,7 @@ def test_two_at_once_post_an_hour_once(tenant: Tenant) -> None:
         shared_host()
         rule()
         mark_hours(NINE, TEN)
-    made = at_once(tenant.pk, *[lambda: allocate_hour(NINE, as_of=LATER)] * 2)
+    made = at_once(tenant.pk, *[lambda: allocate_hour(NINE, as_of=LATER).postings] * 2)
     assert sorted(made) == [0, 2]
     with tenant_scope(tenant.pk):
         assert posted() == CAPACITY - 2 * 4_000_001
@@ -277,7 +330,7 @@ def test_whoever_posts_an_hour_waits_for_a_rule_that_is_being_stated(tenant: Ten
 
     def allocate() -> int:
         with closing(connection), tenant_scope(tenant.pk):
-            return allocate_hour(NINE, as_of=LATER)
+            return allocate_hour(NINE, as_of=LATER).postings
 
     with ThreadPoolExecutor(2) as pool:
         stating = pool.submit(state)

@@ -11,12 +11,12 @@ from billing.closing import close_tenant, finalize_drafts, restate_tenant
 from billing.models import BillingDetails, BillingSettings, Invoice, Price, TaxRate
 from billing.operations import Offer, publish_plan_version
 from billing.waiting import waiting_drafts
-from metering.allocating import allocate_tenant
+from metering.allocating import allocate_tenant, retry_failures
 from metering.allocation_rules import mark_hours, state_rule
 from metering.core.allocation import Rule
 from metering.models import Host
 from metering.rollups import roll_up
-from metering.stated_models import Event
+from metering.stated_models import AllocationFailure, Event
 from metering.usage import usage_by_application
 from metering.usage_rows import UsagePeriod
 from tenants.models import Tenant
@@ -123,6 +123,19 @@ def test_drafts_wait_until_it_is_posted(tenant: Tenant, stories: tuple[Story, St
     assert all(each.endswith("hosts' idle usage is still to be spread") for each in waits)
     outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
     assert (len(outcome.incomplete), outcome.invoices) == (2, [])
+    allocate(tenant)
+    with tenant_scope(tenant.pk):
+        AllocationFailure.objects.create(
+            hour=NINE, host=Host.objects.get(), meter="cpu.time", reason="too much",
+            failed_at=NOVEMBER,
+        )  # fmt: skip
+        waits = [each.waits_for for each in waiting_drafts(as_of=NOVEMBER)]
+        words = f"not be spread, {NINE:%Y-%m-%dT%H:%MZ}, cpu.time of {Host.objects.get()}: too much"
+        assert waits[0].endswith(words)
+    outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
+    assert outcome.invoices == []
+    with tenant_scope(tenant.pk):
+        retry_failures()
     allocate(tenant)
     outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
     assert len(outcome.invoices) == 2
