@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from django.db import connection
@@ -20,6 +21,9 @@ from metering.models import Application, Host, Instance
 from metering.registration import InstanceKey, instance_ids
 from metering.sql import statement
 from metering.stated_models import AllocationRule, Event
+
+# The name of an instance that allocated parts stand on, before the host's.
+ALLOCATED_FROM: Final = "allocated from "
 
 # A host's id and a meter that is spread.
 HostMeter = tuple[UUID, str]
@@ -115,7 +119,7 @@ def _subjects(application_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
 
 
 def _instance(hour: HourPostings, posting: Posting) -> InstanceKey:
-    return posting.application_id, f"allocated from {hour.host.name}"[:NAME_LENGTH_MAX]
+    return posting.application_id, f"{ALLOCATED_FROM}{hour.host.name}"[:NAME_LENGTH_MAX]
 
 
 def _instances(
