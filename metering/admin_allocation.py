@@ -24,7 +24,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from metering.allocated_events import spread_from
+from metering.allocated_events import capacity_over, spread_from
 from metering.allocation import MaximumNotAllocated, host_allocation
 from metering.allocation_rules import AllocationRuleNotUsable, state_rule
 from metering.core.allocation import HostAllocation, Share
@@ -218,8 +218,9 @@ class AllocationPages(_Pages):
                 "form": form,
                 "title": f"Allocation of {host}",
                 "text": "What the host's usage comes to, and what was spread of the part that "
-                "nobody used. Idle is by the capacity that the host has stated by now, over all of "
-                "these hours. What came late is spread with the next run.",
+                "nobody used. Idle is by the capacity with which each hour was posted, and in "
+                "hours of which nothing is posted by what the host states now. What came late is "
+                "spread with the next run.",
                 "back": "All hosts",
                 "tables": tables,
                 "nothing": "Nothing was measured on this host in these days."
@@ -253,7 +254,7 @@ def allocation_tables(
     """What the host comes to from `start` up to now, and each application's part; none where
     nothing was measured."""
     end = max(start, min(end, hour_of(as_of)))
-    found = host_allocation(host, meter, start, end, "none")
+    found = host_allocation(host, meter, start, end, "none", capacity_over(host, meter, start, end))
     spread = spread_from(host, meter, start, end)
     if not found.total and not spread:
         return []

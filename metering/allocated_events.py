@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,10 +12,10 @@ from django.db import connection
 from django.db.models import Count, Sum
 from hostmeter_agent.wire import NAME_LENGTH_MAX, VALUE_MAX
 
-from metering.allocation import owners_of
+from metering.allocation import capacity_of, owners_of
 from metering.core.allocation import HostAllocation
 from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE, Property, said_digest
-from metering.core.hours import HOUR
+from metering.core.hours import HOUR, hour_of
 from metering.core.posting import Place, Posted, Posting, allocated_meter
 from metering.models import Application, Host, Instance
 from metering.registration import InstanceKey, instance_ids
@@ -24,6 +24,9 @@ from metering.stated_models import AllocationRule, Event
 
 # The name of an instance that allocated parts stand on, before the host's.
 ALLOCATED_FROM: Final = "allocated from "
+
+_MICROSECOND: Final = timedelta.resolution
+_HOUR_US: Final = HOUR // _MICROSECOND
 
 # A host's id and a meter that is spread.
 HostMeter = tuple[UUID, str]
@@ -186,6 +189,34 @@ def _data(hour: HourPostings, posting: Posting) -> dict[str, Property]:
         "posted_before": posting.before,
         "revision": posting.revision,
     }
+
+
+def capacity_over(host: Host, meter: str, start: datetime, end: datetime) -> int | None:
+    """What the host could do of the meter in [start, end): in each posted hour by the capacity with
+    which it was posted first, else by what it states now; None where that is not known."""
+    now = capacity_of(host, meter, HOUR)
+    rows = (
+        Event.objects.filter(
+            type=ALLOCATED_TYPE,
+            source=f"{ALLOCATION_SOURCE}{host.pk}",
+            meter=allocated_meter(meter),
+            application__in=Instance.objects.filter(host=host).values("application_id"),
+            bucket_start__gte=hour_of(start),
+            bucket_start__lt=end,
+        )
+        .order_by()
+        .values_list("bucket_start", "data__capacity")
+        .distinct()
+    )
+    stated = {hour_of(bucket): capacity for bucket, capacity in rows if capacity is not None}
+    whole, rest_us = 0, (end - start) // _MICROSECOND
+    for hour, capacity in stated.items():
+        inside_us = (min(end, hour + HOUR) - max(start, hour)) // _MICROSECOND
+        whole += capacity * inside_us // _HOUR_US
+        rest_us -= inside_us
+    if not rest_us:
+        return whole
+    return None if now is None else whole + now * rest_us // _HOUR_US
 
 
 def spread_from(

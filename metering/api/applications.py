@@ -44,12 +44,14 @@ class ApplicationOut(Given):
 
 class InstanceOut(Given):
     """One running copy of an application; what usage is grouped by, and corrections are of.
-    `host` is empty of what events and corrections count on. A customer's own key is told no host,
-    and a name that tells one is `instance` with the first 8 digits of the id."""
+    `host` is empty, and `host_id` null, of what events and corrections count on. A
+    customer's own key is told no host, and a name that tells one is `instance` with the first 8
+    digits of the id."""
 
     id: UUID
     name: str
     application_id: UUID
+    host_id: UUID | None
     host: str
     first_seen_at: Instant
 
@@ -174,6 +176,7 @@ def _instance(instance: Instance) -> InstanceOut:
         id=instance.pk,
         name=instance.name,
         application_id=instance.application_id,
+        host_id=instance.host_id,
         host="" if instance.host is None else instance.host.name,
         first_seen_at=instance.first_seen_at,
     )
@@ -183,7 +186,7 @@ def _instance_for_customer(instance: Instance) -> InstanceOut:
     """Without the operator's hosts (docs/decisions/0034): agents name what they watch after them,
     and so is what an allocated part stands on."""
     shown = _instance(instance)
-    host, shown.host = shown.host, ""
+    host, shown.host, shown.host_id = shown.host, "", None
     if instance.name.startswith(ALLOCATED_FROM) or (host and host in instance.name):
         shown.name = f"instance {str(instance.pk)[:8]}"
     return shown

@@ -98,6 +98,9 @@ class TestAHostsPage:
         assert "Unattributed, and the system's own 0.000 0.0% 1,014" in said
         assert "Spread over applications 3.998 4.2% 14,391,999,998" in said
         assert "shop Shop Ltd 0.002 1.999 2.001" in said
+        with tenant_scope(tenant.pk):
+            Host.objects.update(cpu_count=0)
+        assert "Idle 3.998 99.9%" in text(client.get(page_of(host), DAY).content)
 
     def test_says_so_where_nothing_was_measured(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):

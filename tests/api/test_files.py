@@ -89,7 +89,8 @@ def test_a_customers_key_is_told_no_host(provider: Provider, program: Program) -
     told = json.dumps(rows)
     cursor: str | None = ""
     while cursor is not None:
-        page = done(own.get("/instances", limit=1, **({"cursor": cursor} if cursor else {})))
+        after: Any = {"cursor": cursor} if cursor else {}
+        page = done(own.get("/instances", limit=1, **after))
         cursor = page["next"]
         told += "" if cursor is None else str(signing.b64_decode(cursor.split(":")[0].encode()))
     assert "rack-7" not in told

@@ -3,22 +3,21 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event as Signal
-from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
-from metering import allocating
+from metering.allocated_events import capacity_over
 from metering.allocating import (
     SETTLED_AFTER,
     allocate_hour,
     allocate_tenant,
     due_hours,
-    retry_failures,
 )
-from metering.allocation import MaximumNotAllocated, Owners, host_allocation, owners_in
+from metering.allocation import MaximumNotAllocated, host_allocation
 from metering.allocation_rules import (
     AllocationRuleNotUsable,
     is_allocated,
@@ -27,7 +26,6 @@ from metering.allocation_rules import (
     state_rule,
 )
 from metering.core.buckets import BUCKET
-from metering.core.cloudevents import RefusedEvent, parse_event
 from metering.core.hours import HOUR
 from metering.models import (
     UNATTRIBUTED,
@@ -48,7 +46,6 @@ from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once
 from tests.billing.timeline import at
 from tests.locks import another_waits
-from tests.metering.core.test_cloudevents import NOW, data, event
 from tests.metering.test_allocation import use
 
 NINE, TEN = at(10, 12, 9), at(10, 12, 10)
@@ -95,16 +92,6 @@ def spread_of(name: str, start: datetime = NINE, end: datetime = TEN) -> int | N
     return used.get(application.pk, {}).get("cpu.time.allocated")
 
 
-def too_large_host() -> Host:
-    """Of which memory.used of the hour cannot be posted, and cpu.time can."""
-    host = shared_host()
-    Host.objects.filter(pk=host.pk).update(memory_bytes=2**62)
-    state_rule("memory.used", "evenly", starts_at=NINE, author="o", as_of=LATER, host=host)
-    rule()
-    Rollup.objects.filter(bucket_start=NINE).update(memory_used=5)
-    return host
-
-
 def posted() -> int:
     return int(Event.objects.aggregate(posted=Sum("quantity"))["posted"] or 0)
 
@@ -124,13 +111,13 @@ class TestAnHour:
     def test_does_not_count_its_own_postings(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
             host = shared_host()
-            before = host_allocation(host, "cpu.time", NINE, TEN, "by_share")
+            before = host_allocation(host, "cpu.time", NINE, TEN, "by_share", CAPACITY)
             rule()
         for _ in range(2):
             allocate_tenant(tenant.pk, as_of=LATER)
             roll_up(tenant.pk)
             with tenant_scope(tenant.pk):
-                assert host_allocation(host, "cpu.time", NINE, TEN, "by_share") == before
+                assert host_allocation(host, "cpu.time", NINE, TEN, "by_share", CAPACITY) == before
                 assert is_allocated(NINE, TEN)
                 mark_hours(NINE, TEN)
         with tenant_scope(tenant.pk):
@@ -219,55 +206,20 @@ class TestAnHour:
         with tenant_scope(tenant.pk):
             assert posted() == before
 
-    def test_too_large_to_be_usage_holds_nothing_else_back(self, tenant: Tenant) -> None:
+    def test_is_told_with_the_capacity_by_which_it_was_posted(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
-            too_large_host()
-            shared_host("web-2")
-        outcome = allocate_tenant(tenant.pk, as_of=LATER)
-        assert str(outcome.failures[0]).startswith(
-            "2026-10-12T09:00Z, memory.used of web-1: 8301034833169298227195 is more"
-        )
-        # Of two hosts cpu.time, by two applications.
-        assert (len(outcome.failures), outcome.postings) == (1, 4)
-
-    def test_that_fails_is_tried_again_once_it_is_marked(self, tenant: Tenant) -> None:
-        with tenant_scope(tenant.pk):
-            too_large_host()
-        assert len(allocate_tenant(tenant.pk, as_of=LATER).failures) == 1
-        assert allocate_tenant(tenant.pk, as_of=LATER).hours == 0
-        with tenant_scope(tenant.pk):
-            assert not is_allocated(NINE, TEN)
-            assert retry_failures() == 1
-        assert len(allocate_tenant(tenant.pk, as_of=LATER).failures) == 1
-        with tenant_scope(tenant.pk):
-            Host.objects.update(memory_bytes=2**34)
-            retry_failures()
-        assert allocate_tenant(tenant.pk, as_of=LATER).failures == []
-        with tenant_scope(tenant.pk):
-            assert is_allocated(NINE, TEN)
-
-    def test_that_fails_in_no_known_way_holds_no_other_back(
-        self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with tenant_scope(tenant.pk):
-            shared_host()
-            shared_host("web-2", hour=TEN)
+            host = shared_host()
             rule()
-            mark_hours(NINE, TEN + HOUR)
-
-        def owners_but_of_nine(start: datetime, end: datetime) -> Owners:
-            if start == NINE:
-                raise KeyError("gone")
-            return owners_in(start, end)
-
-        monkeypatch.setattr(allocating, "owners_in", owners_but_of_nine)
-        outcome = allocate_tenant(tenant.pk, as_of=LATER + HOUR)
-        assert [str(each) for each in outcome.failures] == [
-            "2026-10-12T09:00Z, all hosts: the server failed (KeyError); its log says where"
-        ]
-        assert outcome.postings == 2
-        assert "2026-10-12T09:00Z is not spread" in caplog.text
-        assert allocate_tenant(tenant.pk, as_of=LATER + HOUR).hours == 0
+        allocate_tenant(tenant.pk, as_of=LATER)
+        with tenant_scope(tenant.pk):
+            host.cpu_count = 8
+            over = partial(capacity_over, host, "cpu.time")
+            assert over(NINE, TEN) == CAPACITY
+            assert over(NINE - HOUR, TEN + HOUR) == CAPACITY + 2 * 2 * CAPACITY
+            assert over(HALF, TEN + HOUR) == CAPACITY // 2 + 2 * CAPACITY
+            host.cpu_count = None
+            assert over(NINE, TEN) == CAPACITY
+            assert over(NINE, TEN + HOUR) is None
 
 
 class TestMarks:
@@ -404,21 +356,6 @@ class TestARule:
     def test_of_a_maximum_names_its_gauge(self) -> None:
         with pytest.raises(MaximumNotAllocated, match=r"do not add up.*name memory\.used$"):
             state_rule("memory.used.max", "evenly", starts_at=NINE, author="o", as_of=LATER)
-
-
-class TestEventsFromOutside:
-    @pytest.mark.parametrize(
-        ("changed", "reason"),
-        [
-            ({"source": f"hostmeter/allocation/{UUID(int=1)}"}, "source may not begin"),
-            ({"data": data(meter="cpu.time.allocated")}, "posted by allocation alone"),
-            ({"data": data(quantity=-1)}, "integer from 0"),
-        ],
-    )
-    def test_state_no_allocation(self, changed: dict[str, object], reason: str) -> None:
-        refused = parse_event(event(**changed), as_of=NOW)
-        assert isinstance(refused, RefusedEvent)
-        assert reason in refused.reason
 
 
 @pytest.mark.django_db(transaction=True)

@@ -27,6 +27,7 @@ from tenants.models import Customer, Environment
 from tests.billing.timeline import at
 
 START, END = at(10, 3), at(10, 4)
+CAPACITY = 4 * 86_400 * 10**6
 MIDDLE = at(10, 3, 12)
 
 
@@ -72,7 +73,7 @@ def used_by(host: Host, name: str, start: datetime = START, end: datetime = END)
 class TestAHost:
     @pytest.mark.parametrize("rule", RULES)
     def test_is_the_sum_of_customers_idle_and_unattributed(self, host: Host, rule: Rule) -> None:
-        found = host_allocation(host, "cpu.time", START, END, rule)
+        found = host_allocation(host, "cpu.time", START, END, rule, CAPACITY)
         given = sum(each.total for each in found.shares)
         assert given + found.idle_left + found.unattributed_left == found.total
         assert found.total == 4 * 86_400 * 10**6
@@ -81,7 +82,7 @@ class TestAHost:
             assert given == found.total
 
     def test_tells_the_customers_of_an_application_apart(self, host: Host) -> None:
-        found = host_allocation(host, "cpu.time", START, END, "none")
+        found = host_allocation(host, "cpu.time", START, END, "none", CAPACITY)
         names = {each.pk: each.name for each in Customer.objects.all()}
         owned = {
             each.share.customer_id and names[each.share.customer_id]: each.share.own
@@ -95,7 +96,7 @@ class TestAHost:
 
     def test_has_no_sum_of_maxima(self, host: Host) -> None:
         with pytest.raises(MaximumNotAllocated):
-            host_allocation(host, "memory.used.max", START, END, "none")
+            host_allocation(host, "memory.used.max", START, END, "none", CAPACITY)
 
     def test_has_the_capacity_that_was_stated(self, host: Host) -> None:
         assert capacity_of(host, "memory.used", timedelta(hours=1)) == 2**34 * 3_600
