@@ -9,6 +9,7 @@ from typing import Final
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument
 from billing.documents.focus import COLUMNS, Version, focus_rows
+from billing.documents.glyphs import fonts_digest
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.json_file import invoice_json
 from billing.documents.tabular import csv_rows, invoice_csv
@@ -66,7 +67,6 @@ def safe_name(reference: str) -> str:
 
 def document_tag(document: InvoiceDocument, form: str) -> str:
     """Changes when the file's bytes do; made without making them."""
-    told = json.dumps(
-        [_EDITION, form, document.colour, document.logo_svg, invoice_json(document).decode()]
-    )
+    looks = [document.colour, document.logo_svg, fonts_digest() if form == "pdf" else ""]
+    told = json.dumps([_EDITION, form, *looks, invoice_json(document).decode()])
     return sha256(told.encode()).hexdigest()[:32]
