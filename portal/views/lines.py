@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,7 +24,7 @@ from metering.gaps import gaps_in
 from metering.queries import RollupRow, samples_of
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
-from portal.allocations import is_allocated, postings_at
+from portal.allocations import is_allocated, posting_row, postings_at
 from portal.chart import Chart, Slot
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
@@ -31,6 +32,7 @@ from portal.rates import rate_of
 
 _BUCKETS_PER_PAGE: Final = 96
 _SAMPLES_PER_PAGE: Final = 200
+_POSTINGS_PER_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +291,14 @@ def _allocated(
     """A bucket that no sample shows: what was spread of hosts' hours, posting by posting."""
     source = found.source
     postings = postings_at(source, start, instance_id)
+    page = Paginator(postings, _POSTINGS_PER_PAGE).get_page(request.GET.get("page"))
     context = _context(reader, found) | {
         "start": start,
         "day": start.astimezone(reader.zone).date(),
-        "postings": postings,
-        "shown": sum(each.quantity for each in postings),
+        "pages": page,
+        "instance_query": f"instance={instance_id}" if instance_id else "",
+        "postings": [posting_row(each) for each in page],
+        "shown": int(postings.aggregate(quantity=Sum("quantity"))["quantity"] or 0),
         "total": source.combined(proof.quantities(rollups, source.meter)),
     }
     return render(request, "portal/line_postings.html", context)
