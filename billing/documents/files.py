@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal
 
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument
@@ -38,6 +38,9 @@ def _focus(version: Version) -> Callable[[InvoiceDocument], bytes]:
 
     return make
 
+
+# Those of FORMS, for whoever asks in types; a test holds them together.
+FormName = Literal["pdf", "cii", "ubl", "csv", "json", "focus", "focus-1.4"]
 
 FORMS: Final = {
     "pdf": Form(".pdf", "application/pdf", hybrid_pdf),
