@@ -23,7 +23,8 @@ from billing.operations import (
     TransitionNotAllowed,
 )
 from billing.waiting import known_usage
-from tenants.admin_pages import ScopedAdmin, form_page, sentence
+from tenants.admin_pages import ScopedAdmin, form_page
+from tenants.refusals import sentence
 
 if TYPE_CHECKING:
     _Admin = ScopedAdmin

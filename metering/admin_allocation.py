@@ -40,9 +40,9 @@ from tenants.admin_pages import (
     display,
     form_page,
     in_tenants_zone,
-    sentence,
 )
 from tenants.models import Customer
+from tenants.refusals import sentence
 
 if TYPE_CHECKING:
     from tenants.admin_pages import MarkedAdmin as _Pages

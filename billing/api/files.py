@@ -15,6 +15,7 @@ from billing.proof.bundle import BundleTooLarge, NotIssued
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict
 from tenants.api.resources import Resources
+from tenants.refusals import sentence
 
 files = Resources()
 
@@ -54,4 +55,4 @@ def download_proof(request: ApiRequest, invoice_id: UUID) -> HttpResponseBase:
         return proof_response(invoice, as_of=request.as_of)
     except (NotIssued, BundleTooLarge) as refusal:
         kind = "invoice-not-issued" if isinstance(refusal, NotIssued) else "proof-too-large"
-        raise conflict(kind, f"{refusal}.") from refusal
+        raise conflict(kind, sentence(refusal)) from refusal

@@ -26,6 +26,7 @@ from tenants.api.errors import conflict, not_found, unprocessable
 from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
+from tenants.refusals import sentence
 
 allocation_rules = Resources()
 
@@ -167,18 +168,13 @@ def _refusals(field: str) -> Iterator[None]:
     except MaximumNotAllocated as refusal:
         raise unprocessable(("meter", str(refusal))) from refusal
     except HoursArePosted as refusal:
-        raise conflict("hours-are-posted", _sentence(refusal)) from refusal
+        raise conflict("hours-are-posted", sentence(refusal)) from refusal
     except TooManyAllocationRules as refusal:
-        raise conflict("too-many-allocation-rules", _sentence(refusal)) from refusal
+        raise conflict("too-many-allocation-rules", sentence(refusal)) from refusal
     except AllocationRuleEnded as refusal:
-        raise conflict("allocation-rule-ended", _sentence(refusal)) from refusal
+        raise conflict("allocation-rule-ended", sentence(refusal)) from refusal
     except AllocationRuleNotUsable as refusal:
         raise unprocessable((field, str(refusal))) from refusal
-
-
-def _sentence(refusal: Exception) -> str:
-    words = str(refusal)
-    return f"{words[0].upper()}{words[1:]}."
 
 
 def _shown(rule: AllocationRule) -> AllocationRuleOut:
