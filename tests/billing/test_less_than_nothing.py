@@ -68,6 +68,8 @@ class TestAPeriodThatComesToLessThanNothing:
             "credit_note", Decimal(back), Decimal(back),
         )  # fmt: skip
         assert sum(line.amount for line in document.lines) == Decimal(back)
+        (late,) = (line for line in document.lines if line.kind == "late_usage")
+        assert late.of_kind == "usage"
         (left,) = credit_left(invoice.customer, as_of=at(12, 3))
         assert (left.currency, left.total) == (currency, Decimal(back))
         assert invoice.open_amount == 0

@@ -118,6 +118,15 @@ class TestPage:
             assert part in shown_text
         assert "month" not in shown_text
 
+    @pytest.mark.parametrize(
+        ("kind", "of_kind"),
+        [("late_usage", "minimum"), ("correction", "minimum"), ("correction", "late_usage")],
+    )
+    def test_in_german_has_german_labels_of_what_came_late(self, kind: str, of_kind: str) -> None:
+        label = "Minimum of the period"
+        late = document(line(label=label, kind=kind, of_kind=of_kind), language="de")
+        assert "Mindestbetrag des Zeitraums" in " ".join(text_of(pdf(late)).split())
+
     def test_of_a_draft_says_so_and_asks_for_nothing(self) -> None:
         shown_text = text(is_draft=True, reference="")
         assert "DRAFT" in shown_text
