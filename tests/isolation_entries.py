@@ -36,6 +36,7 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:application": _ONE,
     "portal:invoices": _LIST,
     "portal:upcoming-invoice": _LIST,
+    "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
     "portal:upcoming-line-day": _ONE,
     "portal:upcoming-line-bucket": _ONE,

@@ -19,12 +19,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from billing.core.explanation import how_read
+from billing.core.prices import Flat, Percentage
 from billing.models import PlanVersion, Price
 from metering.gaps import gaps_in
 from metering.queries import RollupRow, samples_of
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
 from portal.allocations import is_allocated, posting_row, postings_at
+from portal.charges import Charge, is_charge, stored_charge, upcoming_charge
 from portal.chart import Chart, Slot
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
@@ -99,8 +101,39 @@ def upcoming_line_bucket(
 def invoice_line(
     request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID
 ) -> HttpResponse:
-    found, figures = _stored(reader, invoice_id, line_id)
-    return _line(request, reader, found, figures)
+    try:
+        line = proof.stored_line(reader.customer, invoice_id, line_id)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    if is_charge(line):
+        return _charge(request, reader, stored_charge(line))
+    return _line(request, reader, *_stored(reader, invoice_id, line_id))
+
+
+@customer_page
+@require_safe
+def upcoming_line_without_usage(request: HttpRequest, reader: Reader, key: str) -> HttpResponse:
+    try:
+        charge = upcoming_charge(reader.customer, key, as_of=reader.as_of)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    return _charge(request, reader, charge)
+
+
+def _charge(request: HttpRequest, reader: Reader, charge: Charge) -> HttpResponse:
+    context = {
+        "reader": reader,
+        "section": "invoices",
+        "charge": charge,
+        "invoice": charge.invoice,
+        "figures": charge.figures,
+        "steps": charge.figures.steps,
+        "flat": charge.spec.model if charge.spec and isinstance(charge.spec.model, Flat) else None,
+        "percentage": (
+            charge.spec.model if charge.spec and isinstance(charge.spec.model, Percentage) else None
+        ),
+    }
+    return render(request, "portal/charge.html", context)
 
 
 @customer_page
