@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from metering.allocation import require_spreadable
 from metering.core.allocation import RULES
@@ -84,13 +85,16 @@ def is_allocated(start: datetime, end: datetime) -> bool:
     if not AllocationRule.objects.filter(starts_at__lt=end).exists():
         return True
     marks = AllocationMark.objects.filter(hour__gte=hour_of(start), hour__lt=end)
-    return not marks.exists() and first_failure(start, end) is None
+    return not marks.exists() and not _failures(start, end).exists()
 
 
 def first_failure(start: datetime, end: datetime) -> AllocationFailure | None:
     """The first of what could not be posted of the hours of [start, end)."""
-    failures = AllocationFailure.objects.filter(hour__gte=hour_of(start), hour__lt=end)
-    return failures.select_related("host").first()
+    return _failures(start, end).select_related("host").first()
+
+
+def _failures(start: datetime, end: datetime) -> "QuerySet[AllocationFailure]":
+    return AllocationFailure.objects.filter(hour__gte=hour_of(start), hour__lt=end)
 
 
 @transaction.atomic
