@@ -26,8 +26,9 @@ from billing.operations.subscriptions import currency_for, require_commitment
 from billing.overrides import OverrideNotUsable
 from billing.queries import is_used
 from billing.queries.charged import has_been_taken
-from tenants.admin_pages import ScopedAdmin, ScopedForm, display, name_with_badge, sentence
+from tenants.admin_pages import ScopedAdmin, ScopedForm, display, name_with_badge
 from tenants.models import Customer
+from tenants.refusals import sentence
 
 
 def checked_currency(form: ScopedForm) -> str:

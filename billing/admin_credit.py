@@ -38,8 +38,8 @@ from tenants.admin_pages import (
     action,
     display,
     form_page,
-    sentence,
 )
+from tenants.refusals import sentence
 
 
 class AmountsForm(ScopedForm):

@@ -1,8 +1,8 @@
 """What operators do with invoices: each asks in a form, makes one call and says how it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, time, timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminSingleDateWidget,
@@ -20,20 +19,14 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from billing.admin_invoice_asking import page_of, prospect, to_list
 from billing.admin_invoice_rating import RatingActions
 from billing.amounts import written_amount
 from billing.core.lifecycle import DRAFTS, PAYABLE, may_follow
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
 from billing.models import Invoice
 from billing.operations import (
-    DocumentNotIssued,
     InvoiceCurrencyDiffers,
-    InvoiceNotPayable,
-    InvoiceNotVoidable,
-    PaymentDiffers,
-    PaymentExceedsOpen,
-    PaymentNotUsable,
-    ReasonMissing,
     TransitionNotAllowed,
     UsageNotRolledUp,
     begin_review,
@@ -43,21 +36,9 @@ from billing.operations import (
     void_invoice,
     write_off,
 )
-from billing.waiting import known_usage
-from tenants.admin_pages import action, chosen_again, form_page, sentence
+from tenants.admin_pages import action, chosen_again, form_page
 
 _NOT_FINALIZED = (UsageNotRolledUp, InvoiceCurrencyDiffers, TaxRateUnknown, TaxCountryUnknown)
-_REFUSED = (
-    DocumentNotIssued,
-    InvoiceNotPayable,
-    InvoiceNotVoidable,
-    PaymentDiffers,
-    PaymentExceedsOpen,
-    PaymentNotUsable,
-    ReasonMissing,
-    TransitionNotAllowed,
-)
-_LIST = "admin:billing_invoice_changelist"
 
 
 class PaymentForm(forms.Form):
@@ -95,11 +76,6 @@ def shown_period(invoice: Invoice) -> str:
     if start.time() == end.time() == time.min:
         return f"{start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}"
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} ({zone})"
-
-
-def _prospect(invoice: Invoice, as_of: datetime) -> str:
-    """What finalizing it would rest on."""
-    return "finalized already" if invoice.is_issued else known_usage(invoice, as_of)
 
 
 class InvoiceActions(RatingActions):
@@ -158,10 +134,11 @@ class InvoiceActions(RatingActions):
         sent = 0
         for invoice in issued:
             try:
-                self._mark_sent(request, invoice)
+                mark_sent(invoice, as_of=timezone.now())
             except TransitionNotAllowed as refusal:
                 messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
             else:
+                self.log_change(request, invoice, "Marked as sent.")
                 sent += 1
         messages.info(request, f"Sent: {sent}, drafts left: {len(invoices) - len(issued)}.")
 
@@ -169,11 +146,11 @@ class InvoiceActions(RatingActions):
     def finalize_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self.get_object(request, object_id)
         if invoice is None:
-            return HttpResponseRedirect(reverse(_LIST))
+            return to_list()
         if not invoice.is_issued and request.method != "POST":
             return self._finalize_page(request, [invoice])
         self._finalize(request, invoice)
-        return _page_of(invoice)
+        return page_of(invoice)
 
     @action(description="Put into review", permissions=["finalize"], url_path="review")
     def review_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -181,7 +158,7 @@ class InvoiceActions(RatingActions):
             until = begin_review(invoice, as_of=timezone.now()).review_until
             return f"In review until {timezone.localtime(until):%Y-%m-%d %H:%M}."
 
-        return self._ask(
+        return self.ask(
             request,
             object_id,
             forms.Form,
@@ -206,7 +183,7 @@ class InvoiceActions(RatingActions):
             )
             return f"Payment {data['reference']}: {written_amount(amount, invoice.currency)}."
 
-        return self._ask(
+        return self.ask(
             request,
             object_id,
             PaymentForm,
@@ -218,11 +195,15 @@ class InvoiceActions(RatingActions):
 
     @action(description="Mark as sent", permissions=["finalize"], url_path="sent")
     def mark_one_sent(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._ask(
+        def mark(invoice: Invoice, _: dict[str, Any]) -> str:
+            mark_sent(invoice, as_of=timezone.now())
+            return "Marked as sent."
+
+        return self.ask(
             request,
             object_id,
             forms.Form,
-            lambda invoice, _: self._mark_sent(request, invoice),
+            mark,
             title="Mark as sent?",
             text="Its customer has got it.",
             submit="Mark as sent",
@@ -234,7 +215,7 @@ class InvoiceActions(RatingActions):
             note = void_invoice(invoice, data["reason"], as_of=timezone.now())
             return f"Void: {note} takes it back."
 
-        return self._ask(
+        return self.ask(
             request,
             object_id,
             ReasonForm,
@@ -252,7 +233,7 @@ class InvoiceActions(RatingActions):
             write_off(invoice, as_of=timezone.now())
             return "Written off: what is open is not expected any more."
 
-        return self._ask(
+        return self.ask(
             request,
             object_id,
             forms.Form,
@@ -262,33 +243,6 @@ class InvoiceActions(RatingActions):
             "recorded.",
             submit="Write off",
         )
-
-    def _ask(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_class: type[forms.Form],
-        work: Callable[[Invoice, dict[str, Any]], str],
-        **page: str,
-    ) -> HttpResponse:
-        """The form, and once it is sent `work`, whose words are logged and shown."""
-        invoice = self.get_object(request, object_id)
-        if invoice is None:
-            return HttpResponseRedirect(reverse(_LIST))
-        form = form_class(request.POST if request.method == "POST" else None)
-        if form.is_bound and form.is_valid():
-            try:
-                said = work(invoice, form.cleaned_data)
-            except _REFUSED as refusal:
-                form.add_error(None, sentence(refusal))
-            else:
-                self.log_change(request, invoice, said)
-                messages.success(request, said)
-                return _page_of(invoice)
-        open_amount = written_amount(invoice.open_amount, invoice.currency)
-        state = f"{open_amount} open" if invoice.is_issued else _prospect(invoice, timezone.now())
-        objects = [f"{invoice} of {invoice.customer}: {state}"]
-        return form_page(self, request, form, objects=objects, **page)
 
     def _finalize_page(
         self,
@@ -305,7 +259,7 @@ class InvoiceActions(RatingActions):
             text="Each draft is rated once more from the newest usage, gets the next number and "
             "can never be changed afterwards.",
             objects=[
-                f"{each.customer}: {shown_period(each)} ({_prospect(each, as_of)})"
+                f"{each.customer}: {shown_period(each)} ({prospect(each, as_of)})"
                 for each in chosen
             ],
             hidden=hidden,
@@ -330,11 +284,6 @@ class InvoiceActions(RatingActions):
         )
         return True
 
-    def _mark_sent(self, request: HttpRequest, invoice: Invoice) -> str:
-        mark_sent(invoice, as_of=timezone.now())
-        self.log_change(request, invoice, "Marked as sent.")
-        return "Marked as sent."
-
 
 def _possible(invoice: Invoice) -> set[str]:
     """The actions that its status leaves."""
@@ -353,7 +302,3 @@ def _possible(invoice: Invoice) -> set[str]:
     if invoice.kind == Invoice.Kind.INVOICE and invoice.status != Invoice.Status.VOID:
         found.add("restate_one")
     return found
-
-
-def _page_of(invoice: Invoice) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))

@@ -17,7 +17,8 @@ from billing.documents.loading import invoice_document
 from billing.downloads import document_response, proof_response
 from billing.models import Invoice
 from billing.proof.bundle import BundleTooLarge
-from tenants.admin_pages import ScopedAdmin, display, sentence
+from tenants.admin_pages import ScopedAdmin, display
+from tenants.refusals import sentence
 
 _WORDS: Final = {
     "pdf": "PDF",

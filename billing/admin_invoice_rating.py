@@ -1,16 +1,15 @@
 """Having periods rated again: those of drafts, and those of issued invoices with late usage."""
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from billing.admin_invoice_asking import InvoiceQuestions
 from billing.amounts import written_amount
 from billing.closing import Outcome, restate_now
 from billing.models import Invoice
@@ -20,16 +19,11 @@ from billing.operations import (
     UsageNotRolledUp,
     recompute_draft,
 )
-from tenants.admin_pages import ScopedAdmin, action, form_page
+from tenants.admin_pages import action
 from tenants.scope import current_tenant_id
 
-if TYPE_CHECKING:
-    _Admin = ScopedAdmin
-else:
-    _Admin = object
 
-
-class RatingActions(_Admin):
+class RatingActions(InvoiceQuestions):
     """Of the list and of one invoice; each may be asked for again."""
 
     @admin.action(description="Recompute drafts from the newest usage", permissions=["change"])
@@ -43,10 +37,11 @@ class RatingActions(_Admin):
 
     @action(description="Recompute", permissions=["finalize"], url_path="recompute")
     def recompute_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._asked(
+        return self.ask(
             request,
             object_id,
-            lambda invoice: self._recompute(request, invoice),
+            forms.Form,
+            lambda invoice, _: self._recompute(request, invoice),
             title="Recompute this draft?",
             text="Its period is rated again from the newest usage. It stays a draft.",
             submit="Recompute",
@@ -54,33 +49,17 @@ class RatingActions(_Admin):
 
     @action(description="Restate late usage now", permissions=["finalize"], url_path="restate")
     def restate_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._asked(
+        return self.ask(
             request,
             object_id,
-            lambda invoice: self._restate(request, {invoice.pk}),
+            forms.Form,
+            lambda invoice, _: self._restate(request, {invoice.pk}),
             title="Restate late usage now?",
             text="What became known of its period since it was issued is billed by a note, or left "
             "to the customer's next invoice, as your billing settings say. The invoice itself "
             "stays as it is. By itself this is done once nothing more has come for an hour.",
             submit="Restate",
         )
-
-    def _asked(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        work: Callable[[Invoice], None],
-        **page: str,
-    ) -> HttpResponse:
-        """The question, and once it is sent `work`, which says how it went."""
-        invoice: Invoice | None = self.get_object(request, object_id)
-        if invoice is None:
-            return HttpResponseRedirect(reverse("admin:billing_invoice_changelist"))
-        if request.method != "POST":
-            objects = [f"{invoice} of {invoice.customer}"]
-            return form_page(self, request, forms.Form(), objects=objects, **page)
-        work(invoice)
-        return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
 
     def _recompute(self, request: HttpRequest, invoice: Invoice) -> None:
         try:

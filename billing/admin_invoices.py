@@ -201,7 +201,7 @@ class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
 
     @display(description="Kind", ordering="kind")
     def shown_kind(self, invoice: Invoice) -> str:
-        return invoice.get_kind_display().lower()
+        return invoice.kind_in_words
 
     @display(description="Corrects")
     def corrects(self, invoice: Invoice) -> SafeString | str:

@@ -13,7 +13,7 @@ from billing.operations.taxing import require_taxes
 from billing.queries import is_usage_complete
 from billing.queries.parties import has_billing_settings
 from billing.queries.periods import period_of
-from metering.allocation_rules import is_allocated
+from metering.allocation_rules import first_failure, is_allocated
 from metering.queries import completeness
 
 
@@ -72,7 +72,12 @@ def known_usage(invoice: Invoice, as_of: datetime) -> str:
         since = "" if host.complete_to is None else f" since {_minute(host.complete_to)}"
         facts.append(f"{host.name} is silent{since}")
     if not is_allocated(period.start, period.end):
-        facts.append("hosts' idle usage is still to be spread")
+        failure = first_failure(period.start, period.end)
+        facts.append(
+            "hosts' idle usage is still to be spread"
+            if failure is None
+            else f"hosts' idle usage could not be spread, {failure}"
+        )
     return ", ".join(facts)
 
 

@@ -1,7 +1,7 @@
 """Allocation in the admin: the rules, and what a host's usage comes to and was spread to whom."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -23,24 +24,25 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from metering.allocated_events import spread_from
+from metering.allocated_events import capacity_over, spread_from
 from metering.allocation import MaximumNotAllocated, host_allocation
 from metering.allocation_rules import AllocationRuleNotUsable, state_rule
 from metering.core.allocation import HostAllocation, Share
 from metering.core.hours import hour_of
 from metering.core.posting import SPREADABLE
 from metering.models import Application, Host
-from metering.stated_models import AllocationRule
+from metering.stated_models import AllocationFailure, AllocationRule
 from tenants.admin_figures import DaysForm, Table
 from tenants.admin_pages import (
     ScopedAdmin,
     action,
+    ago,
     display,
     form_page,
     in_tenants_zone,
-    sentence,
 )
 from tenants.models import Customer
+from tenants.refusals import sentence
 
 if TYPE_CHECKING:
     from tenants.admin_pages import MarkedAdmin as _Pages
@@ -51,6 +53,7 @@ else:
 _Part = tuple[str, int, str]
 
 _ROWS_MAX: Final = 500
+_FAILURES_MAX: Final = 50
 _BAR_WIDTH: Final = 600
 _METER_CHOICES: Final = [(meter, meter) for meter in SPREADABLE]
 _SPREAD_CHOICES: Final = [
@@ -132,6 +135,16 @@ class AllocationRuleAdmin(ScopedAdmin):
     fields = ("meter", "spread", "hosts", "starts_at", "author", "made_at")
     readonly_fields = fields
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        failed = AllocationFailure.objects.select_related("host")
+        if request.method == "GET" and (first := failed.first()) is not None:
+            messages.warning(
+                request,
+                f"Not spread, for a failure: {failed.count()}. The first: {first}. Mend it and run "
+                "manage.py allocate, which tries again.",
+            )
+        return super().changelist_view(request, extra_context)
+
     @display(description="Of")
     def hosts(self, rule: AllocationRule) -> str:
         return rule.hosts_in_words
@@ -194,7 +207,8 @@ class AllocationPages(_Pages):
         tables: list[Table] = []
         if form.is_valid():
             given = form.cleaned_data
-            tables = allocation_tables(host, given["meter"], *form.bounds, as_of=timezone.now())
+            tables = failure_tables(host, given["meter"], *form.bounds)
+            tables += allocation_tables(host, given["meter"], *form.bounds, as_of=timezone.now())
         return TemplateResponse(
             request,
             "admin/hostmeter/figures_page.html",
@@ -204,8 +218,9 @@ class AllocationPages(_Pages):
                 "form": form,
                 "title": f"Allocation of {host}",
                 "text": "What the host's usage comes to, and what was spread of the part that "
-                "nobody used. Idle is by the capacity that the host has stated by now, over all of "
-                "these hours. What came late is spread with the next run.",
+                "nobody used. Idle is by the capacity with which each hour was posted, and in "
+                "hours of which nothing is posted by what the host states now. What came late is "
+                "spread with the next run.",
                 "back": "All hosts",
                 "tables": tables,
                 "nothing": "Nothing was measured on this host in these days."
@@ -215,13 +230,31 @@ class AllocationPages(_Pages):
         )
 
 
+def failure_tables(host: Host, meter: str, start: datetime, end: datetime) -> list[Table]:
+    """What of [start, end) could not be posted, the oldest first; none where nothing failed."""
+    now = timezone.now()
+    of_host = Q(host=host, meter=meter) | Q(host__isnull=True)
+    failures = AllocationFailure.objects.filter(of_host, hour__gte=hour_of(start), hour__lt=end)
+    rows = [
+        [f"{each.hour.astimezone(UTC):%Y-%m-%d %H:%M}", each.reason, ago(each.failed_at, now)]
+        for each in failures[:_FAILURES_MAX]
+    ]
+    if not rows:
+        return []
+    more = failures.count() - len(rows)
+    if more:
+        rows.append([f"and {more} more", "", ""])
+    heading = "Not spread, for a failure; manage.py allocate tries these hours again"
+    return [(heading, {"headers": ["Hour (UTC)", "Reason", "Tried"], "rows": rows})]
+
+
 def allocation_tables(
     host: Host, meter: str, start: datetime, end: datetime, *, as_of: datetime
 ) -> list[Table]:
     """What the host comes to from `start` up to now, and each application's part; none where
     nothing was measured."""
     end = max(start, min(end, hour_of(as_of)))
-    found = host_allocation(host, meter, start, end, "none")
+    found = host_allocation(host, meter, start, end, "none", capacity_over(host, meter, start, end))
     spread = spread_from(host, meter, start, end)
     if not found.total and not spread:
         return []

@@ -25,7 +25,8 @@ from metering.corrections import (
 )
 from metering.models import Application, Instance, Role
 from metering.stated_models import Correction
-from tenants.admin_pages import ScopedAdmin, display, form_page, in_tenants_zone, sentence
+from tenants.admin_pages import ScopedAdmin, display, form_page, in_tenants_zone
+from tenants.refusals import sentence
 
 
 class CorrectionForm(forms.Form):

@@ -4,22 +4,29 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Sum
 from hostmeter_agent.wire import NAME_LENGTH_MAX, VALUE_MAX
 
-from metering.allocation import owners_of
+from metering.allocation import capacity_of, owners_of
 from metering.core.allocation import HostAllocation
 from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE, Property, said_digest
-from metering.core.hours import HOUR
+from metering.core.hours import HOUR, hour_of
 from metering.core.posting import Place, Posted, Posting, allocated_meter
 from metering.models import Application, Host, Instance
 from metering.registration import InstanceKey, instance_ids
 from metering.sql import statement
 from metering.stated_models import AllocationRule, Event
+
+# The name of an instance that allocated parts stand on, before the host's.
+ALLOCATED_FROM: Final = "allocated from "
+
+_MICROSECOND: Final = timedelta.resolution
+_HOUR_US: Final = HOUR // _MICROSECOND
 
 # A host's id and a meter that is spread.
 HostMeter = tuple[UUID, str]
@@ -54,6 +61,16 @@ class HourPostings:
     instances: Mapping[UUID, UUID]
 
 
+def require_postable(changes: Iterable[Posting]) -> None:
+    """Raises AllocationTooLarge."""
+    for each in changes:
+        if abs(each.quantity) > VALUE_MAX:
+            raise AllocationTooLarge(
+                f"{each.quantity} is more than usage can hold; see the memory that is stated for "
+                "the host, and correct what it sent"
+            )
+
+
 def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
     """What is posted of the hour, by host and meter."""
     rows = (
@@ -77,7 +94,7 @@ def posted_in(hour: datetime) -> dict[HostMeter, PostedHour]:
 
 
 def post(hours: Iterable[HourPostings], as_of: datetime) -> list[Place]:
-    """Post them; the place of each posting. Raises AllocationTooLarge."""
+    """Post them, which `require_postable` has let pass; the place of each posting."""
     made = [(hour, each) for hour in hours for each in hour.changes]
     if not made:
         return []
@@ -105,7 +122,7 @@ def _subjects(application_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
 
 
 def _instance(hour: HourPostings, posting: Posting) -> InstanceKey:
-    return posting.application_id, f"allocated from {hour.host.name}"[:NAME_LENGTH_MAX]
+    return posting.application_id, f"{ALLOCATED_FROM}{hour.host.name}"[:NAME_LENGTH_MAX]
 
 
 def _instances(
@@ -127,11 +144,6 @@ def _instances(
 def _row(
     hour: HourPostings, posting: Posting, subject: tuple[str, str], instance_id: UUID
 ) -> dict[str, object]:
-    if abs(posting.quantity) > VALUE_MAX:
-        raise AllocationTooLarge(
-            f"{hour.meter} of {hour.host}: {posting.quantity} is more than usage can hold; "
-            "see the memory that is stated for it, and correct what it sent"
-        )
     data, meter, bucket = _data(hour, posting), allocated_meter(hour.meter), posting.bucket_start
     return {
         "source": f"{ALLOCATION_SOURCE}{hour.host.pk}",
@@ -177,6 +189,34 @@ def _data(hour: HourPostings, posting: Posting) -> dict[str, Property]:
         "posted_before": posting.before,
         "revision": posting.revision,
     }
+
+
+def capacity_over(host: Host, meter: str, start: datetime, end: datetime) -> int | None:
+    """What the host could do of the meter in [start, end): in each posted hour by the capacity with
+    which it was posted first, else by what it states now; None where that is not known."""
+    now = capacity_of(host, meter, HOUR)
+    rows = (
+        Event.objects.filter(
+            type=ALLOCATED_TYPE,
+            source=f"{ALLOCATION_SOURCE}{host.pk}",
+            meter=allocated_meter(meter),
+            application__in=Instance.objects.filter(host=host).values("application_id"),
+            bucket_start__gte=hour_of(start),
+            bucket_start__lt=end,
+        )
+        .order_by()
+        .values_list("bucket_start", "data__capacity")
+        .distinct()
+    )
+    stated = {hour_of(bucket): capacity for bucket, capacity in rows if capacity is not None}
+    whole, rest_us = 0, (end - start) // _MICROSECOND
+    for hour, capacity in stated.items():
+        inside_us = (min(end, hour + HOUR) - max(start, hour)) // _MICROSECOND
+        whole += capacity * inside_us // _HOUR_US
+        rest_us -= inside_us
+    if not rest_us:
+        return whole
+    return None if now is None else whole + now * rest_us // _HOUR_US
 
 
 def spread_from(

@@ -56,14 +56,15 @@ def require_spreadable(meter: str) -> None:
 
 
 def host_allocation(
-    host: Host, meter: str, start: datetime, end: datetime, rule: Rule
+    host: Host, meter: str, start: datetime, end: datetime, rule: Rule, capacity: int | None
 ) -> HostAllocation:
-    """The host's usage of the meter in the buckets of [start, end), which are buckets' bounds. What
-    events and corrections state for whole applications is no host's. Raises MaximumNotAllocated."""
+    """The host's usage of the meter in the buckets of [start, end), which are buckets' bounds, in
+    which it could do `capacity`. What events and corrections state for whole applications is no
+    host's. Raises MaximumNotAllocated."""
     require_spreadable(meter)
     owners = owners_in(start, end)
     used = used_by_hosts(start, end, [meter], owners, host).get(host.pk, {}).get(meter, ())
-    return told_apart(used, owners, capacity_of(host, meter, end - start), rule)
+    return told_apart(used, owners, capacity, rule)
 
 
 def used_by_hosts(

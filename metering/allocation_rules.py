@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from metering.allocation import require_spreadable
 from metering.core.allocation import RULES
@@ -13,7 +14,7 @@ from metering.core.cloudevents import ALLOCATED_TYPE, ALLOCATION_SOURCE
 from metering.core.hours import HOUR, hour_of
 from metering.core.posting import SPREADABLE, allocated_meter
 from metering.models import Host
-from metering.stated_models import AllocationMark, AllocationRule, Event
+from metering.stated_models import AllocationFailure, AllocationMark, AllocationRule, Event
 from tenants.scope import current_tenant_id
 
 RULES_MAX: Final = 500
@@ -24,6 +25,18 @@ AHEAD_MAX: Final = timedelta(days=400)
 
 class AllocationRuleNotUsable(ValueError):
     """A rule's meter, hosts or start cannot be; the message says why."""
+
+
+class TooManyAllocationRules(AllocationRuleNotUsable):
+    """The tenant has as many rules as it may."""
+
+
+class HoursArePosted(AllocationRuleNotUsable):
+    """Hours from the rule's start on are posted by another one; the message says up to when."""
+
+
+class AllocationRuleEnded(ValueError):
+    """Another rule of the same hosts follows the rule before it would be ended."""
 
 
 def rule_for(
@@ -72,7 +85,16 @@ def is_allocated(start: datetime, end: datetime) -> bool:
     if not AllocationRule.objects.filter(starts_at__lt=end).exists():
         return True
     marks = AllocationMark.objects.filter(hour__gte=hour_of(start), hour__lt=end)
-    return not marks.exists()
+    return not marks.exists() and not _failures(start, end).exists()
+
+
+def first_failure(start: datetime, end: datetime) -> AllocationFailure | None:
+    """The first of what could not be posted of the hours of [start, end)."""
+    return _failures(start, end).select_related("host").first()
+
+
+def _failures(start: datetime, end: datetime) -> "QuerySet[AllocationFailure]":
+    return AllocationFailure.objects.filter(hour__gte=hour_of(start), hour__lt=end)
 
 
 @transaction.atomic
@@ -97,7 +119,7 @@ def state_rule(
         raise AllocationRuleNotUsable("name one host or a class of hosts, not both")
     # Whoever is posting an hour ends first.
     if len(held_rules()) >= RULES_MAX:
-        raise AllocationRuleNotUsable(f"there are {RULES_MAX} rules, which is the most")
+        raise TooManyAllocationRules(f"there are {RULES_MAX} rules, which is the most")
     rule = AllocationRule(
         meter=meter, spread=spread, host=host, host_class=host_class, starts_at=starts_at,
         author=author, created_at=as_of,
@@ -106,6 +128,33 @@ def state_rule(
     rule.save(force_insert=True)
     mark_hours(starts_at, as_of)
     return rule
+
+
+@transaction.atomic
+def end_rule(
+    rule: AllocationRule, *, ends_at: datetime, author: str, as_of: datetime
+) -> AllocationRule:
+    """Spread nothing of the rule's hosts from an hour on: the rule of none that says so. It holds
+    in place of rules of more hosts as well, until another one is stated.
+
+    Raises AllocationRuleNotUsable and AllocationRuleEnded.
+    """
+    if ends_at < rule.starts_at:
+        raise AllocationRuleNotUsable(f"the rule begins at {rule.starts_at:%Y-%m-%d %H:%M} UTC")
+    alike = [
+        each
+        for each in held_rules().values()
+        if (each.meter, each.host_id, each.host_class)
+        == (rule.meter, rule.host_id, rule.host_class)
+        and (each.starts_at, each.created_at) > (rule.starts_at, rule.created_at)
+    ]
+    following = min((each.starts_at for each in alike), default=None)
+    if following is not None and following <= ends_at:
+        raise AllocationRuleEnded(f"another rule follows it at {following:%Y-%m-%d %H:%M} UTC")
+    return state_rule(
+        rule.meter, "none", starts_at=ends_at, author=author, as_of=as_of,
+        host=rule.host, host_class=rule.host_class,
+    )  # fmt: skip
 
 
 def _require_usable(meter: str, spread: str, starts_at: datetime, as_of: datetime) -> None:
@@ -137,7 +186,7 @@ def _require_nothing_posted(rule: AllocationRule) -> None:
     last = posted.order_by("bucket_start").last()
     if last is not None:
         free = hour_of(last.bucket_start) + HOUR
-        raise AllocationRuleNotUsable(
+        raise HoursArePosted(
             f"hours up to {free:%Y-%m-%d %H:%M} UTC are posted by another rule; start it there or "
             "later"
         )

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -16,6 +16,10 @@ from tenants.models import Customer, EnrolmentToken, Environment, Tenant, Tenant
 # An application of this name holds what an agent could attribute to no program: it is shown, and
 # billed to nobody.
 UNATTRIBUTED = "unattributed"
+
+# More than any machine has. An hour of that much memory is still a quantity that usage can hold.
+CPU_COUNT_MAX = 8_192
+MEMORY_BYTES_MAX = 2**50
 
 _PRINTABLE = RegexValidator(r"^[^\x00-\x1f\x7f-\x9f]+$", "No control characters.")
 
@@ -63,10 +67,16 @@ class Host(TenantOwned):
         max_length=60, blank=True, help_text="What kind of machine; a price can differ by it."
     )
     cpu_count = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Its processors; with them idle time can be allocated."
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(CPU_COUNT_MAX)],
+        help_text="Its processors; with them idle time can be allocated.",
     )
     memory_bytes = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Its memory; with it idle memory can be allocated."
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MEMORY_BYTES_MAX)],
+        help_text="Its memory; with it idle memory can be allocated.",
     )
 
     class Meta:
@@ -345,4 +355,9 @@ for _meter in METERS:
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
 from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
-from metering.stated_models import AllocationRule, Correction, Event  # noqa: E402, F401
+from metering.stated_models import (  # noqa: E402, F401
+    AllocationFailure,
+    AllocationRule,
+    Correction,
+    Event,
+)

@@ -1,6 +1,7 @@
 """Usage that is stated and not measured: events that no host shows, what is allocated of hosts
 by rules, and corrections."""
 
+from datetime import UTC
 from typing import ClassVar, cast
 
 from django.contrib.postgres.fields import ArrayField
@@ -181,3 +182,35 @@ class AllocationMark(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M}"
+
+
+class AllocationFailure(TenantOwned):
+    """An hour of a host, or of all hosts, whose allocation could not be posted. It is tried again
+    once its hour is marked again, and gone once that succeeds."""
+
+    hour = models.DateTimeField()
+    host = models.ForeignKey(
+        Host,
+        on_delete=models.CASCADE,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+        help_text="Empty: the whole hour failed.",
+    )
+    meter = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=500)
+    failed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["hour", "host__name", "meter"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "hour", "host", "meter"],
+                name="allocation_failure_once",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        what = "all hosts" if self.host is None else f"{self.meter} of {self.host}"
+        return f"{self.hour.astimezone(UTC):%Y-%m-%dT%H:%MZ}, {what}: {self.reason}"

@@ -41,8 +41,8 @@ def _roll_up(tenant_id: UUID) -> int:
 
 @shared_task(name="metering.tasks.allocate_all")
 def allocate_all() -> int:
-    """Post what is spread of every tenant's hosts; how many postings were made. A tenant, or an
-    hour, that fails is logged and left to the next tick."""
+    """Post what is spread of every tenant's hosts; how many postings were made. A tenant that
+    fails is logged and left to the next tick; an hour, to whoever marks it again."""
     with installation_scope():
         tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
     return sum(_allocate(tenant_id) for tenant_id in tenant_ids)

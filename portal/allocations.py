@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from metering.core.cloudevents import ALLOCATED_TYPE
 from metering.core.posting import spread_meter
 from metering.stated_models import Event
 from portal.formatting import exact
 from portal.proof import LineSource
-
-_POSTINGS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def is_allocated(source: LineSource) -> bool:
     return spread_meter(source.meter) is not None
 
 
-def postings_at(source: LineSource, start: datetime, instance_id: UUID | None) -> list[PostingRow]:
+def postings_at(source: LineSource, start: datetime, instance_id: UUID | None) -> "QuerySet[Event]":
     """The postings of one bucket, oldest first; of one instance alone if named."""
     rows = Event.objects.filter(
         type=ALLOCATED_TYPE,
@@ -39,19 +39,18 @@ def postings_at(source: LineSource, start: datetime, instance_id: UUID | None) -
         bucket_start=start,
         meter=source.meter,
     ).order_by("received_at", "source", "event_id")
-    if instance_id is not None:
-        rows = rows.filter(instance=instance_id)
-    return [
-        PostingRow(
-            row.received_at,
-            row.data["host"],
-            row.data["hour"],
-            _of_host(row.data),
-            _of_application(row.data),
-            row.quantity,
-        )
-        for row in rows[:_POSTINGS_MAX]
-    ]
+    return rows if instance_id is None else rows.filter(instance=instance_id)
+
+
+def posting_row(posting: Event) -> PostingRow:
+    return PostingRow(
+        posting.received_at,
+        posting.data["host"],
+        posting.data["hour"],
+        _of_host(posting.data),
+        _of_application(posting.data),
+        posting.quantity,
+    )
 
 
 def _of_host(data: Mapping[str, Any]) -> str:

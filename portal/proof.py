@@ -19,7 +19,7 @@ from billing.core.explanation import StepJson
 from billing.core.periods import Period
 from billing.core.provenance import Provenance
 from billing.core.quantity import raw_unit_of
-from billing.core.rating import PriceSpec
+from billing.core.rating import PriceSpec, RatedLine
 from billing.core.spans import PricedSpan
 from billing.models import Invoice, InvoiceLine, Price
 from billing.prices import price_spec
@@ -82,11 +82,7 @@ class LineSource:
     def spec_of(self, steps: Sequence[StepJson]) -> PriceSpec:
         """The price that a line with these steps was rated by: the customer's own where they name
         one."""
-        told = {step["words"] for step in steps if step["kind"] == "override"}
-        for each in self.agreed:
-            if bool(each.override) == bool(told) and all(each.override in one for one in told):
-                return each.full
-        return self.agreed[0].full if self.agreed else price_spec(self.price)
+        return agreed_spec(self.agreed, steps) or price_spec(self.price)
 
     def is_billed(self, rollup: RollupRow) -> bool:
         """Whether the price accepts how the rollup was measured."""
@@ -125,6 +121,20 @@ class LineFigures:
     attributes: Mapping[str, str]
 
 
+def agreed_spans(contract: Contract, price_id: str) -> tuple[PricedSpan, ...]:
+    """The price as it is agreed, once for each part of the period."""
+    return tuple(each for each in priced_spans(contract) if each.full.id == price_id)
+
+
+def agreed_spec(agreed: Sequence[PricedSpan], steps: Sequence[StepJson]) -> PriceSpec | None:
+    """The price that a line with these steps was rated by; None where none is agreed."""
+    told = {step["words"] for step in steps if step["kind"] == "override"}
+    for each in agreed:
+        if bool(each.override) == bool(told) and all(each.override in one for one in told):
+            return each.full
+    return agreed[0].full if agreed else None
+
+
 def bounds_of(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """A local day as [start, end) in UTC; 23 or 25 hours where the clocks change."""
     midnights = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
@@ -145,16 +155,12 @@ def upcoming_source(
     except (PlanHasNoVersion, NotQuotedInCurrency) as absent:
         raise LineNotFound from absent
     price = Price.objects.select_related("plan_version__plan").filter(pk=price_id).first()
-    agreed = _agreed(contract, price_id)
+    agreed = agreed_spans(contract, str(price_id))
     own = _priced(own_periods(customer, application_id, period), agreed)
     if price is None or not own:
         raise LineNotFound
     application = Application.objects.select_related("environment").get(pk=application_id)
     return LineSource(price, application, period, tuple(own), None, _refused_by(price), agreed)
-
-
-def _agreed(contract: Contract, price_id: UUID) -> tuple[PricedSpan, ...]:
-    return tuple(each for each in priced_spans(contract) if each.full.id == str(price_id))
 
 
 def _priced(periods: Sequence[UsagePeriod], agreed: Sequence[PricedSpan]) -> list[UsagePeriod]:
@@ -182,19 +188,23 @@ def upcoming_figures(
     for line in upcoming.lines:
         named = all(attributes.get(name, value) == value for name, value in line.attributes)
         if (line.price_id, line.application_id) == wanted and named:
-            return LineFigures(
-                label=line.label,
-                unit=line.unit,
-                raw_quantity=line.raw_quantity,
-                quantity=line.quantity,
-                amount=line.amount,
-                unrounded=line.unrounded,
-                currency=line.currency.code,
-                steps=tuple(step.to_json() for step in line.steps),
-                provenance=line.provenance,
-                attributes=dict(line.attributes),
-            )
+            return rated_figures(line)
     raise LineNotFound
+
+
+def rated_figures(line: RatedLine) -> LineFigures:
+    return LineFigures(
+        label=line.label,
+        unit=line.unit,
+        raw_quantity=line.raw_quantity,
+        quantity=line.quantity,
+        amount=line.amount,
+        unrounded=line.unrounded,
+        currency=line.currency.code,
+        steps=tuple(step.to_json() for step in line.steps),
+        provenance=line.provenance,
+        attributes=dict(line.attributes),
+    )
 
 
 def upcoming_line(
@@ -227,7 +237,7 @@ def stored_source(customer: Customer, line: InvoiceLine) -> LineSource:
     if application is None or price is None or line.kind != InvoiceLine.Kind.USAGE:
         raise LineNotFound("it was not counted from usage of its own")
     contract = invoiced_contract(line.invoice)
-    agreed = _agreed(contract, price.pk)
+    agreed = agreed_spans(contract, str(price.pk))
     own = _priced(own_periods(customer, application.pk, period), agreed)
     # Shown by the names that the invoice has, whatever they are called today.
     application.name = line.application_name

@@ -97,6 +97,11 @@ urlpatterns = [
         lines.upcoming_line_bucket,
         name="upcoming-line-bucket",
     ),
+    path(
+        "invoices/upcoming/charges/<slug:key>/",
+        lines.upcoming_line_without_usage,
+        name="upcoming-charge",
+    ),
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
     path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
     path(

@@ -55,7 +55,6 @@ __all__ = [
     "in_words",
     "name_with_badge",
     "secret_page",
-    "sentence",
 ]
 
 
@@ -151,12 +150,6 @@ def chosen_again(action_name: str, chosen: Iterable[Model]) -> list[tuple[str, s
         ("action", action_name),
         *((ACTION_CHECKBOX_NAME, str(each.pk)) for each in chosen),
     ]
-
-
-def sentence(refusal: Exception) -> str:
-    """A refusal as a page says it: with a capital and a full stop."""
-    words = str(refusal)
-    return f"{words[:1].upper()}{words[1:]}."
 
 
 def form_page(

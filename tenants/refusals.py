@@ -1,4 +1,4 @@
-"""What the database refuses, told apart by the name of the constraint."""
+"""Refusals: what the database refuses, by the name of the constraint, and how one is said."""
 
 import psycopg
 from django.db import IntegrityError
@@ -14,3 +14,9 @@ def detail_of(error: IntegrityError) -> str:
     """What the refusal adds to its message; empty where it adds nothing."""
     cause = error.__cause__
     return (cause.diag.message_detail or "") if isinstance(cause, psycopg.Error) else ""
+
+
+def sentence(refusal: Exception) -> str:
+    """A refusal as a page or a problem says it: with a capital and a full stop."""
+    words = str(refusal)
+    return f"{words[:1].upper()}{words[1:]}."

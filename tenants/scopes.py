@@ -3,6 +3,8 @@
 from typing import Final
 
 SCOPES: Final = {
+    "allocation:read": "read how hosts' idle usage is spread",
+    "allocation:write": "say how hosts' idle usage is spread",
     "applications:read": "list environments and applications, and whom they are billed to",
     "applications:write": "say whom applications are billed to",
     "backtests:run": "rate a past period under a draft of prices",
@@ -21,7 +23,10 @@ SCOPES: Final = {
     "subscriptions:write": "begin and end subscriptions, own prices and discounts",
     "usage:read": "query usage",
 }
-# A customer's own key looks and changes nothing: neither its plan nor its credit.
+# A customer's own key looks and changes nothing: neither its plan nor its credit. Corrections and
+# rules are of the operator's hosts.
 CUSTOMER_SCOPES: Final = tuple(
-    scope for scope in SCOPES if scope.endswith(":read") and scope != "corrections:read"
+    scope
+    for scope in SCOPES
+    if scope.endswith(":read") and scope not in {"allocation:read", "corrections:read"}
 )

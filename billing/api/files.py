@@ -1,6 +1,6 @@
 """An issued invoice as files: its documents, and the proof that anyone can recompute."""
 
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -8,13 +8,14 @@ from django.http.response import HttpResponseBase
 
 from billing.api.invoices import visible_invoice
 from billing.documents.en16931 import NoEInvoice
-from billing.documents.files import FORMS
+from billing.documents.files import FORMS, FormName
 from billing.documents.loading import invoice_document
 from billing.downloads import document_response, proof_response
 from billing.proof.bundle import BundleTooLarge, NotIssued
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict
 from tenants.api.resources import Resources
+from tenants.refusals import sentence
 
 files = Resources()
 
@@ -30,7 +31,7 @@ _TYPES: Final = [*dict.fromkeys(form.content_type for form in FORMS.values())]
 def download_document(
     request: ApiRequest,
     invoice_id: UUID,
-    form: Literal["pdf", "cii", "ubl", "csv", "json", "focus", "focus-1.4"],
+    form: FormName,
 ) -> HttpResponse:
     invoice = visible_invoice(request.caller, invoice_id)
     if not invoice.is_issued:
@@ -54,4 +55,4 @@ def download_proof(request: ApiRequest, invoice_id: UUID) -> HttpResponseBase:
         return proof_response(invoice, as_of=request.as_of)
     except (NotIssued, BundleTooLarge) as refusal:
         kind = "invoice-not-issued" if isinstance(refusal, NotIssued) else "proof-too-large"
-        raise conflict(kind, f"{refusal}.") from refusal
+        raise conflict(kind, sentence(refusal)) from refusal

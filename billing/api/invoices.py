@@ -34,12 +34,15 @@ Kind = Literal["invoice", "credit_note", "debit_note"]
 
 
 class InvoiceOut(Given):
-    """`number` is empty before an invoice is finalized. `total` is what the lines sum to, `payable`
+    """`kind` is what it is of a period: its invoice, or a note on one. `issued_as` is what the
+    customer is sent: for an invoice below zero a credit note, whose amounts stay negative here.
+    `number` is empty before an invoice is finalized. `total` is what the lines sum to, `payable`
     what is left with tax after the customer's credit and before any payment. `open_amount` is what
     is left of that after `amount_paid` and after `amount_credited`, what credit notes took off."""
 
     id: UUID
     kind: Kind
+    issued_as: Kind
     status: Status
     number: str
     customer_id: UUID
@@ -177,6 +180,7 @@ def _figures(invoice: Invoice) -> dict[str, object]:
     return {
         "id": invoice.pk,
         "kind": invoice.kind,
+        "issued_as": invoice.issued_as,
         "status": invoice.status,
         "number": invoice.reference,
         "customer_id": invoice.customer_id,

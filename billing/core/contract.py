@@ -241,6 +241,11 @@ def _fee_basis(contract: Contract) -> FeeBasis:
     return FeeBasis(contract.period, contract.cycle, contract.currency, contract.proration)
 
 
+def agreed_fees(contract: Contract) -> list[Fee]:
+    """The recurring fees of the period and of those that it charges in advance."""
+    return [fee for fee, _ in _fees(contract)]
+
+
 def _fees(contract: Contract) -> list[tuple[Fee, bool]]:
     """The recurring fees, and whether gaps give back a share of each; a trial has none."""
     following = contract.following

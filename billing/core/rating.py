@@ -19,8 +19,8 @@ from billing.core.provenance import Provenance, require_qualities
 from billing.core.quantity import in_unit, require_aggregation, require_raw_quantity, unit_of
 from billing.core.readings import Aggregation, Reading, require_reading
 
-# What is made for each line of many invoices is not frozen, here and below: freezing costs more than
-# half of making it. Nothing changes one.
+# What is made for each line of many invoices is not frozen, here and below: freezing costs more
+# than half of making it. Nothing changes one.
 
 # As InvoiceLine.Kind has them.
 LineKind = Literal[

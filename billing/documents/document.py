@@ -37,7 +37,8 @@ class Party:
 @dataclass(frozen=True, slots=True)
 class Line:
     """`amount` as it was billed; `net` is it without tax, which differs where prices include it.
-    `unit_price` is None where the amount is not a quantity times a price."""
+    `unit_price` is None where the amount is not a quantity times a price. `of_kind` is the kind of
+    the line that late usage or a correction changes, else `kind`."""
 
     position: int
     kind: str
@@ -56,6 +57,7 @@ class Line:
     line_id: str = ""
     application_id: str = ""
     price_id: str = ""
+    of_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

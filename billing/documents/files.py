@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal
 
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument
 from billing.documents.focus import COLUMNS, Version, focus_rows
+from billing.documents.glyphs import fonts_digest
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.json_file import invoice_json
 from billing.documents.tabular import csv_rows, invoice_csv
@@ -38,6 +39,9 @@ def _focus(version: Version) -> Callable[[InvoiceDocument], bytes]:
     return make
 
 
+# Those of FORMS, for whoever asks in types; a test holds them together.
+FormName = Literal["pdf", "cii", "ubl", "csv", "json", "focus", "focus-1.4"]
+
 FORMS: Final = {
     "pdf": Form(".pdf", "application/pdf", hybrid_pdf),
     "cii": Form(".xml", "application/xml", cii),
@@ -66,7 +70,6 @@ def safe_name(reference: str) -> str:
 
 def document_tag(document: InvoiceDocument, form: str) -> str:
     """Changes when the file's bytes do; made without making them."""
-    told = json.dumps(
-        [_EDITION, form, document.colour, document.logo_svg, invoice_json(document).decode()]
-    )
+    looks = [document.colour, document.logo_svg, fonts_digest() if form == "pdf" else ""]
+    told = json.dumps([_EDITION, form, *looks, invoice_json(document).decode()])
     return sha256(told.encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from functools import lru_cache
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from django.conf import settings
 # Latin, Greek, Cyrillic and Hebrew; Arabic, Armenian and Georgian; Devanagari. All are typst's own.
 _TEXT: Final = "Libertinus Serif"
 _EMBEDDED: Final = ("DejaVu Sans Mono", "New Computer Modern")
+_FONT_SUFFIXES: Final = frozenset({".otc", ".otf", ".ttc", ".ttf"})
 _MISSING: Final = "\ufffd"
 # Marks that order and join letters have no glyph and need none.
 _INVISIBLE: Final = frozenset("\u200c\u200d\u200e\u200f\u2066\u2067\u2068\u2069")
@@ -28,6 +30,18 @@ def fonts() -> typst.Fonts:
         include_embedded_fonts=True,
         font_paths=[folder] if folder.is_dir() else [],
     )
+
+
+@lru_cache(maxsize=1)
+def fonts_digest() -> str:
+    """Differs where the operator's fonts do: a document that is drawn with others is another."""
+    digest = sha256()
+    folder: Path = settings.DOCUMENT_FONTS
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _FONT_SUFFIXES and path.is_file():
+            with path.open("rb") as file:
+                digest.update(file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -267,6 +267,7 @@ def _line(row: InvoiceLine, amount: Decimal, net: Decimal, currency: Currency) -
         line_id=str(row.pk),
         application_id=str(row.application_id or ""),
         price_id=str(row.price_id or ""),
+        of_kind=str(row.facts.get("of_kind", row.kind)),
     )
 
 

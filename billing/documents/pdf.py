@@ -207,7 +207,7 @@ class _Writer:
 
     def _line(self, line: Line) -> list[str]:
         told = ", ".join(self._attribute(*each) for each in line.attributes)
-        label = written_label(line.label, line.kind, self.language)
+        label = written_label(line.label, line.of_kind or line.kind, self.language)
         label = f"{label} ({told})" if told else label
         quantity = ""
         if line.unit or line.quantity:

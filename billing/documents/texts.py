@@ -183,8 +183,12 @@ def written_span(start: datetime, end: datetime, language: str) -> str:
 
 
 def written_label(label: str, kind: str, language: str) -> str:
-    """A line's label, with what the product adds to it in the language."""
-    for known, told in _LABELS.get(language, {}).get(kind, {}).items():
+    """A line's label, with what the product adds to it in the language; `kind` is the kind of what
+    it charges."""
+    labels = _LABELS.get(language, {})
+    # Late usage that was taken back does not say of which kind it was.
+    kinds = list(labels) if kind == "late_usage" else [kind]
+    for known, told in (each for one in kinds for each in labels.get(one, {}).items()):
         if label.endswith(known):
             return label.removesuffix(known) + told
     return label

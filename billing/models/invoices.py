@@ -143,7 +143,7 @@ class Invoice(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        kind = self.Kind(self.issued_as).label
+        kind = self.kind_in_words
         return f"{kind.capitalize()} {self.reference}" if self.number else f"Draft {kind}"
 
     @property
@@ -151,6 +151,11 @@ class Invoice(TenantOwned):
         """What the customer is sent: for a period that comes to less than nothing a credit note."""
         in_favour = self.kind == self.Kind.INVOICE and self.gross < 0
         return self.Kind.CREDIT_NOTE if in_favour else self.kind
+
+    @property
+    def kind_in_words(self) -> str:
+        """What it is issued as: "invoice", "credit note" or "debit note"."""
+        return str(self.Kind(self.issued_as).label).lower()
 
     @property
     def is_issued(self) -> bool:

@@ -43,12 +43,18 @@ _IN_MEMORY_BYTES_MAX: Final = 1 << 20
 _GZIP_LEVEL: Final = 6
 
 
+_FEWER_SAMPLES: Final = "take the samples of fewer hours"
+_LESS_USAGE: Final = (
+    "the invoice's documents are complete, and its provider can bill shorter periods from now on"
+)
+
+
 class NotIssued(Exception):
     """Only an issued invoice has a proof: a draft is rated anew when it is issued."""
 
 
 class BundleTooLarge(Exception):
-    """The bundle would have 4 GiB or more."""
+    """The bundle would have 4 GiB or more; the message says what to do."""
 
 
 def export_proof(
@@ -61,7 +67,7 @@ def export_proof(
         members = _Members(stack)
         _write_members(invoice, members, samples)
         members.sign(_manifest_head(invoice), proof_key(as_of=as_of))
-        members.write_to(out)
+        members.write_to(out, _LESS_USAGE if samples is None else _FEWER_SAMPLES)
 
 
 def _manifest_head(invoice: Invoice) -> dict[str, Any]:
@@ -256,14 +262,16 @@ class _Members:
         self.add(archive.MANIFEST, [manifest])
         self.add(archive.SIGNATURE, [key.sign(archive.SIGNED_PREFIX + manifest)])
 
-    def write_to(self, out: BinaryIO) -> None:
-        """The archive. Raises BundleTooLarge before a byte of it is written."""
+    def write_to(self, out: BinaryIO, advice: str) -> None:
+        """The archive. Raises BundleTooLarge, with the advice, before a byte of it is written."""
         members: list[Member] = []
         for name in sorted(self._files):
             size, crc32, _ = self._digests[name]
             members.append(Member(name, size, crc32, members[-1].end if members else 0))
         if members[-1].end >= archive.BYTES_BELOW - (1 << 16):
-            raise BundleTooLarge("the bundle would have 4 GiB or more; leave samples out")
+            raise BundleTooLarge(
+                f"the proof bundle would have 4 GiB or more, and cannot be written; {advice}"
+            )
         for member in members:
             out.write(archive.local_header(member))
             file = self._files[member.name]

@@ -4,6 +4,7 @@ from typing import Final
 
 from ninja import Router
 
+from metering.api.allocation import allocation_rules
 from metering.api.applications import applications
 from metering.api.assignments import assignments
 from metering.api.corrections import corrections
@@ -16,4 +17,5 @@ routers: Final[dict[str, Router]] = {
     "usage": usage,
     "events": events,
     "corrections": corrections,
+    "allocation rules": allocation_rules,
 }

@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from ninja import Query
 from pydantic import Field
 
+from metering.allocated_events import ALLOCATED_FROM
 from metering.assignments import running
 from metering.models import Application, Assignment, Instance
 from tenants.api.caller import ApiRequest, Caller
@@ -43,11 +44,14 @@ class ApplicationOut(Given):
 
 class InstanceOut(Given):
     """One running copy of an application; what usage is grouped by, and corrections are of.
-    `host` is empty of what events and corrections count on."""
+    `host` is empty, and `host_id` null, of what events and corrections count on. A
+    customer's own key is told no host, and a name that tells one is `instance` with the first 8
+    digits of the id."""
 
     id: UUID
     name: str
     application_id: UUID
+    host_id: UUID | None
     host: str
     first_seen_at: Instant
 
@@ -108,6 +112,9 @@ def list_instances(request: ApiRequest, filters: Query[InstanceFilters]) -> Page
     rows = Instance.objects.filter(application__in=visible).select_related("host")
     if filters.application is not None:
         rows = rows.filter(application=filters.application)
+    if request.caller.customer_id is not None:
+        # Not by name: a cursor holds what it goes by.
+        return page_of(rows, filters, _instance_for_customer, by="first_seen_at")
     return page_of(rows, filters, _instance, by="name")
 
 
@@ -169,6 +176,17 @@ def _instance(instance: Instance) -> InstanceOut:
         id=instance.pk,
         name=instance.name,
         application_id=instance.application_id,
+        host_id=instance.host_id,
         host="" if instance.host is None else instance.host.name,
         first_seen_at=instance.first_seen_at,
     )
+
+
+def _instance_for_customer(instance: Instance) -> InstanceOut:
+    """Without the operator's hosts (docs/decisions/0034): agents name what they watch after them,
+    and so is what an allocated part stands on."""
+    shown = _instance(instance)
+    host, shown.host, shown.host_id = shown.host, "", None
+    if instance.name.startswith(ALLOCATED_FROM) or (host and host in instance.name):
+        shown.name = f"instance {str(instance.pk)[:8]}"
+    return shown

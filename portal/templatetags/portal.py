@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
-from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -22,6 +21,13 @@ from portal import formatting
 register = template.Library()
 
 _BAR_WIDTH = 72
+_INTERVALS = {
+    "weekly": "week",
+    "monthly": "month",
+    "quarterly": "quarter",
+    "half_yearly": "half-year",
+    "yearly": "year",
+}
 _STEP_NAMES = {
     "measured": "Measured",
     "converted": "In the price's unit",
@@ -132,9 +138,9 @@ def step_name(kind: str) -> str:
 
 
 @register.filter
-def as_query(attributes: Iterable[tuple[str, str]]) -> str:
-    """What tells a matrix price's lines apart, for an address: ?role=primary."""
-    return f"?{urlencode(tuple(attributes))}" if attributes else ""
+def interval_name(interval: str | None) -> str:
+    """What a flat fee is for: "month"; without one, the subscription's period."""
+    return _INTERVALS.get(interval or "", "billing period")
 
 
 @register.filter

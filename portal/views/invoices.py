@@ -1,15 +1,17 @@
 """The invoices, issued and upcoming, with their lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from billing.core.money import sum_amounts
@@ -18,6 +20,7 @@ from billing.models import InvoiceLine
 from billing.queries import changes_since_finalized, upcoming_invoice
 from metering.models import Application
 from portal.access import Reader, customer_page
+from portal.charges import is_charge, keyed
 from portal.freshness import Freshness, freshness_of
 from portal.queries import (
     OTHER_CHARGES,
@@ -31,6 +34,8 @@ from portal.queries import (
 )
 
 _PER_PAGE: Final = 36
+# A line, and the address of its page.
+_Linked = tuple[RatedLine | InvoiceLine, str]
 
 
 @customer_page
@@ -64,7 +69,12 @@ def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
         context |= {
             "currency": upcoming.currency.code,
             "groups": [
-                _group(named.get(each.application_id), each.amount, each.lines) for each in charges
+                _group(
+                    named.get(each.application_id),
+                    each.amount,
+                    list(zip(each.lines, _upcoming_urls(reader, each.lines), strict=True)),
+                )
+                for each in charges
             ],
             "line_count": len(upcoming.lines),
         }
@@ -96,6 +106,16 @@ def _freshness(reader: Reader) -> Freshness:
     return freshness_of(list(own), as_of=reader.as_of)
 
 
+def _upcoming_urls(reader: Reader, lines: Sequence[RatedLine]) -> Iterator[str]:
+    for key, line in keyed(reader.customer, lines):
+        if is_charge(line):
+            yield reverse("portal:upcoming-charge", args=[key])
+        else:
+            url = reverse("portal:upcoming-line", args=[line.price_id, line.application_id])
+            # What tells a matrix price's lines apart: ?role=primary.
+            yield f"{url}?{urlencode(line.attributes)}" if line.attributes else url
+
+
 @dataclass(frozen=True, slots=True)
 class LineGroup:
     """One application's lines, under the names that they were billed under; those that come to
@@ -105,21 +125,19 @@ class LineGroup:
     name: str
     environment: str
     amount: Decimal
-    lines: list[RatedLine | InvoiceLine]
-    small: list[RatedLine | InvoiceLine]
+    lines: list[_Linked]
+    small: list[_Linked]
 
 
-def _group(
-    application: Application | None, amount: Decimal, lines: Sequence[RatedLine | InvoiceLine]
-) -> LineGroup:
+def _group(application: Application | None, amount: Decimal, lines: Sequence[_Linked]) -> LineGroup:
     today = "" if application is None else application.environment.name
     return LineGroup(
         application,
-        lines[0].application_name or OTHER_CHARGES,
-        getattr(lines[0], "environment_name", "") or today,
+        lines[0][0].application_name or OTHER_CHARGES,
+        getattr(lines[0][0], "environment_name", "") or today,
         amount,
-        lines=[line for line in lines if line.amount],
-        small=[line for line in lines if not line.amount],
+        lines=[(line, url) for line, url in lines if line.amount],
+        small=[(line, url) for line, url in lines if not line.amount],
     )
 
 
@@ -130,5 +148,8 @@ def _by_application(lines: Sequence[InvoiceLine]) -> list[LineGroup]:
     for _, group in groupby(ordered, key=lambda line: line.application_id):
         own = list(group)
         amount = sum_amounts([line.amount for line in own])
-        groups.append(_group(own[0].application, amount, own))
+        linked: list[_Linked] = [
+            (line, reverse("portal:invoice-line", args=[line.invoice_id, line.pk])) for line in own
+        ]
+        groups.append(_group(own[0].application, amount, linked))
     return sorted(groups, key=lambda each: (-each.amount, each.name))

@@ -12,18 +12,21 @@ from typing import Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from billing.core.explanation import how_read
+from billing.core.prices import Flat, Percentage
 from billing.models import PlanVersion, Price
 from metering.gaps import gaps_in
 from metering.queries import RollupRow, samples_of
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
-from portal.allocations import is_allocated, postings_at
+from portal.allocations import is_allocated, posting_row, postings_at
+from portal.charges import Charge, is_charge, stored_charge, upcoming_charge
 from portal.chart import Chart, Slot
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
@@ -31,6 +34,7 @@ from portal.rates import rate_of
 
 _BUCKETS_PER_PAGE: Final = 96
 _SAMPLES_PER_PAGE: Final = 200
+_POSTINGS_PER_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,39 @@ def upcoming_line_bucket(
 def invoice_line(
     request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID
 ) -> HttpResponse:
-    found, figures = _stored(reader, invoice_id, line_id)
-    return _line(request, reader, found, figures)
+    try:
+        line = proof.stored_line(reader.customer, invoice_id, line_id)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    if is_charge(line):
+        return _charge(request, reader, stored_charge(line))
+    return _line(request, reader, *_stored(reader, invoice_id, line_id))
+
+
+@customer_page
+@require_safe
+def upcoming_line_without_usage(request: HttpRequest, reader: Reader, key: str) -> HttpResponse:
+    try:
+        charge = upcoming_charge(reader.customer, key, as_of=reader.as_of)
+    except LineNotFound as absent:
+        raise Http404 from absent
+    return _charge(request, reader, charge)
+
+
+def _charge(request: HttpRequest, reader: Reader, charge: Charge) -> HttpResponse:
+    context = {
+        "reader": reader,
+        "section": "invoices",
+        "charge": charge,
+        "invoice": charge.invoice,
+        "figures": charge.figures,
+        "steps": charge.figures.steps,
+        "flat": charge.spec.model if charge.spec and isinstance(charge.spec.model, Flat) else None,
+        "percentage": (
+            charge.spec.model if charge.spec and isinstance(charge.spec.model, Percentage) else None
+        ),
+    }
+    return render(request, "portal/charge.html", context)
 
 
 @customer_page
@@ -289,11 +324,14 @@ def _allocated(
     """A bucket that no sample shows: what was spread of hosts' hours, posting by posting."""
     source = found.source
     postings = postings_at(source, start, instance_id)
+    page = Paginator(postings, _POSTINGS_PER_PAGE).get_page(request.GET.get("page"))
     context = _context(reader, found) | {
         "start": start,
         "day": start.astimezone(reader.zone).date(),
-        "postings": postings,
-        "shown": sum(each.quantity for each in postings),
+        "pages": page,
+        "instance_query": f"instance={instance_id}" if instance_id else "",
+        "postings": [posting_row(each) for each in page],
+        "shown": int(postings.aggregate(quantity=Sum("quantity"))["quantity"] or 0),
         "total": source.combined(proof.quantities(rollups, source.meter)),
     }
     return render(request, "portal/line_postings.html", context)

@@ -44,8 +44,9 @@ def proof_bundle(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         return proof_response(invoice, as_of=reader.as_of)
     except NotIssued as absent:
         raise Http404 from absent
-    except BundleTooLarge as error:
-        return HttpResponse(f"{error}\n", "text/plain; charset=utf-8", status=507)
+    except BundleTooLarge as refusal:
+        context = {"reader": reader, "section": "invoices", "invoice": invoice, "refusal": refusal}
+        return render(request, "portal/no_proof.html", context, status=409)
 
 
 @customer_page

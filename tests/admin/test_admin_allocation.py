@@ -13,7 +13,7 @@ from metering.allocating import allocate_tenant
 from metering.core.hours import HOUR, hour_of
 from metering.models import Application, Assignment, Host
 from metering.rollups import roll_up
-from metering.stated_models import AllocationRule
+from metering.stated_models import AllocationFailure, AllocationRule
 from tenants.models import Customer, Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
@@ -98,6 +98,9 @@ class TestAHostsPage:
         assert "Unattributed, and the system's own 0.000 0.0% 1,014" in said
         assert "Spread over applications 3.998 4.2% 14,391,999,998" in said
         assert "shop Shop Ltd 0.002 1.999 2.001" in said
+        with tenant_scope(tenant.pk):
+            Host.objects.update(cpu_count=0)
+        assert "Idle 3.998 99.9%" in text(client.get(page_of(host), DAY).content)
 
     def test_says_so_where_nothing_was_measured(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
@@ -108,6 +111,25 @@ class TestAHostsPage:
         assert "its capacity is not stated" in client.get(page_of(host), DAY).content.decode()
         wrong = DAY | {"last": f"{YESTERDAY - timedelta(days=1):%Y-%m-%d}"}
         assert "Choose 1 to 92 days" in client.get(page_of(host), wrong).content.decode()
+
+    def test_names_the_hours_that_could_not_be_spread(self, tenant: Tenant) -> None:
+        with tenant_scope(tenant.pk):
+            host, other = shared_host(hour=YESTERDAY), shared_host("web-2", hour=YESTERDAY)
+            for which, meter, reason in (
+                (host, "cpu.time", "too much"),
+                (other, "cpu.time", "another's"),
+                (host, "memory.used", "another meter's"),
+            ):
+                AllocationFailure.objects.create(
+                    hour=YESTERDAY, host=which, meter=meter, reason=reason, failed_at=YESTERDAY
+                )
+        client = signed_in(tenant)
+        said = text(client.get(page_of(host), DAY).content)
+        assert f"{YESTERDAY:%Y-%m-%d} 09:00 too much" in said
+        assert "another" not in said
+        listed = text(client.get(reverse("admin:metering_allocationrule_changelist")).content)
+        assert "Not spread, for a failure: 3." in listed
+        assert f"{YESTERDAY:%Y-%m-%d}T09:00Z, cpu.time of web-1: too much" in listed
 
     def test_takes_no_day_that_no_clock_reaches(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):

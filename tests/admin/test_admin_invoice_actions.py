@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
@@ -93,6 +94,9 @@ class TestAnInvoice:
     def test_is_sent_and_written_off(self, tenant: Tenant, owner: Client, issued: Invoice) -> None:
         owner.post(page("mark_one_sent", issued))
         assert stored(tenant, issued).status == "sent"
+        with tenant_scope(tenant.pk):
+            noted = LogEntry.objects.filter(object_id=str(issued.pk))
+            assert [str(each.get_change_message()) for each in noted] == ["Marked as sent."]
         owner.post(page("write_off_one", issued))
         assert stored(tenant, issued).status == "uncollectible"
 

@@ -19,8 +19,9 @@ from billing.operations import (
     grant_price,
     open_wallet,
 )
+from metering.allocation_rules import state_rule
 from metering.corrections import delete_usage
-from metering.stated_models import Correction
+from metering.stated_models import AllocationRule, Correction
 from tenants.buckets import buckets
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -42,6 +43,7 @@ class Provider:
     own_price: PriceOverride
     discount: Discount
     correction: Correction
+    rule: AllocationRule
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -60,6 +62,7 @@ class Provider:
             "own_price_id": self.own_price.pk,
             "discount_id": self.discount.pk,
             "correction_id": self.correction.pk,
+            "rule_id": self.rule.pk,
             "form": "json",
         }
 
@@ -99,8 +102,12 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
             author=word,
             as_of=NOVEMBER,
         )
+        rule = state_rule(
+            "cpu.time", "evenly", starts_at=at(12, 1), author=word, as_of=NOVEMBER, host_class=word
+        )
     return Provider(
-        tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount, correction
+        *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
+        *(correction, rule),
     )
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from config.api import api
+from metering.models import Host
 from tenants.models import Customer, IdempotencyRecord
 from tenants.scope import tenant_scope
 from tenants.scopes import CUSTOMER_SCOPES
@@ -45,6 +46,7 @@ BODIES: dict[str, Any] = {
     "create_top_up": {"amount": "1"},
     "fail_top_up": {"reason": "taken"},
     "end_own_price": {"ends_at": "2026-12-20T00:00:00Z"},
+    "end_allocation_rule": {"ends_at": "2026-12-20T00:00:00Z", "author": "taken"},
     "end_a_discount": {"ends_at": "2026-12-20T00:00:00Z"},
     "void_an_invoice": {"reason": "taken"},
     "record_a_payment": {"amount": "1", "received_on": "2026-11-02", "reference": "taken"},
@@ -158,6 +160,15 @@ def test_a_post_names_nothing_of_another_tenant(
             "reason": "taken",
             "author": "nobody",
         },
+    }
+    with tenant_scope(other_provider.tenant.pk):
+        host = Host.objects.get()
+    bodies["/allocation-rules"] = {
+        "meter": "cpu.time",
+        "spread": "evenly",
+        "host_id": str(host.pk),
+        "starts_at": "2026-12-01T00:00:00Z",
+        "author": "nobody",
     }
     own = f"/applications/{provider.story.shop.pk}/assign"
     bodies[own] = {"customer_id": theirs["customer_id"]}

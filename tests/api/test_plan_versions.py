@@ -1,12 +1,16 @@
 """Plan versions by the API: every kind of price, drafts, what a draft would change."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from billing.core.periods import Period
 from billing.operations import Agreement, subscribe
+from billing.queries.backtest import BacktestChunk, BacktestedPeriod
 from tenants.models import Customer
 from tenants.scope import tenant_scope
 from tests.api.calling import Program, done, fields, problem, program_of
@@ -159,6 +163,37 @@ class TestADraft:
         assert (euros["periods"], euros["new"], second["unrated"]) == (41, "4", 20)
         shown = [*first["periods"], *second["periods"]]
         assert len(shown) == (0 if totals_only else 61)
+
+    @pytest.mark.parametrize(
+        ("subscriptions", "periods", "looked_at"), [(50, 0, 10), (50, 50, 10), (50, 249, 3)]
+    )
+    def test_gives_totals_alone_of_some_five_hundred_periods_an_answer(
+        self,
+        program: Program,
+        draft: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        subscriptions: int,
+        periods: int,
+        looked_at: int,
+    ) -> None:
+        period = BacktestedPeriod(
+            uuid4(), "C", "c", Period(at(10, 1), at(11, 1)), "EUR", Decimal(1), Decimal(2)
+        )
+        looks: list[int] = []
+
+        def chunks(*_: object, **__: object) -> Iterator[BacktestChunk]:
+            while True:
+                looks.append(1)
+                yield BacktestChunk([period] * periods, subscriptions, uuid4(), True)
+
+        monkeypatch.setattr(sys.modules["billing.api.backtests"], "backtested_chunks", chunks)
+        path = f"/plan-versions/{draft['id']}/backtest"
+        answer = done(program.post(path, {**OCTOBER, "totals_only": True}))
+        assert len(looks) == looked_at
+        assert answer["subscriptions_done"] == looked_at * subscriptions
+        totals = [looked_at * periods] if periods else []
+        assert [each["periods"] for each in answer["totals"]] == totals
+        assert (answer["periods"], answer["next"] is None) == ([], False)
 
     def test_goes_on_from_its_own_answers_alone(
         self, program: Program, draft: dict[str, Any]

@@ -6,10 +6,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from billing.management.commands import allocate as command
+from metering.allocation_rules import state_rule
+from metering.models import Host
+from metering.rollup_models import Rollup
 from metering.tasks import allocate_all
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
-from tests.metering.test_allocating import posted, rule, shared_host
+from tests.metering.test_allocating import LATER, NINE, posted, rule, shared_host
 
 
 def run(*arguments: str) -> str:
@@ -41,6 +44,19 @@ class TestTheCommand:
         assert said.getvalue().splitlines() == [
             "1 of 2 hours, 2 postings", "2 of 2 hours, 2 postings",
         ]  # fmt: skip
+
+    def test_tries_what_failed_again(self, ruled: Tenant) -> None:
+        with tenant_scope(ruled.pk):
+            Host.objects.update(memory_bytes=2**62)
+            state_rule("memory.used", "evenly", starts_at=NINE, author="o", as_of=LATER)
+            Rollup.objects.update(memory_used=5)
+        said = io.StringIO()
+        for _ in range(2):
+            with pytest.raises(CommandError, match="1 failed; the rest is done"):
+                call_command("allocate", "--tenant", ruled.slug, stdout=io.StringIO(), stderr=said)
+        failed = [line for line in said.getvalue().splitlines() if line.startswith("failed: ")]
+        assert len(failed) == 2
+        assert failed[0].startswith("failed: 2026-10-12T09:00Z, memory.used of web-1: ")
 
     @pytest.mark.parametrize(
         ("arguments", "reason"),

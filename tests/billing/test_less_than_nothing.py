@@ -1,8 +1,10 @@
 """A period that comes to less than nothing is issued as a credit note, to the minor unit."""
 
+import re
 from decimal import Decimal
 
 import pytest
+from django.urls import reverse
 
 from billing.core.currencies import currency_of
 from billing.core.money import round_amount
@@ -12,6 +14,10 @@ from billing.operations import InvoiceNotVoidable, void_invoice
 from billing.queries.credit import credit_left
 from billing.queries.reconciliation import Reconciliation
 from metering.rollup_models import Rollup
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
+from tests.api.calling import done, program_of
 from tests.billing.agreements import begin_contract, close_next, cpu
 from tests.billing.late import note_at
 from tests.billing.timeline import HOUR_US, at, use
@@ -26,6 +32,22 @@ def in_favour(currency: str, unit_price: str, hours: int) -> Invoice:
     Rollup.objects.update(cpu_time=0)
     note_at(at(11, 5))
     return close_next(story.subscription, as_of=at(12, 2), finalize=True)
+
+
+def test_lists_call_it_what_it_was_issued_as(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        invoice = in_favour("EUR", "1", 10)
+    admin = signed_in(tenant).get(reverse("admin:billing_invoice_changelist"))
+    assert re.search(r"CN-1</a>.*?credit note", admin.content.decode(), re.DOTALL)
+    reader = signed_in(tenant, "viewer", customer=invoice.customer)
+    listed = reader.get(reverse("portal:invoices")).content.decode()
+    assert '<td class="wide-only">credit note CN-1</td>' in listed
+    said = reader.get(reverse("portal:invoice", args=[invoice.pk])).content.decode()
+    assert "To be paid" not in said
+    rows = done(program_of(tenant).get("/invoices"))["data"]
+    assert [(row["kind"], row["issued_as"], row["total"]) for row in rows] == [
+        ("invoice", "credit_note", "-10"), ("invoice", "invoice", "10"),
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("inside")
@@ -46,6 +68,8 @@ class TestAPeriodThatComesToLessThanNothing:
             "credit_note", Decimal(back), Decimal(back),
         )  # fmt: skip
         assert sum(line.amount for line in document.lines) == Decimal(back)
+        (late,) = (line for line in document.lines if line.kind == "late_usage")
+        assert late.of_kind == "usage"
         (left,) = credit_left(invoice.customer, as_of=at(12, 3))
         assert (left.currency, left.total) == (currency, Decimal(back))
         assert invoice.open_amount == 0

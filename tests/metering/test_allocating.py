@@ -3,14 +3,20 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event as Signal
-from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
-from metering.allocating import SETTLED_AFTER, allocate_hour, allocate_tenant, due_hours
+from metering.allocated_events import capacity_over
+from metering.allocating import (
+    SETTLED_AFTER,
+    allocate_hour,
+    allocate_tenant,
+    due_hours,
+)
 from metering.allocation import MaximumNotAllocated, host_allocation
 from metering.allocation_rules import (
     AllocationRuleNotUsable,
@@ -20,7 +26,6 @@ from metering.allocation_rules import (
     state_rule,
 )
 from metering.core.buckets import BUCKET
-from metering.core.cloudevents import RefusedEvent, parse_event
 from metering.core.hours import HOUR
 from metering.models import (
     UNATTRIBUTED,
@@ -41,7 +46,6 @@ from tenants.scope import tenant_scope
 from tests.billing.at_once import at_once
 from tests.billing.timeline import at
 from tests.locks import another_waits
-from tests.metering.core.test_cloudevents import NOW, data, event
 from tests.metering.test_allocation import use
 
 NINE, TEN = at(10, 12, 9), at(10, 12, 10)
@@ -107,13 +111,13 @@ class TestAnHour:
     def test_does_not_count_its_own_postings(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
             host = shared_host()
-            before = host_allocation(host, "cpu.time", NINE, TEN, "by_share")
+            before = host_allocation(host, "cpu.time", NINE, TEN, "by_share", CAPACITY)
             rule()
         for _ in range(2):
             allocate_tenant(tenant.pk, as_of=LATER)
             roll_up(tenant.pk)
             with tenant_scope(tenant.pk):
-                assert host_allocation(host, "cpu.time", NINE, TEN, "by_share") == before
+                assert host_allocation(host, "cpu.time", NINE, TEN, "by_share", CAPACITY) == before
                 assert is_allocated(NINE, TEN)
                 mark_hours(NINE, TEN)
         with tenant_scope(tenant.pk):
@@ -202,19 +206,20 @@ class TestAnHour:
         with tenant_scope(tenant.pk):
             assert posted() == before
 
-    def test_too_large_to_be_usage_holds_no_other_back(self, tenant: Tenant) -> None:
+    def test_is_told_with_the_capacity_by_which_it_was_posted(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):
             host = shared_host()
-            Host.objects.update(memory_bytes=2**62)
-            state_rule("memory.used", "evenly", starts_at=NINE, author="o", as_of=LATER, host=host)
-            instance = Instance.objects.get(host=host, application__name="shop")
-            use(instance, TEN, 1)
-            rule(starts_at=NINE)
-            Rollup.objects.filter(bucket_start=NINE).update(memory_used=5)
-        outcome = allocate_tenant(tenant.pk, as_of=LATER + HOUR)
-        assert len(outcome.failures) == 1
-        assert "memory.used of web-1" in outcome.failures[0]
-        assert outcome.postings == 1
+            rule()
+        allocate_tenant(tenant.pk, as_of=LATER)
+        with tenant_scope(tenant.pk):
+            host.cpu_count = 8
+            over = partial(capacity_over, host, "cpu.time")
+            assert over(NINE, TEN) == CAPACITY
+            assert over(NINE - HOUR, TEN + HOUR) == CAPACITY + 2 * 2 * CAPACITY
+            assert over(HALF, TEN + HOUR) == CAPACITY // 2 + 2 * CAPACITY
+            host.cpu_count = None
+            assert over(NINE, TEN) == CAPACITY
+            assert over(NINE, TEN + HOUR) is None
 
 
 class TestMarks:
@@ -239,7 +244,7 @@ class TestMarks:
 
         def killed_run() -> None:
             with tenant_scope(tenant.pk):
-                assert allocate_hour(NINE, as_of=LATER) == 2
+                assert allocate_hour(NINE, as_of=LATER).postings == 2
                 raise Killed
 
         with pytest.raises(Killed):
@@ -255,7 +260,7 @@ def test_two_at_once_post_an_hour_once(tenant: Tenant) -> None:
         shared_host()
         rule()
         mark_hours(NINE, TEN)
-    made = at_once(tenant.pk, *[lambda: allocate_hour(NINE, as_of=LATER)] * 2)
+    made = at_once(tenant.pk, *[lambda: allocate_hour(NINE, as_of=LATER).postings] * 2)
     assert sorted(made) == [0, 2]
     with tenant_scope(tenant.pk):
         assert posted() == CAPACITY - 2 * 4_000_001
@@ -277,7 +282,7 @@ def test_whoever_posts_an_hour_waits_for_a_rule_that_is_being_stated(tenant: Ten
 
     def allocate() -> int:
         with closing(connection), tenant_scope(tenant.pk):
-            return allocate_hour(NINE, as_of=LATER)
+            return allocate_hour(NINE, as_of=LATER).postings
 
     with ThreadPoolExecutor(2) as pool:
         stating = pool.submit(state)
@@ -351,21 +356,6 @@ class TestARule:
     def test_of_a_maximum_names_its_gauge(self) -> None:
         with pytest.raises(MaximumNotAllocated, match=r"do not add up.*name memory\.used$"):
             state_rule("memory.used.max", "evenly", starts_at=NINE, author="o", as_of=LATER)
-
-
-class TestEventsFromOutside:
-    @pytest.mark.parametrize(
-        ("changed", "reason"),
-        [
-            ({"source": f"hostmeter/allocation/{UUID(int=1)}"}, "source may not begin"),
-            ({"data": data(meter="cpu.time.allocated")}, "posted by allocation alone"),
-            ({"data": data(quantity=-1)}, "integer from 0"),
-        ],
-    )
-    def test_state_no_allocation(self, changed: dict[str, object], reason: str) -> None:
-        refused = parse_event(event(**changed), as_of=NOW)
-        assert isinstance(refused, RefusedEvent)
-        assert reason in refused.reason
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,17 +5,29 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from django.db.models import Sum
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Sum
+from hostmeter_agent.wire import VALUE_MAX
 
 from metering.allocation import MaximumNotAllocated, capacity_of, host_allocation
 from metering.core.allocation import RULES, Rule
 from metering.core.buckets import BUCKET
-from metering.models import UNATTRIBUTED, Application, Assignment, Host, Instance
+from metering.core.hours import HOUR
+from metering.models import (
+    CPU_COUNT_MAX,
+    MEMORY_BYTES_MAX,
+    UNATTRIBUTED,
+    Application,
+    Assignment,
+    Host,
+    Instance,
+)
 from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment
 from tests.billing.timeline import at
 
 START, END = at(10, 3), at(10, 4)
+CAPACITY = 4 * 86_400 * 10**6
 MIDDLE = at(10, 3, 12)
 
 
@@ -61,7 +73,7 @@ def used_by(host: Host, name: str, start: datetime = START, end: datetime = END)
 class TestAHost:
     @pytest.mark.parametrize("rule", RULES)
     def test_is_the_sum_of_customers_idle_and_unattributed(self, host: Host, rule: Rule) -> None:
-        found = host_allocation(host, "cpu.time", START, END, rule)
+        found = host_allocation(host, "cpu.time", START, END, rule, CAPACITY)
         given = sum(each.total for each in found.shares)
         assert given + found.idle_left + found.unattributed_left == found.total
         assert found.total == 4 * 86_400 * 10**6
@@ -70,7 +82,7 @@ class TestAHost:
             assert given == found.total
 
     def test_tells_the_customers_of_an_application_apart(self, host: Host) -> None:
-        found = host_allocation(host, "cpu.time", START, END, "none")
+        found = host_allocation(host, "cpu.time", START, END, "none", CAPACITY)
         names = {each.pk: each.name for each in Customer.objects.all()}
         owned = {
             each.share.customer_id and names[each.share.customer_id]: each.share.own
@@ -84,8 +96,26 @@ class TestAHost:
 
     def test_has_no_sum_of_maxima(self, host: Host) -> None:
         with pytest.raises(MaximumNotAllocated):
-            host_allocation(host, "memory.used.max", START, END, "none")
+            host_allocation(host, "memory.used.max", START, END, "none", CAPACITY)
 
     def test_has_the_capacity_that_was_stated(self, host: Host) -> None:
         assert capacity_of(host, "memory.used", timedelta(hours=1)) == 2**34 * 3_600
         assert capacity_of(host, "disk.read", timedelta(hours=1)) is None
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize(
+    ("field", "meter", "most"),
+    [("cpu_count", "cpu.time", CPU_COUNT_MAX), ("memory_bytes", "memory.used", MEMORY_BYTES_MAX)],
+)
+def test_a_capacity_that_can_be_stated_is_usage_for_an_hour(
+    field: str, meter: str, most: int
+) -> None:
+    stated = Host._meta.get_field(field)
+    assert isinstance(stated, Field)
+    host = Host.objects.create(
+        name="one", environment=Environment.objects.get(), **{field: stated.clean(most, None)}
+    )
+    assert (capacity_of(host, meter, HOUR) or 0) <= VALUE_MAX
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        stated.clean(most + 1, None)

@@ -9,9 +9,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.models import Discount
+from billing.queries import upcoming_invoice
 from metering.core.buckets import bucket_of
+from portal.charges import keyed
 from portal.urls import urlpatterns
 from tenants.models import Member, Tenant
+from tenants.scope import tenant_scope
 from tests.isolation_entries import ISOLATION_TESTS
 from tests.portal.world import ZONE, World, make_person, make_world
 
@@ -46,6 +50,20 @@ def _stored(below: Below) -> tuple[Address, Address]:
     )
 
 
+def _discount(world: World) -> str:
+    """What is taken off the other customer's next invoice."""
+    with tenant_scope(world.tenant.pk):
+        Discount.objects.get_or_create(
+            name="Welcome", customer=world.other_customer, percent=10,
+            starts_at=world.other_invoice.period_start,
+        )  # fmt: skip
+        upcoming = upcoming_invoice(world.other_customer, as_of=world.as_of)
+        assert upcoming is not None
+        keys = keyed(world.other_customer, upcoming.lines)
+        key = next(key for key, line in keys if line.kind == "discount")
+    return reverse("portal:upcoming-charge", args=[key])
+
+
 def _line(moment: datetime) -> str:
     return ""
 
@@ -78,6 +96,10 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:invoice-document": (
         lambda world: reverse("portal:invoice-document", args=[world.other_invoice.pk, "csv"]),
         lambda world: reverse("portal:invoice-document", args=[uuid4(), "csv"]),
+    ),
+    "portal:upcoming-charge": (
+        _discount,
+        lambda world: reverse("portal:upcoming-charge", args=["0" * 32]),
     ),
     "portal:upcoming-line": _upcoming(_line),
     "portal:upcoming-line-day": _upcoming(_day),

@@ -125,7 +125,10 @@ def test_a_note_and_its_invoice_lead_to_each_other(tenant: Tenant) -> None:
     listed = reader.get(reverse("portal:invoices")).content.decode()
     assert "debit note DN-1" in listed
     line_page = reverse("portal:invoice-line", args=[note.pk, line.pk])
-    assert reader.get(line_page).status_code == 404
+    its_page = re.sub(r"<[^>]+>", "", reader.get(line_page).content.decode())
+    assert "late usage of 1" in its_page
+    assert "Changed: 6 Oct 2026, 02:00 to 03:00" in its_page.replace("\u00a0", " ")
+    assert reader.get(f"{line_page}days/2026-10-06/").status_code == 404
 
 
 def test_a_void_invoice_and_its_credit_note_say_so(tenant: Tenant) -> None:

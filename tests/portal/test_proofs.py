@@ -1,15 +1,18 @@
 """An invoice's proof in the portal: the bundle, the verifier, and the one line that runs it."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.core.proof import archive
 from billing.models import Invoice
 from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
+from tests.api.calling import problem, program_of
 from tests.portal.world import World, make_person, make_world
 from tests.verify.running import run
 
@@ -53,6 +56,18 @@ class TestTheProofPage:
         done = run(tmp_path / "hostmeter.pyz", "verify", tmp_path / "proof-1.zip")
         (printed,) = re.findall("^fingerprint (.+)$", done.stdout, re.MULTILINE)
         assert f"<code>{printed}</code>" in page.content.decode()
+
+    def test_of_a_bundle_that_is_too_large_says_what_the_api_says(
+        self, reader: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "BYTES_BELOW", 1 << 16)
+        page = reader.get(reverse("portal:invoice-proof-bundle", args=[world.invoice.pk]))
+        program = program_of(world.tenant)
+        refused = problem(program.get(f"/invoices/{world.invoice.pk}/proof"), 409)
+        assert refused["type"] == "proof-too-large"
+        assert refused["detail"].startswith("The proof bundle would have 4 GiB or more")
+        assert (page.status_code, "no-store" in page["Cache-Control"]) == (409, True)
+        assert refused["detail"] in unescape(page.content.decode())
 
     def test_is_linked_from_the_invoice(self, reader: Client, world: World) -> None:
         page = reader.get(reverse("portal:invoice", args=[world.invoice.pk])).content.decode()

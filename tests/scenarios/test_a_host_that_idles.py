@@ -11,14 +11,15 @@ from billing.closing import close_tenant, finalize_drafts, restate_tenant
 from billing.models import BillingDetails, BillingSettings, Invoice, Price, TaxRate
 from billing.operations import Offer, publish_plan_version
 from billing.waiting import waiting_drafts
-from metering.allocating import allocate_tenant
+from metering.allocating import allocate_tenant, retry_failures
 from metering.allocation_rules import mark_hours, state_rule
 from metering.core.allocation import Rule
 from metering.models import Host
 from metering.rollups import roll_up
-from metering.stated_models import Event
+from metering.stated_models import AllocationFailure, Event
 from metering.usage import usage_by_application
 from metering.usage_rows import UsagePeriod
+from portal.views import lines as lines_pages
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
@@ -124,6 +125,19 @@ def test_drafts_wait_until_it_is_posted(tenant: Tenant, stories: tuple[Story, St
     outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
     assert (len(outcome.incomplete), outcome.invoices) == (2, [])
     allocate(tenant)
+    with tenant_scope(tenant.pk):
+        AllocationFailure.objects.create(
+            hour=NINE, host=Host.objects.get(), meter="cpu.time", reason="too much",
+            failed_at=NOVEMBER,
+        )  # fmt: skip
+        waits = [each.waits_for for each in waiting_drafts(as_of=NOVEMBER)]
+        words = f"not be spread, {NINE:%Y-%m-%dT%H:%MZ}, cpu.time of {Host.objects.get()}: too much"
+        assert waits[0].endswith(words)
+    outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
+    assert outcome.invoices == []
+    with tenant_scope(tenant.pk):
+        retry_failures()
+    allocate(tenant)
     outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
     assert len(outcome.invoices) == 2
     with tenant_scope(tenant.pk):
@@ -162,7 +176,7 @@ def test_each_posting_can_be_redone_by_hand(tenant: Tenant, stories: tuple[Story
 
 
 def test_customers_can_follow_their_part_to_its_postings(
-    tenant: Tenant, stories: tuple[Story, Story]
+    tenant: Tenant, stories: tuple[Story, Story], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = stories
     spread(tenant)
@@ -186,6 +200,14 @@ def test_customers_can_follow_their_part_to_its_postings(
     assert "Sum of 2 postings" in said
     assert "capacity 14,400,000,000 - used 7,200,000,000 - unattributed 0" in said
     assert "posted before" in said
+    monkeypatch.setattr(lines_pages, "_POSTINGS_PER_PAGE", 1)
+    first_page = reader.get(f"{page}buckets/20261012T0900Z/").content.decode()
+    second_page = reader.get(f"{page}buckets/20261012T0900Z/?page=2").content.decode()
+    for said in (first_page, second_page):
+        assert "Sum of 2 postings" in said
+    assert "posted before" not in first_page
+    assert "posted before" in second_page
+    assert "?page=2" in first_page
     other = signed_in(tenant, "viewer", customer=second.customer)
     assert other.get(f"{page}buckets/20261012T0900Z/").status_code == 404
 

@@ -11,7 +11,7 @@ from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from billing.management.arguments import past_instant, tenant_id
-from metering.allocating import allocate_tenant
+from metering.allocating import allocate_tenant, retry_failures
 from metering.allocation_rules import PAST_MAX, mark_hours, meters_with_rules
 from tenants.command import OneLineCommand
 from tenants.scope import tenant_scope
@@ -23,8 +23,8 @@ class Command(OneLineCommand):
     help = (
         "Spread hosts' idle and unattributed usage over the applications on them, by the tenant's "
         "allocation rules: of each hour (UTC) that is over for half an hour and has changed since "
-        "it was last looked at, post the difference. May run twice, and at once; what is killed is "
-        "done by the next run."
+        "it was last looked at, or could not be posted then, post the difference. May run twice, "
+        "and at once; what is killed is done by the next run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,7 +52,10 @@ class Command(OneLineCommand):
             self.stderr.write(f"failed: {failed}")
         self.stdout.write(f"{outcome.hours} hours looked at, {outcome.postings} postings made")
         if outcome.failures:
-            raise CommandError(f"{len(outcome.failures)} hours failed; the others are done")
+            raise CommandError(
+                f"{len(outcome.failures)} failed; the rest is done. Mend what each says, or state "
+                "a rule of none for the host, and run this again"
+            )
 
     def _prepare(self, tenant: UUID, again: tuple[datetime, datetime] | None, slug: str) -> None:
         with tenant_scope(tenant):
@@ -60,6 +63,7 @@ class Command(OneLineCommand):
                 raise CommandError(
                     f"tenant {slug!r} has no allocation rule; state one in the admin"
                 )
+            retry_failures()
             if again is not None:
                 mark_hours(*again)
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.bench.documents import long_invoice, measure_documents
 from billing.documents.document import InvoiceDocument, Reference
-from billing.documents.files import FORMS, document_file, document_tag, file_name
+from billing.documents.files import FORMS, FormName, document_file, document_tag, file_name
 from billing.documents.tabular import COLUMNS
 from tests.billing.documents.focus_rules import billed_by_invoice, broken_focus_rules
 from tests.billing.documents.samples import document, line, taxed_document
@@ -114,6 +115,9 @@ class TestBench:
 
 
 class TestFiles:
+    def test_have_the_forms_that_the_api_takes(self) -> None:
+        assert get_args(FormName) == tuple(FORMS)
+
     @pytest.mark.parametrize("form", FORMS)
     def test_are_the_same_each_time(self, form: str) -> None:
         assert document_file(document(), form) == document_file(document(), form)

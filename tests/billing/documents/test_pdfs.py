@@ -21,6 +21,7 @@ from pytest_django import Settings
 from billing.documents import glyphs
 from billing.documents.cii import cii
 from billing.documents.document import InvoiceDocument, Reference
+from billing.documents.files import document_tag
 from billing.documents.glyphs import shown
 from billing.documents.hybrid import hybrid_pdf
 from billing.documents.pdf import page_images, pdf
@@ -116,6 +117,15 @@ class TestPage:
         ):  # fmt: skip
             assert part in shown_text
         assert "month" not in shown_text
+
+    @pytest.mark.parametrize(
+        ("kind", "of_kind"),
+        [("late_usage", "minimum"), ("correction", "minimum"), ("correction", "late_usage")],
+    )
+    def test_in_german_has_german_labels_of_what_came_late(self, kind: str, of_kind: str) -> None:
+        label = "Minimum of the period"
+        late = document(line(label=label, kind=kind, of_kind=of_kind), language="de")
+        assert "Mindestbetrag des Zeitraums" in " ".join(text_of(pdf(late)).split())
 
     def test_of_a_draft_says_so_and_asks_for_nothing(self) -> None:
         shown_text = text(is_draft=True, reference="")
@@ -222,7 +232,7 @@ def dejavu(settings: Settings, tmp_path: Path) -> Iterator[None]:
 
 def _forget_fonts() -> None:
     """As another process does, which reads the folder anew."""
-    for known in (glyphs.fonts, glyphs.families, glyphs._is_drawn):
+    for known in (glyphs.fonts, glyphs.families, glyphs.fonts_digest, glyphs._is_drawn):
         known.cache_clear()
 
 
@@ -248,6 +258,22 @@ class TestScripts:
         assert name.split()[0] in text_of(made)
         assert broken_pdf_a_rules(made) == []
         assert b"DejaVuSans" in made
+
+    def test_of_other_fonts_are_another_file(self, settings: Settings, tmp_path: Path) -> None:
+        def tags(*fonts: tuple[str, bytes]) -> list[str]:
+            for name, content in fonts:
+                (tmp_path / "more").mkdir(exist_ok=True)
+                (tmp_path / "more" / name).write_bytes(content)
+            _forget_fonts()
+            return [document_tag(document(), form) for form in ("pdf", "cii")]
+
+        settings.DOCUMENT_FONTS = tmp_path
+        none, noted = tags(), tags(("notes.txt", b"1"))
+        one, other = tags(("a.ttf", b"1")), tags(("a.ttf", b"2"))
+        _forget_fonts()
+        assert none == noted
+        assert len({tag for tag, _ in (none, one, other)}) == 3
+        assert none[1] == one[1] == other[1]
 
     def test_without_them_are_marked(self) -> None:
         assert shown("\u2d30\u2d4e") == "\ufffd\ufffd"

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -150,3 +151,18 @@ class TestABody:
 def test_an_instant_of_any_offset_is_read_in_utc() -> None:
     local = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
     assert read(time=local.isoformat()).time == NOW
+
+
+class TestEventsFromOutside:
+    @pytest.mark.parametrize(
+        ("changed", "reason"),
+        [
+            ({"source": f"hostmeter/allocation/{UUID(int=1)}"}, "source may not begin"),
+            ({"data": data(meter="cpu.time.allocated")}, "posted by allocation alone"),
+            ({"data": data(quantity=-1)}, "integer from 0"),
+        ],
+    )
+    def test_state_no_allocation(self, changed: dict[str, object], reason: str) -> None:
+        refused = parse_event(event(**changed), as_of=NOW)
+        assert isinstance(refused, RefusedEvent)
+        assert reason in refused.reason
