@@ -19,7 +19,7 @@ from billing.operations import (
     UsageNotRolledUp,
     recompute_draft,
 )
-from tenants.admin_pages import action
+from tenants.admin_pages import ScopedAdmin, action
 from tenants.scope import current_tenant_id
 
 

@@ -19,9 +19,6 @@ from billing.core.provenance import Provenance, require_qualities
 from billing.core.quantity import in_unit, require_aggregation, require_raw_quantity, unit_of
 from billing.core.readings import Aggregation, Reading, require_reading
 
-# What is made for each line of many invoices is not frozen, here and below: freezing costs more
-# than half of making it. Nothing changes one.
-
 # As InvoiceLine.Kind has them.
 LineKind = Literal[
     "usage",
@@ -120,7 +117,7 @@ class PriceSpec:
         return self.reading.accepts if self.reading else frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # Not frozen, as all that each line makes: freezing costs half of making.
 class UsageQuantity:
     """What one application used in the period by one reading, in the meter's raw unit.
 
