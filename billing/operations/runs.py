@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from billing.core.periods import Period
@@ -114,6 +114,7 @@ def close_next_shard(run: BillingRun, *, at: datetime) -> Closed | None:
             _finish(run, at)
             return None
         closed = _close(shard, run.as_of)
+        _have_invoices_counted()
         shard.invoices = len(closed.invoices)
         shard.failures = [
             (failure.customer, str(failure).removeprefix(f"{failure.customer}: ")[:500])
@@ -122,6 +123,14 @@ def close_next_shard(run: BillingRun, *, at: datetime) -> Closed | None:
         shard.done_at = at
         shard.save(update_fields=["invoices", "failures", "done_at"])
         return closed
+
+
+def _have_invoices_counted() -> None:
+    """How the lines' keys to invoices are checked is planned once a session: by what the database
+    counted when there were none, each line is checked by all invoices that there are. Counting them
+    makes for a new plan."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing_count_new_invoices()")
 
 
 def _finish(run: BillingRun, at: datetime) -> bool:

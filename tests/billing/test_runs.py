@@ -1,7 +1,9 @@
 """Billing runs: whoever works on them, and however they are cut off, each period is closed once."""
 
+import os
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from billing.bench.closing import measure_billing
@@ -63,6 +65,20 @@ class TestARun:
         assert again == run
         assert len(list(close_shards(tenant.pk, run.pk))) == 2
         assert references(tenant) == ["customer-0", "customer-1", "customer-2"]
+
+    def test_has_its_invoices_counted_so_that_their_keys_are_looked_up(
+        self, tenant: Tenant
+    ) -> None:
+        stories(tenant, 3)
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as owner:
+            # As when it was made: nothing is known of it.
+            owner.execute("TRUNCATE billing_invoice CASCADE")
+            close_tenant(tenant.pk, as_of=NOVEMBER)
+            counted = owner.execute(
+                "SELECT reltuples FROM pg_class WHERE relname = 'billing_invoice'"
+            ).fetchone()
+        assert counted is not None
+        assert counted[0] > 0
 
     def test_leaves_a_shard_as_it_was_when_its_work_is_undone(
         self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
