@@ -14,7 +14,7 @@ from hostmeter_agent.measure.readings import Table
 from hostmeter_agent.store.life import Mark, runtime_directory
 
 from tests.agent.loopback import Contract
-from tests.agent.test_agent_live import running
+from tests.agent.test_agent_live import RUN, running
 
 PROGRAM = """
 while True: pass
@@ -71,17 +71,17 @@ def empty(state: Path) -> None:
 
 def test_a_restored_backup_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
-    program = tmp_path / "burner.py"
+    program = tmp_path / f"burner-{RUN}.py"
     program.write_text(PROGRAM)
     with running(tmp_path, Contract()) as run:
         burn = subprocess.Popen([sys.executable, program])
         try:
-            run.wait_for(lambda: run.cpu_us("burner") > 100_000)
+            run.wait_for(lambda: run.cpu_us(f"burner-{RUN}") > 100_000)
             assert run.stop() == 0
             copied(run.state, tmp_path / "backup")
-            before_us = run.cpu_us("burner")
+            before_us = run.cpu_us(f"burner-{RUN}")
             run.process = run.start()
-            run.wait_for(lambda: run.cpu_us("burner") > before_us + 500_000)
+            run.wait_for(lambda: run.cpu_us(f"burner-{RUN}") > before_us + 500_000)
             burn.send_signal(signal.SIGSTOP)
             assert run.stop() == 0
             empty(run.state)
@@ -91,7 +91,7 @@ def test_a_restored_backup_doubles_nothing(tmp_path: Path, monkeypatch: pytest.M
             fields = Path(f"/proc/{burn.pid}/stat").read_text().rpartition(")")[2].split()
             used_us = (int(fields[11]) + int(fields[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")
             # What was measured last may have been lost with the state; nothing is there twice.
-            assert before_us + 500_000 < run.cpu_us("burner") <= used_us
+            assert before_us + 500_000 < run.cpu_us(f"burner-{RUN}") <= used_us
             assert run.stop() == 0
         finally:
             burn.kill()

@@ -13,7 +13,7 @@ import pytest
 from tests.agent import mounts
 from tests.agent.loopback import Contract
 from tests.agent.test_agent_full_disk import fill
-from tests.agent.test_agent_live import running
+from tests.agent.test_agent_live import RUN, running
 
 PROGRAM = "import time\nwhile True: time.sleep(0.05)\n"
 
@@ -80,11 +80,11 @@ def test_a_full_disk_ends_no_agent_and_loses_no_usage(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     with mounts.tmpfs(disk, "size=8m"), running(disk, Contract()) as run:
-        program = tmp_path / "burner.py"
+        program = tmp_path / f"burner-{RUN}.py"
         program.write_text("while True: pass\n")
         burn = subprocess.Popen([sys.executable, program])
         try:
-            run.wait_for(lambda: run.cpu_us("burner") > 0)
+            run.wait_for(lambda: run.cpu_us(f"burner-{RUN}") > 0)
             ballast = fill(disk)
             until = time.monotonic() + 5
             while time.monotonic() < until:
@@ -92,7 +92,7 @@ def test_a_full_disk_ends_no_agent_and_loses_no_usage(tmp_path: Path) -> None:
                 time.sleep(0.1)
             ballast.unlink()
             burned_us = _cpu_us(burn.pid)
-            run.wait_for(lambda: run.cpu_us("burner") >= burned_us)
+            run.wait_for(lambda: run.cpu_us(f"burner-{RUN}") >= burned_us)
         finally:
             burn.kill()
             burn.wait()

@@ -23,10 +23,11 @@ from tenants.models import Customer, Environment, Tenant
 from tenants.operations import issue_enrolment_token
 from tenants.scope import tenant_scope
 from tests.agent.test_agent_command import SOURCE, agent, command
-from tests.agent.test_agent_live import finish, script, start_burn
+from tests.agent.test_agent_live import RUN, finish, script, start_burn
 from tests.conftest import make_tenant
 
 SECONDS_OF_CPU = 3.0
+BURNER = f"burner-{RUN}"
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def customer(transactional_db: None) -> Customer:
 
 
 def deliver_a_burn(server: str, tenant: Tenant, folder: Path) -> float:
-    """Meter a program called `burner` with a real agent; the CPU seconds the kernel saw it use."""
+    """Meter a program called BURNER with a real agent; the CPU seconds the kernel saw it use."""
     with tenant_scope(tenant.pk):
         token = issue_enrolment_token(Environment.objects.get(), as_of=timezone.now())
     state, config = folder / "state", folder / "agent.toml"
@@ -66,7 +67,7 @@ def deliver_a_burn(server: str, tenant: Tenant, folder: Path) -> float:
         )
     try:
         wait_for_usage_until(tenant, timezone.now())
-        used = finish(start_burn(script(folder, "burner"), SECONDS_OF_CPU))
+        used = finish(start_burn(script(folder, BURNER), SECONDS_OF_CPU))
         wait_for_usage_until(tenant, timezone.now() + timedelta(seconds=1))
     finally:
         process.terminate()
@@ -101,7 +102,7 @@ class TestARunningProgram:
         roll_up(customer.tenant.pk)
         now = timezone.now()
         with tenant_scope(customer.tenant.pk):
-            burner = Application.objects.get(name="burner")
+            burner = Application.objects.get(name=BURNER)
             upcoming = upcoming_invoice(customer, as_of=now)
             assert upcoming is not None
             charged_us, amount = amount_of_cpu(upcoming, burner)
