@@ -293,7 +293,7 @@ def _possible(invoice: Invoice) -> set[str]:
     unsent = not invoice.sent_at and invoice.status != Invoice.Status.VOID
     found = {"mark_one_sent"} if unsent else set()
     if invoice.kind != Invoice.Kind.CREDIT_NOTE:
-        if may_follow(invoice.status, Invoice.Status.VOID):
+        if may_follow(invoice.status, Invoice.Status.VOID) and invoice.gross >= 0:
             found.add("void_one")
         if invoice.status in {*PAYABLE, Invoice.Status.UNCOLLECTIBLE}:
             found.add("record_payment_of_one")

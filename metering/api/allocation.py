@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Query
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from metering.allocation import MaximumNotAllocated
 from metering.allocation_rules import (
@@ -23,14 +23,12 @@ from metering.models import Host
 from metering.stated_models import AllocationRule
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import conflict, not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example, text
+from tenants.api.fields import Given, Instant, Name, Taken, example, text
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 from tenants.refusals import sentence
 
 allocation_rules = Resources()
-
-Author = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PRINTABLE)]
 
 
 class AllocationRuleIn(Taken):
@@ -53,14 +51,14 @@ class AllocationRuleIn(Taken):
     host_id: UUID | None = None
     host_class: Annotated[str, text(60)] = ""
     starts_at: Instant
-    author: Author
+    author: Name
 
 
 class AllocationRuleEnd(Taken):
     model_config = example({"ends_at": "2027-01-01T00:00:00Z", "author": "support"})
 
     ends_at: Instant
-    author: Author
+    author: Name
 
 
 class AllocationRuleOut(Given):
@@ -126,7 +124,7 @@ def create_allocation_rule(request: ApiRequest, rule: AllocationRuleIn) -> Alloc
                 rule.meter,
                 rule.spread,
                 starts_at=rule.starts_at,
-                author=_author(request, rule.author),
+                author=request.caller.signed(rule.author),
                 as_of=request.as_of,
                 host=host,
                 host_class=rule.host_class,
@@ -145,7 +143,7 @@ def end_allocation_rule(
 ) -> AllocationRuleOut:
     rule = _stored(rule_id)
     with _refusals("ends_at"):
-        author = _author(request, end.author)
+        author = request.caller.signed(end.author)
         return _shown(end_rule(rule, ends_at=end.ends_at, author=author, as_of=request.as_of))
 
 
@@ -154,10 +152,6 @@ def _stored(rule_id: UUID) -> AllocationRule:
     if found is None:
         raise not_found("allocation rule")
     return found
-
-
-def _author(request: ApiRequest, name: str) -> str:
-    return f"{name}, by key {request.caller.key_id}"
 
 
 @contextmanager

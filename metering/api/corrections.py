@@ -11,7 +11,7 @@ from metering.models import Application, Instance
 from metering.stated_models import Correction
 from tenants.api.caller import ApiRequest
 from tenants.api.errors import not_found, unprocessable
-from tenants.api.fields import PRINTABLE, Given, Instant, Taken, example
+from tenants.api.fields import PRINTABLE, Given, Instant, Name, Taken, example
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
 
@@ -44,7 +44,7 @@ class CorrectionIn(Taken):
     quantities: Annotated[dict[Meter, Quantity] | None, Field(min_length=1, max_length=64)] = None
     meters: Annotated[list[Meter] | None, Field(min_length=1, max_length=64)] = None
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PRINTABLE)]
-    author: Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=PRINTABLE)]
+    author: Name
 
 
 class CorrectionOut(Given):
@@ -119,7 +119,7 @@ def _made(request: ApiRequest, wanted: CorrectionIn) -> Correction:
         if instance is None:
             raise not_found("instance")
     period = (wanted.starts_at, wanted.ends_at)
-    author = f"{wanted.author}, by key {request.caller.key_id}"
+    author = request.caller.signed(wanted.author)
     if wanted.quantities is None:
         return delete_usage(
             application,

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 
 from billing.core.explanation import how_read
 from billing.core.prices import Flat, Percentage
-from billing.models import PlanVersion, Price
+from billing.models import InvoiceLine, PlanVersion, Price
 from metering.gaps import gaps_in
 from metering.queries import RollupRow, samples_of
 from portal import proof
@@ -55,14 +55,24 @@ def _upcoming(reader: Reader, price_id: UUID, application_id: UUID) -> _Found:
     return _Found(source, reverse("portal:upcoming-line", args=[price_id, application_id]))
 
 
-def _stored(reader: Reader, invoice_id: UUID, line_id: UUID) -> tuple[_Found, LineFigures]:
+def _stored_line(reader: Reader, invoice_id: UUID, line_id: UUID) -> InvoiceLine:
     try:
-        line = proof.stored_line(reader.customer, invoice_id, line_id)
+        return proof.stored_line(reader.customer, invoice_id, line_id)
+    except LineNotFound as absent:
+        raise Http404 from absent
+
+
+def _usage_of(reader: Reader, line: InvoiceLine) -> tuple[_Found, LineFigures]:
+    try:
         source = proof.stored_source(reader.customer, line)
     except LineNotFound as absent:
         raise Http404 from absent
-    url = reverse("portal:invoice-line", args=[invoice_id, line_id])
+    url = reverse("portal:invoice-line", args=[line.invoice_id, line.pk])
     return _Found(source, url), proof.stored_figures(line)
+
+
+def _stored(reader: Reader, invoice_id: UUID, line_id: UUID) -> tuple[_Found, LineFigures]:
+    return _usage_of(reader, _stored_line(reader, invoice_id, line_id))
 
 
 @customer_page
@@ -101,13 +111,10 @@ def upcoming_line_bucket(
 def invoice_line(
     request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID
 ) -> HttpResponse:
-    try:
-        line = proof.stored_line(reader.customer, invoice_id, line_id)
-    except LineNotFound as absent:
-        raise Http404 from absent
+    line = _stored_line(reader, invoice_id, line_id)
     if is_charge(line):
         return _charge(request, reader, stored_charge(line))
-    return _line(request, reader, *_stored(reader, invoice_id, line_id))
+    return _line(request, reader, *_usage_of(reader, line))
 
 
 @customer_page

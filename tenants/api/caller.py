@@ -31,6 +31,10 @@ class Caller:
         if scope not in self.scopes:
             raise Problem(HTTPStatus.FORBIDDEN, f"The key lacks the scope {scope}.", scope=scope)
 
+    def signed(self, author: str) -> str:
+        """Whom a program names as an author, with the key that said so."""
+        return f"{author}, by key {self.key_id}"
+
     def own(self, customer: str) -> Q:
         """The condition that rows, whose customer is found by the path `customer`, are seen."""
         return Q() if self.customer_id is None else Q(**{customer: self.customer_id})

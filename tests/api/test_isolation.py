@@ -161,21 +161,27 @@ def test_a_post_names_nothing_of_another_tenant(
             "author": "nobody",
         },
     }
-    with tenant_scope(other_provider.tenant.pk):
-        host = Host.objects.get()
-    bodies["/allocation-rules"] = {
-        "meter": "cpu.time",
-        "spread": "evenly",
-        "host_id": str(host.pk),
-        "starts_at": "2026-12-01T00:00:00Z",
-        "author": "nobody",
-    }
     own = f"/applications/{provider.story.shop.pk}/assign"
     bodies[own] = {"customer_id": theirs["customer_id"]}
     for path, body in bodies.items():
         problem(program.post(path, body), 404)
     done(program.post("/customers", {"reference": "theirs", "name": "A"}), 201)
     done(program.post("/plans", {"name": "theirs plan", "currency": "EUR"}), 201)
+
+
+def test_a_rule_is_of_no_host_of_another_tenant(
+    provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    with tenant_scope(other_provider.tenant.pk):
+        host = Host.objects.get()
+    rule = {
+        "meter": "cpu.time",
+        "spread": "evenly",
+        "host_id": str(host.pk),
+        "starts_at": "2026-12-01T00:00:00Z",
+        "author": "nobody",
+    }
+    problem(program.post("/allocation-rules", rule), 404)
 
 
 def test_a_request_of_another_tenant_is_another_request(

@@ -50,6 +50,15 @@ def test_lists_call_it_what_it_was_issued_as(tenant: Tenant) -> None:
     ]  # fmt: skip
 
 
+def test_the_admin_does_not_offer_to_void_it(tenant: Tenant) -> None:
+    with tenant_scope(tenant.pk):
+        invoice = in_favour("EUR", "1", 10)
+    page = reverse("admin:billing_invoice_change", args=[invoice.pk])
+    shown = signed_in(tenant).get(page).content.decode()
+    assert reverse("admin:billing_invoice_restate_one", args=[invoice.pk]) in shown
+    assert reverse("admin:billing_invoice_void_one", args=[invoice.pk]) not in shown
+
+
 @pytest.mark.usefixtures("inside")
 class TestAPeriodThatComesToLessThanNothing:
     @pytest.mark.parametrize(
