@@ -221,6 +221,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_apikey"),
                     },
                     {
+                        "title": "E-mails",
+                        "icon": "mail",
+                        "link": reverse_lazy("admin:tenants_mailmessage_changelist"),
+                        "permission": _may_view("tenants.view_mailmessage"),
+                    },
+                    {
                         "title": "Webhook endpoints",
                         "icon": "webhook",
                         "link": reverse_lazy("admin:tenants_webhookendpoint_changelist"),

@@ -144,6 +144,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
+# Without a mail server, messages are shown in the worker's log.
+globals().update(env.mail_server("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "hostmeter@localhost")
+
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -179,6 +183,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.prune_webhook_events",
         "schedule": crontab(minute="47"),
     },
+    "send-mail": {
+        "task": "tenants.tasks.send_mail",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "prune-mail": {"task": "tenants.tasks.prune_mail", "schedule": crontab(minute="52")},
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),

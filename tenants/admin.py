@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants import admin_mail, admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
     MarkedAdmin,
@@ -102,6 +102,7 @@ class TenantAdmin(ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = ["name", "slug", "currency", "time_zone"]
+        fields += ["mail_sender_name", "mail_sender_address"]
         return fields if obj else [*fields, "owner"]
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:

@@ -85,6 +85,16 @@ class Tenant(models.Model):
         max_length=3, default="EUR", validators=[RegexValidator("^[A-Z]{3}$", "Use ISO 4217.")]
     )
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    mail_sender_name = models.CharField(
+        max_length=120,
+        blank=True,
+        help_text="Whom customers see an e-mail come from. Left empty, the tenant's name.",
+    )
+    mail_sender_address = models.EmailField(
+        blank=True,
+        help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
+        "Left empty, the installation's own.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -322,6 +332,7 @@ class IdempotencyRecord(TenantOwned):
 
 
 # Registered with the app's other models; they refer to customers.
+from tenants.mail_models import MailMessage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
     WebhookDelivery,

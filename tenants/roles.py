@@ -13,11 +13,13 @@ _OPERATES = frozenset(
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
+        "tenants.mailmessage",
     }
 )
 _BILLS = frozenset(
     {
         "tenants.customer",
+        "tenants.mailmessage",
         "metering.allocationrule",
         "metering.assignment",
         "metering.correction",

@@ -30,6 +30,7 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.mail import queue
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
@@ -86,6 +87,11 @@ def fill(tenant: Tenant, word: str) -> None:
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         send_test(endpoint, as_of=NOVEMBER)
+        queue(
+            kind="new_sign_in", key=word, to=[f"{word}@mail.example"], language="en",
+            context={"at": NOVEMBER.isoformat(), "device": word, "address": "", "url": "x"},
+            as_of=NOVEMBER,
+        )  # fmt: skip
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 
