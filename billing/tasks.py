@@ -18,6 +18,7 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.dunning_tasks import dun_overdue
 from billing.operations import (
     UsageNotRolledUp,
     expire_credit,
@@ -35,6 +36,7 @@ from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 __all__ = [
+    "dun_overdue",
     "handle_processor_event",
     "reconcile_payments",
     "submit_attempt",

@@ -150,6 +150,18 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
+                        "title": "Dunning steps",
+                        "icon": "notifications_active",
+                        "link": reverse_lazy("admin:billing_dunningstep_changelist"),
+                        "permission": _may_view("billing.view_dunningstep"),
+                    },
+                    {
+                        "title": "Suspensions",
+                        "icon": "pause_circle",
+                        "link": reverse_lazy("admin:billing_suspension_changelist"),
+                        "permission": _may_view("billing.view_suspension"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),

@@ -203,6 +203,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "dun": {
+        "task": "billing.tasks.dun_overdue",
+        "schedule": crontab(minute="33"),
+        "options": {"expires": 3_600},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),

@@ -39,6 +39,8 @@ _BILLS = frozenset(
         "billing.taxrate",
         "billing.creditgrant",
         "billing.wallet",
+        "billing.dunningstep",
+        "billing.suspension",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})

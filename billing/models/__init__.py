@@ -18,6 +18,13 @@ from billing.models.credit import (
     TopUp,
     Wallet,
 )
+from billing.models.dunning import (
+    DunningAction,
+    DunningHold,
+    DunningStep,
+    DunningTaken,
+    Suspension,
+)
 from billing.models.invoices import (
     Invoice,
     InvoiceLine,
@@ -68,6 +75,10 @@ __all__ = [
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "DunningAction",
+    "DunningHold",
+    "DunningStep",
+    "DunningTaken",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
@@ -90,6 +101,7 @@ __all__ = [
     "ProofKey",
     "Refund",
     "Subscription",
+    "Suspension",
     "TaxRate",
     "TopUp",
     "Wallet",

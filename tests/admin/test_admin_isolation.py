@@ -18,10 +18,12 @@ from billing.models import (
     BillingSettings,
     CreditMovement,
     Discount,
+    DunningStep,
     Invoice,
     PlanTerms,
     PriceOverride,
     Subscription,
+    Suspension,
     TaxRate,
 )
 from billing.operations import close_due
@@ -77,6 +79,8 @@ def fill(tenant: Tenant, word: str) -> None:
         TaxRate.objects.create(
             name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date()
         )
+        DunningStep.objects.create(action="remind", number=1, days_after_due=3)
+        Suspension.objects.create(customer=story.customer, invoice=Invoice.objects.get())
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
