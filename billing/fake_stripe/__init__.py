@@ -1,0 +1,7 @@
+"""A small server that speaks as much of Stripe's API as Hostmeter uses, for the demo and the tests.
+
+It takes nothing from the product and knows none of its words: what a request may hold is read from
+stripe-python's own generated types, and what it answers follows Stripe's documentation. What the
+types allow and this server does not know is refused, never ignored. docs/payments.md says what it
+cannot prove.
+"""
