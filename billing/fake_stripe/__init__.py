@@ -5,3 +5,9 @@ stripe-python's own generated types, and what it answers follows Stripe's docume
 types allow and this server does not know is refused, never ignored. docs/payments.md says what it
 cannot prove.
 """
+
+from typing import Final
+
+# What `manage.py up` uses: they open nothing but this.
+DEMO_KEY: Final = "sk_test_fake"
+DEMO_WEBHOOK_SECRET: Final = "whsec_of_the_fake"  # noqa: S105

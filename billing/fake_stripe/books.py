@@ -113,6 +113,9 @@ class Books:
             body.get("customer"), self.now(), json.dumps(body), account, body["id"],
         )  # fmt: skip
 
+    def remove(self, account: str, identifier: str) -> None:
+        self.run("DELETE FROM objects WHERE account = ? AND id = ?", account, identifier)
+
     def get(self, account: str, kind: str, identifier: str) -> Fields | None:
         rows = self.run(
             "SELECT body FROM objects WHERE id = ? AND account = ? AND kind = ?",

@@ -10,9 +10,9 @@ from billing.fake_stripe.refusals import Fields, Refused, invalid
 from billing.fake_stripe.setups import new_setup
 
 CREATE_PARAMS: Final = frozenset(
-    {"allowed_payment_method_types", "cancel_url", "client_reference_id", "currency", "customer", "customer_email", "expand",
-     "expires_at", "line_items", "locale", "metadata", "mode", "payment_intent_data",
-     "saved_payment_method_options", "setup_intent_data", "submit_type",
+    {"allowed_payment_method_types", "cancel_url", "client_reference_id", "currency", "customer",
+     "customer_email", "expand", "expires_at", "line_items", "locale", "metadata", "mode",
+     "payment_intent_data", "saved_payment_method_options", "setup_intent_data", "submit_type",
      "success_url"}
 )  # fmt: skip
 OPEN_FOR_S: Final = 24 * 3600

@@ -52,7 +52,7 @@ def retrieve_endpoint(call: Call) -> Fields:
 
 def delete_endpoint(call: Call) -> Fields:
     endpoint = call.one("webhook_endpoint", "webhook endpoint", call.ids[0])
-    call.keep(endpoint | {"deleted": True, "status": "disabled"})
+    call.books.remove(call.account, endpoint["id"])
     return {"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True}
 
 

@@ -10,10 +10,10 @@ from billing.fake_stripe.methods import card_of, usable_method
 from billing.fake_stripe.refusals import Fields, Refused, invalid
 
 CREATE_PARAMS: Final = frozenset(
-    {"allowed_payment_method_types", "amount", "automatic_payment_methods", "capture_method", "confirm", "confirmation_method",
-     "currency", "customer", "description", "error_on_requires_action", "expand", "metadata",
-     "off_session", "payment_method", "receipt_email", "return_url",
-     "setup_future_usage", "statement_descriptor_suffix"}
+    {"allowed_payment_method_types", "amount", "automatic_payment_methods", "capture_method",
+     "confirm", "confirmation_method", "currency", "customer", "description",
+     "error_on_requires_action", "expand", "metadata", "off_session", "payment_method",
+     "receipt_email", "return_url", "setup_future_usage", "statement_descriptor_suffix"}
 )  # fmt: skip
 CONFIRM_PARAMS: Final = frozenset(
     {"error_on_requires_action", "expand", "off_session", "payment_method", "return_url"}

@@ -9,8 +9,8 @@ from billing.fake_stripe.methods import card_of, usable_method
 from billing.fake_stripe.refusals import Fields, invalid
 
 CREATE_PARAMS: Final = frozenset(
-    {"allowed_payment_method_types", "automatic_payment_methods", "confirm", "customer", "description", "expand", "metadata",
-     "payment_method", "return_url", "usage"}
+    {"allowed_payment_method_types", "automatic_payment_methods", "confirm", "customer",
+     "description", "expand", "metadata", "payment_method", "return_url", "usage"}
 )  # fmt: skip
 
 
