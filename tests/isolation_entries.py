@@ -8,6 +8,8 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_PAYING = "tests/portal/test_paying.py::TestIsolation"
+_METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -52,6 +54,13 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
     "portal:invoice-document": _ONE,
+    "portal:pay": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment-methods": _METHODS,
+    "portal:add-payment-method": _METHODS,
+    "portal:change-payment-method": _METHODS,
+    "processor-webhook": "tests/billing/payments/test_events.py"
+    "::test_an_event_reaches_the_tenant_of_its_address_alone",
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
