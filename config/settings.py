@@ -16,6 +16,7 @@ HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")
 
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 BASE_URL = env.text("BASE_URL", "http://localhost:8000").rstrip("/")
@@ -169,6 +170,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),
     },
+    "deliver-webhooks": {
+        "task": "tenants.tasks.deliver_webhooks",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "prune-webhook-events": {
+        "task": "tenants.tasks.prune_webhook_events",
+        "schedule": crontab(minute="47"),
+    },
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
@@ -178,6 +188,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.restate_changed",
         "schedule": crontab(minute="11,41"),
     },
+    "reconcile-payments": {
+        "task": "billing.tasks.reconcile_payments",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),
@@ -186,6 +201,12 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Tenants without a Stripe account of their own use this one. With an address alone, payments go to
+# the fake that answers there; `up` starts one where neither is set.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "").rstrip("/")
 
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
@@ -204,6 +225,8 @@ API_REQUESTS_BURST_KEY = env.whole_number("API_REQUESTS_BURST_KEY", 300, least=1
 API_REQUESTS_BURST_TENANT = env.whole_number(
     "API_REQUESTS_BURST_TENANT", 3_000, least=1, most=10_000_000
 )
+# For receivers on the developer's own machine; on a server it would let customers look inside.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 
 LOGGING = {

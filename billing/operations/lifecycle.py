@@ -16,6 +16,7 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import mark_settled
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import DocumentNotIssued, post_payment, post_write_off
+from billing.operations.telling import tell_of_invoice, tell_of_payment
 from billing.queries.parties import billing_settings
 
 
@@ -71,6 +72,7 @@ def mark_sent(invoice: Invoice, *, as_of: datetime) -> Invoice:
             if locked.status == Invoice.Status.FINALIZED:
                 locked.status = Invoice.Status.SENT
             locked.save(update_fields=["sent_at", "status"])
+            tell_of_invoice("invoice.sent", locked, as_of=as_of)
         return locked
 
 
@@ -95,7 +97,7 @@ def record_payment(
         recorded = Payment.objects.filter(invoice=locked, reference=reference).first()
         if recorded is not None:
             return _the_same(recorded, amount, received_on)
-        _require_payable(locked)
+        _require_payable(locked, excess_to_credit=excess_to_credit)
         lock_customer(locked.customer_id)
         excess = max(EXACT.subtract(amount, locked.open_amount), ZERO)
         if excess and not excess_to_credit:
@@ -110,6 +112,7 @@ def record_payment(
             reference=reference,
             recorded_at=as_of,
         )
+        tell_of_payment(payment, as_of=as_of)
         _count(locked, payment)
         post_payment(payment)
         return payment
@@ -120,10 +123,13 @@ def _count(invoice: Invoice, payment: Payment) -> None:
     partly = may_follow(invoice.status, Invoice.Status.PARTLY_PAID)
     if partly and payment.applied and invoice.open_amount:
         invoice.status = Invoice.Status.PARTLY_PAID
-    if invoice.status == Invoice.Status.UNCOLLECTIBLE and not invoice.open_amount:
+    paid_after_all = invoice.status == Invoice.Status.UNCOLLECTIBLE and not invoice.open_amount
+    if paid_after_all:
         invoice.status = Invoice.Status.PAID
     invoice.save(update_fields=["amount_paid", "status"])
-    mark_settled(invoice)
+    if paid_after_all:
+        tell_of_invoice("invoice.paid", invoice, as_of=payment.recorded_at)
+    mark_settled(invoice, as_of=payment.recorded_at)
 
 
 def _require_usable(
@@ -138,13 +144,13 @@ def _require_usable(
         raise PaymentNotUsable("a payment needs a reference, so that it is counted once")
 
 
-def _require_payable(invoice: Invoice) -> None:
+def _require_payable(invoice: Invoice, *, excess_to_credit: bool) -> None:
     if not invoice.is_issued:
         raise DocumentNotIssued("it has no number yet; finalize it first")
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         raise InvoiceNotPayable("a credit note is not paid; it is taken off or becomes credit")
-    if invoice.status == Invoice.Status.VOID:
-        raise InvoiceNotPayable("it is void; grant the customer credit instead")
+    if invoice.status == Invoice.Status.VOID and not excess_to_credit:
+        raise InvoiceNotPayable("it is void; record what came all the same as credit")
 
 
 def _the_same(recorded: Payment, amount: Decimal, received_on: date) -> Payment:
@@ -172,6 +178,7 @@ def write_off(invoice: Invoice, *, as_of: datetime) -> Invoice:
         post_write_off(locked, as_of=as_of)
         locked.status = Invoice.Status.UNCOLLECTIBLE
         locked.save(update_fields=["status"])
+        tell_of_invoice("invoice.written_off", locked, as_of=as_of)
         return locked
 
 
@@ -187,6 +194,7 @@ def mark_overdue(*, as_of: datetime) -> list[Invoice]:
                 continue
             locked.status = Invoice.Status.OVERDUE
             locked.save(update_fields=["status"])
+            tell_of_invoice("invoice.overdue", locked, as_of=as_of)
             found.append(locked)
     return found
 
