@@ -24,6 +24,13 @@ from metering.bench.together import BenchFailed
 from metering.bench.web import web
 
 WORKERS: Final = 2
+# What makes the product look: a payment that it may not have heard of otherwise.
+EVENTS: Final = (
+    "payment_intent.created",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+)
 _START_S: Final = 30
 _STOP_S: Final = 30
 
@@ -128,6 +135,7 @@ def _fake(port: int, folder: Path, webhook: str) -> Iterator[None]:
     log = folder / "fake.log"
     command = [sys.executable, "-m", "billing.fake_stripe", "--port", str(port)]
     command += ["--state", str(folder / "stripe.sqlite3"), "--webhook", webhook]
+    command += [option for event in EVENTS for option in ("--event", event)]
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, cwd=Path(settings.BASE_DIR), stdout=file, stderr=file, start_new_session=True
