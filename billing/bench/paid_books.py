@@ -35,17 +35,17 @@ def compare_books(tenant_id: UUID, owed: Sequence[Owed], fake: Fake, declined: S
         states = Counter(PaymentAttempt.objects.values_list("state", flat=True))
         events = ProcessorEvent.objects.count()
     expected = {each.customer_id: each.amount for each in owed if each.customer_id not in declined}
-    _check_charges(charges, payers, expected)
+    check_charges(charges, payers, expected)
     _check_payments(payments, charges, expected)
     open_attempts = states.total() - states["succeeded"] - states["failed"]
     if open_attempts:
         raise BenchFailed(f"{open_attempts} attempts have no end")
-    _check_deliveries(deliveries, events)
+    check_deliveries(deliveries, events)
     _check_ledger(tenant_id)
     return Books(len(charges), len(declined), states.total(), events, deliveries)
 
 
-def _check_charges(
+def check_charges(
     charges: list[dict[str, Any]], payers: dict[str, UUID], expected: dict[UUID, Decimal]
 ) -> None:
     taken = Counter(payers[charge["customer"]] for charge in charges)
@@ -75,7 +75,7 @@ def _check_payments(
             raise BenchFailed(f"payment {payment.reference} is of {payment.amount}")
 
 
-def _check_deliveries(deliveries: dict[str, dict[str, int]], events: int) -> None:
+def check_deliveries(deliveries: dict[str, dict[str, int]], events: int) -> None:
     for kind, states in deliveries.items():
         accepted = states.get("delivered", 0)
         if kind.startswith("forged") and accepted:
