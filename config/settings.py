@@ -151,7 +151,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 600
-CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+CELERY_TASK_DEFAULT_QUEUE = env.text("CELERY_QUEUE", "hostmeter")
 # A task longer than this would be delivered again while it runs; the time limit is shorter.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

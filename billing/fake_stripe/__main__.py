@@ -30,11 +30,18 @@ def main() -> int:
         metavar="URL",
         help="where the demo account's events go, on this machine; may be given several times",
     )
+    parser.add_argument(
+        "--event",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="which events go there, such as payment_intent.succeeded; without it all of them",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         fake = FakeStripe(options.state, options.port)
-        _deliver_to(fake, options.webhook)
+        _deliver_to(fake, options.webhook, options.event or ["*"])
     except (OSError, Refused) as error:
         print(f"fake Stripe: {error}", file=sys.stderr)
         return 1
@@ -46,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def _deliver_to(fake: FakeStripe, urls: list[str]) -> None:
+def _deliver_to(fake: FakeStripe, urls: list[str], events: list[str]) -> None:
     """See that the demo account has these webhook endpoints and no others. Raises Refused for an
     address that is not of this machine."""
     account = account_of(DEMO_KEY)
@@ -54,7 +61,7 @@ def _deliver_to(fake: FakeStripe, urls: list[str]) -> None:
         for _, endpoint in fake.books.found(account, Asked("webhook_endpoint"), ENDPOINTS_MAX):
             fake.books.remove(account, endpoint["id"])
         for url in urls:
-            fields: Fields = {"url": url, "enabled_events": ["*"]}
+            fields: Fields = {"url": url, "enabled_events": events}
             call = Call(fake.books, fake.desk.faults, account, fake.url, (), fields)
             add_endpoint(call, secret=DEMO_WEBHOOK_SECRET)
 
