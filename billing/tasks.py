@@ -1,7 +1,9 @@
 """Billing's share of the background work."""
 
 import logging
+import time
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
@@ -24,12 +26,15 @@ from billing.operations import (
     mark_overdue,
     request_due_top_ups,
 )
+from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.runs import Failure
+from billing.queries.spending import customers_with_budgets
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 
+_BUDGETS_SECONDS: Final = 240
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
 
@@ -92,6 +97,27 @@ def keep_credit() -> int:
         except Exception:
             logger.exception("tenant %s: credit was not looked at", tenant_id)
     return done
+
+
+@shared_task(name="billing.tasks.watch_budgets")
+def watch_budgets() -> int:
+    """Look at all budgets, those first that were not looked at for the longest, for as long as the
+    task has time; how many alerts were told. A customer is a transaction; one that fails is logged,
+    and the next run tries again."""
+    until = time.monotonic() + _BUDGETS_SECONDS
+    told = 0
+    for tenant_id in _tenant_ids():
+        with tenant_scope(tenant_id):
+            customers = customers_with_budgets()
+        for customer in customers:
+            if time.monotonic() > until:
+                return told
+            try:
+                with tenant_scope(tenant_id):
+                    told += len(look_at_budgets(customer, as_of=timezone.now()))
+            except Exception:
+                logger.exception("tenant %s: budgets of %s wait", tenant_id, customer.reference)
+    return told
 
 
 def _tenant_ids() -> list[UUID]:

@@ -188,6 +188,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "watch-budgets": {
+        "task": "billing.tasks.watch_budgets",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",

@@ -77,6 +77,11 @@ class BillingSettings(Party):
     payment_term_days = models.PositiveSmallIntegerField(
         default=14, validators=[MaxValueValidator(180)]
     )
+    customers_may_stop_applications = models.BooleanField(
+        default=False,
+        help_text="A customer's budget may ask you to stop an application at its limit. You are "
+        "asked in the admin and do it; nothing is stopped by itself.",
+    )
     late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,
