@@ -64,9 +64,8 @@ def _keep(budget: Budget, standing: Standing | None, waits_for: str, as_of: date
 
 
 def _noted(budget: Budget, standing: Standing, as_of: datetime) -> Iterable[BudgetAlert]:
-    before = BudgetAlert.objects.filter(
-        budget=budget, month_start=budget.month_start, limit=budget.limit
-    )
+    month_start = month_of(as_of, budget.customer.time_zone).start
+    before = BudgetAlert.objects.filter(budget=budget, month_start=month_start, limit=budget.limit)
     found = crossings(
         standing,
         budget.limit,
@@ -76,7 +75,7 @@ def _noted(budget: Budget, standing: Standing, as_of: datetime) -> Iterable[Budg
     alerts = BudgetAlert.objects.bulk_create(
         BudgetAlert(
             budget=budget,
-            month_start=budget.month_start,
+            month_start=month_start,
             threshold=threshold,
             limit=budget.limit,
             spent=_rounded(standing.spent),

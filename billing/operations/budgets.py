@@ -58,7 +58,7 @@ class BudgetTerms:
 
 def add_budget(customer: Customer, terms: BudgetTerms, *, as_of: datetime) -> Budget:
     """Raises BudgetNotUsable and TooManyBudgets."""
-    fields = _usable_fields(customer, terms)
+    fields = usable_fields(customer, terms)
     with transaction.atomic():
         lock_customer(customer.pk)
         if Budget.objects.kept().filter(customer=customer).count() >= BUDGETS_MAX:
@@ -69,7 +69,7 @@ def add_budget(customer: Customer, terms: BudgetTerms, *, as_of: datetime) -> Bu
 def change_budget(budget: Budget, terms: BudgetTerms) -> Budget:
     """Put other terms in the place of a budget's. Under another limit its thresholds are told anew
     this month; its figures are those of the next look. Raises BudgetNotUsable."""
-    fields = _usable_fields(budget.customer, terms)
+    fields = usable_fields(budget.customer, terms)
     with transaction.atomic():
         locked = Budget.objects.select_for_update().get(pk=budget.pk)
         if any(getattr(locked, each) != fields[each] for each in _MAKES_FIGURES):
@@ -119,7 +119,8 @@ def decide_request(
 _MAKES_FIGURES: Final = ("scope", "application", "environment", "meter", "currency", "unit")
 
 
-def _usable_fields(customer: Customer, terms: BudgetTerms) -> dict[str, object]:
+def usable_fields(customer: Customer, terms: BudgetTerms) -> dict[str, object]:
+    """The row's fields as the terms say them. Raises BudgetNotUsable."""
     scope = _scope(terms)
     if not terms.name.strip():
         raise BudgetNotUsable("name", "give it a name")

@@ -35,7 +35,9 @@ class TestAForecast:
         assert forecast([], Decimal(0), Decimal(30)) is None
 
     def test_is_what_came_when_the_month_is_over(self) -> None:
-        assert forecast(days("1", "2"), Decimal(30), Decimal(30)) == (3, 3, 3)
+        assert forecast(days("1", "2"), Decimal(30), Decimal(30)) == Forecast(
+            Decimal(3), Decimal(3), Decimal(3)
+        )
 
     @given(st.lists(AMOUNTS, min_size=3, max_size=31))
     def test_never_falls_below_what_has_come(self, daily: list[Decimal]) -> None:
