@@ -69,7 +69,7 @@ def new_budget(request: HttpRequest, reader: Reader) -> HttpResponse:
         except TooManyBudgets as refusal:
             form.add_error(None, sentence(refusal))
         else:
-            messages.success(request, _("The budget is set. Its figures come within ten minutes."))
+            messages.success(request, _("The budget is set. Its figures come in a moment."))
             return redirect("portal:budget", budget.pk)
     return render(request, "portal/budget_form.html", {**_frame(reader), "form": form})
 
