@@ -29,9 +29,22 @@ from billing.operations import (
 from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import LOOK_AT_BUDGETS
 from billing.operations.runs import Failure
+from billing.payment_tasks import (
+    handle_processor_event,
+    reconcile_payments,
+    submit_attempt,
+    submit_refund_task,
+)
 from billing.queries.spending import customers_with_budgets
 from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+__all__ = [
+    "handle_processor_event",
+    "reconcile_payments",
+    "submit_attempt",
+    "submit_refund_task",
+]
 
 logger = logging.getLogger(__name__)
 
