@@ -166,6 +166,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="2-59/10"),
         "options": {"expires": 600},
     },
+    "watch-hosts": {
+        "task": "metering.tasks.watch_hosts_all",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),
@@ -182,6 +187,11 @@ CELERY_BEAT_SCHEDULE = {
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
+    },
+    "watch-budgets": {
+        "task": "billing.tasks.watch_budgets",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
     },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {

@@ -13,6 +13,7 @@ _OPERATES = frozenset(
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
+        "billing.budgetrequest",
     }
 )
 _BILLS = frozenset(
@@ -37,6 +38,8 @@ _BILLS = frozenset(
         "billing.taxrate",
         "billing.creditgrant",
         "billing.wallet",
+        "billing.budget",
+        "billing.budgetrequest",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -53,6 +56,7 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
         "billing.invoicetax",
