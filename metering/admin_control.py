@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from metering.control import desired_states, is_too_old
 from metering.control_models import AgentSettings, AppliedState
 from metering.core.desired_state import DesiredState
+from metering.host_state import key_state
 from metering.models import Host, HostKey
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -68,17 +69,6 @@ def agent_in_words(applied: AppliedState | None, desired: DesiredState, as_of: d
         return wanted
     when = f"{timezone.localtime(by):%Y-%m-%d %H:%M}"
     return f"{wanted}, due since {when}" if by <= as_of else f"{wanted}, due by {when}"
-
-
-def key_state(key: HostKey, as_of: datetime) -> str:
-    """ "revoked", "expired", "expiring", "not used yet" or "valid"."""
-    if key.revoked_at is not None:
-        return "revoked"
-    if not key.is_valid(as_of):
-        return "expired"
-    if key.expires_at is not None:
-        return "expiring"
-    return "not used yet" if key.awaits_use else "valid"
 
 
 class HostKeys(ReadOnlyInline):
