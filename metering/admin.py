@@ -18,6 +18,7 @@ from metering.admin_retiring import RetiringActions, ServiceFilter
 from metering.host_keys import revoke_keys
 from metering.host_state import host_status
 from metering.models import Host, Instance
+from tenants.admin_history import HistoryPages
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,
@@ -38,7 +39,9 @@ class HostInstances(ReadOnlyInline):
 
 
 @admin.register(Host)
-class HostAdmin(AllocationPages, ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
+class HostAdmin(
+    HistoryPages, AllocationPages, ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin
+):
     empty_hint = (
         "Add a host shows one command to run on it, which installs the agent, enrols the host and "
         "begins to deliver."

@@ -19,6 +19,7 @@ from metering.control_models import AgentSettings, AppliedState
 from metering.core.desired_state import DesiredState
 from metering.host_state import key_state
 from metering.models import Host, HostKey
+from tenants.admin_history import HistoryPages
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
@@ -205,7 +206,7 @@ def _look_at(hosts: Iterable[Any]) -> None:
 
 
 @admin.register(AgentSettings)
-class AgentSettingsAdmin(ScopedAdmin):
+class AgentSettingsAdmin(HistoryPages, ScopedAdmin):
     empty_hint = (
         "Agents go by their own file and defaults. Add settings to have all of them, an "
         "environment's or one host's do otherwise."

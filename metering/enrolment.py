@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from metering.models import Host, HostKey
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Name, base64_bytes
+from tenants.authorship import acting
 from tenants.models import EnrolmentToken, Environment
 from tenants.problems import Problem, unauthorized
 from tenants.refusals import sentence
@@ -105,7 +106,7 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
     tenant_id = tenant_of(application.token, ENROLMENT_TOKEN)
     if tenant_id is None:
         raise unauthorized("EnrolmentToken")
-    with tenant_scope(tenant_id):
+    with acting(f"host {application.name}"), tenant_scope(tenant_id):
         # The lock lets one of two hosts with the same token win; the other then finds it used.
         token = (
             EnrolmentToken.objects.select_for_update()

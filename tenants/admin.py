@@ -22,6 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
     MarkedAdmin,
@@ -117,8 +118,8 @@ class TenantAdmin(ScopedAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(MarkedAdmin):
-    class Form(ScopedForm):
+class CustomerAdmin(HistoryPages, MarkedAdmin):
+    class Form(ReasonedForm):
         time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
     form = Form
@@ -141,8 +142,8 @@ class CustomerAdmin(MarkedAdmin):
 
 
 @admin.register(Policy)
-class PolicyAdmin(ScopedAdmin):
-    class Form(ScopedForm):
+class PolicyAdmin(HistoryPages, ScopedAdmin):
+    class Form(ReasonedForm):
         class Meta:
             help_texts: ClassVar = {
                 "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
@@ -156,7 +157,7 @@ class PolicyAdmin(ScopedAdmin):
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(MarkedAdmin):
+class EnvironmentAdmin(HistoryPages, MarkedAdmin):
     empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
     list_display = ("shown_name", "policy", "default_customer", "created_at")
     list_filter = ("policy", "generated")
@@ -196,7 +197,7 @@ def environment_hint() -> SafeString:
     )
 
 
-class _Credentials(ScopedAdmin):
+class _Credentials(HistoryPages, ScopedAdmin):
     """Secrets are issued on a page of their own, shown once, and revoked, never edited."""
 
     actions = ("revoke",)

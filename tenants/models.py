@@ -370,3 +370,13 @@ class IdempotencyRecord(TenantOwned):
 
     def __str__(self) -> str:
         return self.key
+
+
+# Registered with the app's other models; they follow what is declared above.
+from tenants.history_models import (  # noqa: E402, F401
+    ApiKeyChange,
+    CustomerChange,
+    EnrolmentTokenChange,
+    EnvironmentChange,
+    PolicyChange,
+)

@@ -25,6 +25,7 @@ class Caller:
     key_id: UUID
     scopes: frozenset[str]
     customer_id: UUID | None
+    name: str
 
     def require(self, scope: str) -> None:
         """Raises Problem 403, which names the scope that is missing."""
@@ -34,6 +35,11 @@ class Caller:
     def signed(self, author: str) -> str:
         """Whom a program names as an author, with the key that said so."""
         return f"{author}, by key {self.key_id}"
+
+    @property
+    def in_words(self) -> str:
+        """For the history of what it changes."""
+        return f"API key {self.name}"
 
     def own(self, customer: str) -> Q:
         """The condition that rows, whose customer is found by the path `customer`, are seen."""
@@ -58,7 +64,7 @@ def authenticated(request: HttpRequest, *, as_of: datetime) -> Caller:
         if key is None or not key.is_usable(as_of):
             raise unauthorized("Bearer")
         _note_use(key, as_of)
-    return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id)
+    return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id, key.name)
 
 
 def _note_use(key: ApiKey, as_of: datetime) -> None:
