@@ -19,7 +19,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY . /app
 WORKDIR /app
 # The key is for loading the settings only; the image holds no secret.
-RUN SECRET_KEY=collecting-files python manage.py collectstatic --noinput --verbosity 0 \
+RUN python -c 'from config.translations import compile_translations; compile_translations()' \
+    && SECRET_KEY=collecting-files python manage.py collectstatic --noinput --verbosity 0 \
     && python -m compileall -q /app /opt/venv
 USER hostmeter
 EXPOSE 8000

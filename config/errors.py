@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
+from django.views import defaults as pages
 
-from portal.views import errors as pages
 from tenants.problems import Problem
 
 
@@ -24,4 +24,4 @@ def failed(request: HttpRequest) -> HttpResponse:
         return Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; nothing was stored."
         ).response()
-    return pages.failed(request)
+    return pages.server_error(request)

@@ -28,6 +28,4 @@ urlpatterns = [
 ]
 
 handler400 = "config.errors.bad_request"
-handler403 = "portal.views.errors.not_allowed"
-handler404 = "portal.views.errors.not_found"
 handler500 = "config.errors.failed"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -19,13 +19,8 @@ from tenants.models import Customer, Member, Tenant, User
 from tenants.scope import user_scope
 
 CUSTOMER_KEY: Final = "hostmeter_customer"
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 
 P = ParamSpec("P")
-Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +42,6 @@ class Reader:
         return ZoneInfo(self.customer.time_zone)
 
 
-def close(response: Response) -> Response:
-    """The page may load this site's styles and images, and nothing else."""
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return response
-
-
 def customer_page(
     view: Callable[Concatenate[HttpRequest, Reader, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -61,8 +50,8 @@ def customer_page(
     @wraps(view)
     def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
-            return close(redirect_to_login(request.get_full_path()))
-        response = close(_page(request, *args, **kwargs))
+            return redirect_to_login(request.get_full_path())
+        response = _page(request, *args, **kwargs)
         # Neither a proxy nor the back button of the next person at this screen shows it again; a
         # view that says something else of its file is left to it.
         if not response.has_header("Cache-Control"):

@@ -1,35 +1,37 @@
-"""Money, quantities and times as an English reader expects them. Pure, exact, no floats.
+"""Money, quantities and times in the language of the page, by Babel's data. Exact, no floats.
 
-A short form may drop digits of a quantity; the page then carries `exact` beside it. Amounts are
-never shortened.
+The language is the one that is active while a page is answered: English or German. A short form
+may drop digits of a quantity; the page then carries `exact` beside it. Amounts are never shortened.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
+from babel import Locale, dates, numbers
+from django.utils.translation import get_language, gettext, pgettext
 from hostmeter_agent.wire import kind_of
 
 from billing.core.currencies import currency_of
 from billing.core.exact import DIGITS, decimals_of, quotient
-from billing.core.explanation import named_unit
 from billing.core.provenance import Provenance
 from billing.core.quantity import UNITS, plus, raw_unit_of
+from billing.documents.texts import written_unit
 from metering.core.quality import in_words
 
 NBSP: Final = "\u00a0"
 THIN: Final = "\u2009"
 MINUS: Final = "\u2212"
 
-# What an English reader takes for unambiguous; every other currency is written with its code.
-_SYMBOLS: Final = {
-    "AUD": "A$", "BRL": "R$", "CAD": "CA$", "CNY": "CN¥", "EUR": "€", "GBP": "£", "HKD": "HK$",
-    "ILS": "₪", "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "PHP": "₱",
-    "TWD": "NT$", "USD": "$", "VND": "₫",
-}  # fmt: skip
+# As in Babel's patterns; the English one is that of Britain, whose days nobody takes for months.
+_DAY: Final = {"en": "d MMM y", "de": "d. MMM y"}
+_DAY_OF_YEAR: Final = {"en": "d MMM", "de": "d. MMM"}
 
+_ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 _SIGNIFICANT_DIGITS: Final = 4
 _DECIMALS_MAX: Final = 12
 _ROUNDING: Final = Context(prec=DIGITS, rounding=ROUND_HALF_UP)
@@ -120,9 +122,11 @@ def usage(meter: str, raw: int | Decimal) -> str:
 
 def unit_name(unit: str, value: Decimal) -> str:
     """The unit after a number: 1 GB-hour, 3 GB-hours, 3 GB; nothing for what is counted singly."""
-    if unit == "one":
-        return ""
-    return f"{unit}s" if unit == "byte" and value != 1 else named_unit(unit, value)
+    if unit == "byte":
+        if _language() == "de":
+            return "Byte"
+        return "byte" if value == 1 else "bytes"
+    return written_unit(unit, value, _language())
 
 
 def raw_quantity(meter: str, raw: Decimal | int) -> str:
@@ -134,7 +138,7 @@ def share(part: Decimal, whole: Decimal) -> str:
     """A percentage with one decimal; a dash where there is no whole."""
     if not whole:
         return "–"  # noqa: RUF001
-    return f"{_fixed(_ROUNDING.quantize(part * 100 / whole, Decimal('0.1')), 1)}%"
+    return _percent(_fixed(_ROUNDING.quantize(part * 100 / whole, Decimal("0.1")), 1))
 
 
 def unbilled(meter: str, billed: int | Decimal, provenance: Provenance) -> str:
@@ -145,8 +149,9 @@ def unbilled(meter: str, billed: int | Decimal, provenance: Provenance) -> str:
         part = usage(meter, refused)
     else:
         part = share(Decimal(refused), Decimal(plus(billed, refused)))
-        part = "<0.1%" if part == "0.0%" else part
-    return f"{part} not billed: {' or '.join(map(in_words, provenance.refused_for))}"
+        part = f"<{_percent(_fixed(Decimal('0.1'), 1))}" if part == share(_ZERO, _ONE) else part
+    reasons = gettext(" or ").join(gettext(in_words(each)) for each in provenance.refused_for)
+    return gettext("%(part)s not billed: %(reasons)s") % {"part": part, "reasons": reasons}
 
 
 def spaced(name: str) -> str:
@@ -159,12 +164,12 @@ def coverage(ppm: int) -> str:
     percent = Decimal(ppm) / 10_000
     decimals = 0 if percent == percent.to_integral_value() else 2
     shown = percent.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
-    return f"{shown}%"
+    return _percent(_localized(f"{shown}"))
 
 
 def with_groups(words: str) -> str:
     """A sentence whose long whole numbers are grouped: "72000000000 µs" → "72,000,000,000 µs"."""
-    return _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", words)
+    return _LONG_NUMBER.sub(lambda found: _fixed(Decimal(found[0]), 0), words)
 
 
 def with_local_times(words: str, zone: tzinfo) -> str:
@@ -182,9 +187,8 @@ def _in_zone(written: str, zone: tzinfo) -> str:
 
 
 def day(moment: datetime, zone: tzinfo) -> str:
-    """23 Nov 2026."""
-    local = moment.astimezone(zone)
-    return f"{local.day}{NBSP}{local:%b}{NBSP}{local.year}"
+    """23 Nov 2026; 23. Nov. 2026."""
+    return _written(moment.astimezone(zone), _DAY)
 
 
 def minute(moment: datetime, zone: tzinfo) -> str:
@@ -199,7 +203,7 @@ def minute_lately(moment: datetime, as_of: datetime, zone: tzinfo) -> str:
     if local.date() == now.date():
         return minute(moment, zone)
     if local.year == now.year:
-        return f"{local.day}{NBSP}{local:%b}, {minute(moment, zone)}"
+        return f"{_written(local, _DAY_OF_YEAR)}, {minute(moment, zone)}"
     return f"{day(moment, zone)}, {minute(moment, zone)}"
 
 
@@ -224,9 +228,10 @@ def period(start: datetime, end: datetime, zone: tzinfo) -> str:
     if first.date() == last.date():
         return day(start, zone)
     if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{last.day}{NBSP}{last:%b}{NBSP}{last.year}"  # noqa: RUF001
+        dot = "." if _language() == "de" else ""
+        return f"{first.day}{dot}–{_written(last, _DAY)}"  # noqa: RUF001
     if first.year == last.year:
-        return f"{first.day}{NBSP}{first:%b} – {last.day}{NBSP}{last:%b}{NBSP}{last.year}"  # noqa: RUF001
+        return f"{_written(first, _DAY_OF_YEAR)} – {_written(last, _DAY)}"  # noqa: RUF001
     return f"{day(start, zone)} – {day(last, zone)}"  # noqa: RUF001
 
 
@@ -234,7 +239,7 @@ def duration(length: timedelta) -> str:
     """The two largest parts: 20 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
     seconds = max(int(length.total_seconds()), 0)
     parts = []
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+    for size, name in ((86_400, pgettext("days", "d")), (3_600, "h"), (60, "min"), (1, "s")):
         count, seconds = divmod(seconds, size)
         if count:
             parts.append(f"{count}{NBSP}{name}")
@@ -243,12 +248,52 @@ def duration(length: timedelta) -> str:
     return " ".join(parts[:2]) or f"0{NBSP}s"
 
 
+def _language() -> str:
+    short = (get_language() or "en").partition("-")[0]
+    return short if short in _DAY else "en"
+
+
+@lru_cache(maxsize=8)
+def _separators(language: str) -> dict[int, str]:
+    return str.maketrans(
+        {",": numbers.get_group_symbol(language), ".": numbers.get_decimal_symbol(language)}
+    )
+
+
+@lru_cache(maxsize=8)
+def _currency_stands_last(language: str) -> bool:
+    return str(Locale.parse(language).currency_formats["standard"].pattern).endswith("¤")
+
+
+@lru_cache(maxsize=512)
+def _symbol(currency: str, language: str) -> str:
+    return numbers.get_currency_symbol(currency, language)
+
+
+def _written(local: datetime, patterns: dict[str, str]) -> str:
+    language = _language()
+    return dates.format_date(local, patterns[language], language).replace(" ", NBSP)
+
+
+def _localized(number: str) -> str:
+    """A number as Python writes it, with the language's own separators."""
+    return number.translate(_separators(_language()))
+
+
 def _fixed(value: Decimal, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}"
+    text = _localized(f"{value:,.{decimals}f}")
     return f"{MINUS}{text[1:]}" if text.startswith("-") else text
 
 
+def _percent(number: str) -> str:
+    return f"{number}{NBSP}%" if _language() == "de" else f"{number}%"
+
+
 def _with_currency(number: str, currency: str, *, negative: bool) -> str:
-    symbol = _SYMBOLS.get(currency)
-    text = f"{symbol}{number}" if symbol else f"{currency}{NBSP}{number}"
+    language = _language()
+    symbol = _symbol(currency, language)
+    if _currency_stands_last(language):
+        text = f"{number}{NBSP}{symbol}"
+    else:
+        text = f"{symbol}{NBSP}{number}" if symbol[-1].isalpha() else f"{symbol}{number}"
     return f"{MINUS}{text}" if negative else text

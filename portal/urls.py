@@ -4,11 +4,13 @@ import re
 from datetime import UTC, date, datetime
 
 from django.urls import path, register_converter
+from django.views.i18n import set_language
 from hostmeter_agent.wire import BUCKET_SECONDS
 
 from billing.documents.files import FORMS
 from portal.views import (
     applications,
+    brand,
     documents,
     invoices,
     lines,
@@ -70,6 +72,19 @@ class FormConverter:
         return value
 
 
+class ColourConverter:
+    """Six hexadecimal digits: 1f6feb."""
+
+    regex = "[0-9a-f]{6}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ColourConverter, "colour")
 register_converter(DayConverter, "day")
 register_converter(MonthConverter, "month")
 register_converter(FormConverter, "form")
@@ -85,6 +100,9 @@ urlpatterns = [
     path("sign-out/", session.SignOut.as_view(), name="sign-out"),
     path("join/<str:invitation>/", people.join, name="join"),
     path("password/", people.ChangePassword.as_view(), name="password"),
+    path("language/", set_language, name="language"),
+    path("brand/<colour:colour>.css", brand.brand_style, name="brand-style"),
+    path("brand/logo/<str:digest>.svg", brand.brand_logo, name="brand-logo"),
     path("switch/", session.switch, name="switch"),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),

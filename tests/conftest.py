@@ -14,8 +14,12 @@ from django.test import override_settings
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
+from config.translations import compile_translations
 from tenants.models import Environment, Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+# Before any test asks for a language: Django reads each catalog once.
+compile_translations()
 
 _NAME = f"test_hostmeter_{os.getpid()}"
 

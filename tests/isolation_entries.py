@@ -8,6 +8,7 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
 _ENROLMENT = "tests/metering/test_enrolment.py::TestEnrolling"
@@ -28,6 +29,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:sign-in": _SESSION,
     "portal:sign-out": _SESSION,
     "portal:switch": _LIST,
+    # The first sets a cookie, the second follows from the colour in its address.
+    "portal:language": f"{_LOOK}::TestLanguage::test_is_chosen_without_signing_in",
+    "portal:brand-style": f"{_LOOK}::TestColour::test_stands_out_from_every_ground",
+    "portal:brand-logo": f"{_LOOK}::TestLogo::test_of_another_provider_answers_as_a_missing_one",
     "portal:join": f"{_JOINING}::TestPersonOfTwoTenants"
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",

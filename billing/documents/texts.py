@@ -152,12 +152,17 @@ def written_quantity(value: Decimal, unit: str, language: str) -> str:
     short = value
     if decimals_of(value) > QUANTITY_DECIMALS:
         short = rounded(value, Decimal(1).scaleb(-QUANTITY_DECIMALS))
-    one, several = _UNITS.get(language, {}).get(unit, (unit, unit))
-    name = one if short == 1 else several
-    if language == "en":
-        name = "" if unit == "one" else named_unit(unit, short)
+    name = written_unit(unit, short, language)
     short = short.normalize() if short else Decimal(0)
     return f"{written_number(short, language, 0)}{NBSP}{name}".rstrip(NBSP)
+
+
+def written_unit(unit: str, value: Decimal, language: str) -> str:
+    """The unit after `value`; nothing for what is counted singly."""
+    if language == "en":
+        return "" if unit == "one" else named_unit(unit, value)
+    one, several = _UNITS.get(language, {}).get(unit, (unit, unit))
+    return one if value == 1 else several
 
 
 def written_reason(reason: str, language: str) -> str:

@@ -15,12 +15,15 @@ from typing import Any, TypeVar
 import django
 from django.core.management import CommandError, call_command
 
+from config.translations import compile_translations
+
 _T = TypeVar("_T")
 
 
 def main(progress: Path, *, wants_token: bool) -> int:
     """Prepare the database; the exit status. A failed command's message is the last line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    compile_translations()
     django.setup()
     try:
         _step(progress, "roles", lambda: call_command("provision_database", verbosity=0))

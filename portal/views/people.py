@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_http_methods
 
-from portal.access import close
 from tenants.invitations import InvitationNotUsable, accept, invited_member
 from tenants.middleware import SESSION_KEY
 from tenants.models import Member
@@ -32,7 +31,7 @@ def join(request: HttpRequest, invitation: str) -> HttpResponse:
     except InvitationNotUsable:
         response = render(request, "portal/join_over.html", status=404)
     add_never_cache_headers(response)
-    return close(response)
+    return response
 
 
 def _joining(request: HttpRequest, member: Member) -> HttpResponse:
@@ -61,6 +60,6 @@ class ChangePassword(LoginRequiredMixin, auth_views.PasswordChangeView):
         return f"{reverse('portal:password')}?changed"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = close(super().dispatch(request, *args, **kwargs))
+        response = super().dispatch(request, *args, **kwargs)
         add_never_cache_headers(response)
         return response

@@ -9,13 +9,13 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from portal import sign_in_limit
-from portal.access import CUSTOMER_KEY, Reader, close, customer_page, is_uuid
+from portal.access import CUSTOMER_KEY, Reader, customer_page, is_uuid
 from portal.queries import customers_matching, memberships_of
 from tenants.middleware import SESSION_KEY
 
@@ -26,11 +26,13 @@ class SignInForm(AuthenticationForm):
     """E-mail and password; one answer for everything that does not fit."""
 
     error_messages = {
-        "invalid_login": "This e-mail and password do not belong together. "
-        "Check both; the password is case-sensitive.",
-        "inactive": "This e-mail and password do not belong together.",
-        "uncounted": "Signing in is not possible just now. Try again in a minute.",
-        "blocked": "Too many failed attempts for this e-mail. Try again in 15 minutes.",
+        "invalid_login": _(
+            "This e-mail and password do not belong together. "
+            "Check both; the password is case-sensitive."
+        ),
+        "inactive": _("This e-mail and password do not belong together."),
+        "uncounted": _("Signing in is not possible just now. Try again in a minute."),
+        "blocked": _("Too many failed attempts for this e-mail. Try again in 15 minutes."),
     }
 
     def clean(self) -> dict[str, Any]:
@@ -59,9 +61,6 @@ class SignIn(auth_views.LoginView):
     form_class = SignInForm
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return close(super().dispatch(request, *args, **kwargs))
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-CSS = Path(__file__).resolve().parents[2] / "portal" / "static" / "portal" / "portal.css"
+CSS = Path(__file__).resolve().parents[2] / "portal" / "styles" / "portal.css"
 TEXT_RATIO, GRAPHIC_RATIO = 4.5, 3
 
 
