@@ -12,6 +12,7 @@ from django.db import models
 from pghistory.models import Event
 
 from tenants.models import ApiKey, Customer, EnrolmentToken, Environment, Policy
+from tenants.policy_models import PolicyVersion
 
 
 class KeptChange(Event):
@@ -44,7 +45,11 @@ class CustomerChange(history_of_model(Customer)):  # type: ignore[misc]
 
 
 class PolicyChange(history_of_model(Policy)):  # type: ignore[misc]
-    """Changes of policies; what their versions say stands in those."""
+    """Changes of what holds for all versions of a policy."""
+
+
+class PolicyVersionChange(history_of_model(PolicyVersion)):  # type: ignore[misc]
+    """Versions drafted, published, rolled out and taken back."""
 
 
 class EnvironmentChange(history_of_model(Environment)):  # type: ignore[misc]

@@ -379,4 +379,6 @@ from tenants.history_models import (  # noqa: E402, F401
     EnrolmentTokenChange,
     EnvironmentChange,
     PolicyChange,
+    PolicyVersionChange,
 )
+from tenants.policy_models import PolicyVersion  # noqa: E402, F401

@@ -131,7 +131,7 @@ class TestTheHistory:
         ):
             kept.update(pgh_label="update")
         with (
-            pytest.raises(DatabaseError, match="Cannot delete"),
+            pytest.raises(DatabaseError, match="Cannot update or delete"),
             transaction.atomic(),
         ):
             kept.delete()

@@ -1,0 +1,1 @@
+"""What is true of policies whatever is stored of them: pure."""
