@@ -199,7 +199,7 @@ class ControlPages(_Pages):
 def _look_at(hosts: Iterable[Any]) -> None:
     """What each host is to do, and what it said last, as attributes `desired` and `told`."""
     hosts = list(hosts)
-    states = desired_states(hosts)
+    states = desired_states(hosts, as_of=timezone.now())
     told = {row.host_id: row for row in AppliedState.objects.filter(host__in=hosts)}
     for host in hosts:
         host.desired, host.told = states[host.pk], told.get(host.pk)
