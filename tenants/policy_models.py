@@ -111,7 +111,7 @@ class PolicyVersion(TenantOwned):
         "offline grace, seconds",
         null=True,
         blank=True,
-        validators=[MinValueValidator(60), MaxValueValidator(_OFFLINE_MAX)],
+        validators=[MinValueValidator(300), MaxValueValidator(_OFFLINE_MAX)],
         help_text="How long a host may work on with a policy that it cannot refresh before it "
         "says that this is too long. It goes on metering.",
     )

@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                         help_text="How long a host may work on with a policy that it cannot refresh before it says that this is too long. It goes on metering.",
                         null=True,
                         validators=[
-                            django.core.validators.MinValueValidator(60),
+                            django.core.validators.MinValueValidator(300),
                             django.core.validators.MaxValueValidator(34560000),
                         ],
                         verbose_name="offline grace, seconds",
@@ -407,7 +407,7 @@ class Migration(migrations.Migration):
                         help_text="How long a host may work on with a policy that it cannot refresh before it says that this is too long. It goes on metering.",
                         null=True,
                         validators=[
-                            django.core.validators.MinValueValidator(60),
+                            django.core.validators.MinValueValidator(300),
                             django.core.validators.MaxValueValidator(34560000),
                         ],
                         verbose_name="offline grace, seconds",

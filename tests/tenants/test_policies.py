@@ -54,7 +54,7 @@ class TestADraft:
             ("cpu_millicores", 0),
             ("memory_bytes", 2**50 + 1),
             ("spend_max", 0),
-            ("offline_grace_seconds", 59),
+            ("offline_grace_seconds", 299),
             ("minimum_agent_version", "newest"),
             ("rules", [{"effect": "maybe"}]),
         ],
