@@ -20,8 +20,8 @@ __all__ = ["contract", "host", "now", "url"]
 LIMITS = {"enforced": True, "cpu_millicores": 1_500, "memory_bytes": 2**30, "processes": 40}
 
 
-def policy(*, own_cgroups: bool | None = True, **members: object) -> dict[str, object]:
-    return {"own_cgroups": own_cgroups, "version": "calm 2", "limits": LIMITS} | members
+def policy(**members: object) -> dict[str, object]:
+    return {"own_cgroups": True, "version": "calm 2", "limits": LIMITS} | members
 
 
 class TestLimits:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hostmeter_agent.cgroup.cgroup_tree import Groups
 from hostmeter_agent.cgroup.cgroup_usage import CgroupState, Settled, first_state, settle
