@@ -10,7 +10,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from metering import admin_applications, admin_corrections  # noqa: F401 register their pages
+from metering import (  # noqa: F401 register their pages
+    admin_applications,
+    admin_corrections,
+    admin_environments,
+    admin_policies,
+)
 from metering.admin_allocation import AllocationPages
 from metering.admin_control import ControlPages, HostKeys
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words

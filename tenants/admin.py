@@ -2,7 +2,7 @@
 
 import zoneinfo
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import django.contrib.auth.admin  # noqa: F401
 from django import forms
@@ -42,7 +42,6 @@ from tenants.models import (
     Customer,
     EnrolmentToken,
     Environment,
-    Policy,
     Tenant,
     User,
 )
@@ -141,38 +140,6 @@ class CustomerAdmin(HistoryPages, MarkedAdmin):
         return {"time_zone": zone, **super().get_changeform_initial_data(request)}
 
 
-@admin.register(Policy)
-class PolicyAdmin(HistoryPages, ScopedAdmin):
-    class Form(ReasonedForm):
-        class Meta:
-            help_texts: ClassVar = {
-                "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
-                "agent's own interval.",
-            }
-
-    form = Form
-    empty_hint = "A policy says when a host counts as silent."
-    list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
-    search_fields = ("name",)
-
-
-@admin.register(Environment)
-class EnvironmentAdmin(HistoryPages, MarkedAdmin):
-    empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
-    list_display = ("shown_name", "policy", "default_customer", "created_at")
-    list_filter = ("policy", "generated")
-    list_select_related = ("policy", "default_customer")
-    search_fields = ("name",)
-    fields = ("name", "policy", "default_customer")
-
-    @display(description="Name", ordering="name")
-    def shown_name(self, environment: Environment) -> SafeString | str:
-        return name_with_badge(environment.name, environment.generated)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class IssueTokenForm(forms.Form):
     """Which environment the next host enrols into."""
 
@@ -183,7 +150,7 @@ class IssueTokenForm(forms.Form):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Not in the declaration: there the query would run outside of any tenant.
-        environments = Environment.objects.filter(generated=False)
+        environments = Environment.objects.filter(generated=False, retired_at__isnull=True)
         self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
         self.has_choice = environments.exists()
 

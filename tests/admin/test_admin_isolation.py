@@ -32,6 +32,7 @@ from metering.corrections import delete_usage
 from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.policies import draft_of
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
@@ -78,7 +79,7 @@ def fill(tenant: Tenant, word: str) -> None:
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
-        Policy.objects.create(name=f"{word}-policy")
+        draft_of(Policy.objects.create(name=f"{word}-policy"))
         host = Host.objects.create(name=f"{word}-host", environment=environment)
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())

@@ -38,13 +38,17 @@ def running_on(application: Application, host: Host, name: str = "a") -> Instanc
 
 def used(instance: Instance, at: datetime = START, **usage: int | None) -> BucketUse:
     Rollup.objects.create(
-        tenant_id=instance.tenant_id, application=instance.application, instance=instance,
+        tenant=instance.tenant, application=instance.application, instance=instance,
         bucket_start=at, role="primary",
         samples=1, window_us=300_000_000, covered_us=300_000_000, **usage,
     )  # fmt: skip
     return BucketUse(
         (instance.application.name, instance.host.name if instance.host else ""), at,
-        {name: usage[column] for name, column in _COLUMNS.items() if usage.get(column) is not None},
+        {
+            name: quantity
+            for name, column in _COLUMNS.items()
+            if (quantity := usage.get(column)) is not None
+        },
     )  # fmt: skip
 
 
