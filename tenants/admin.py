@@ -22,6 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (

@@ -382,3 +382,11 @@ from tenants.history_models import (  # noqa: E402, F401
     PolicyVersionChange,
 )
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
+
+# Registered with the app's other models; they refer to customers.
+from tenants.webhook_models import (  # noqa: E402, F401
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)

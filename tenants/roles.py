@@ -14,6 +14,7 @@ _OPERATES = frozenset(
         "metering.hostenvironment",
         "tenants.enrolmenttoken",
         "tenants.apikey",
+        "tenants.webhookendpoint",
     }
 )
 _BILLS = frozenset(
@@ -54,6 +55,8 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "tenants.webhookdelivery",
+        "tenants.webhookattempt",
         "billing.invoicetax",
         "billing.payment",
         "billing.journalentry",

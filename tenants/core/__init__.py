@@ -1,1 +1,1 @@
-"""What is true of policies whatever is stored of them: pure."""
+"""Rules about tenants' affairs as pure functions: no database, no network, no clock."""

@@ -99,7 +99,7 @@ class TestADraft:
         assert "1 cores of 0.5 cores" in shown
         assert "<svg" in shown
         today = timezone.localdate()
-        long = {"first": today - timedelta(days=40), "last": today}
+        long = {"first": str(today - timedelta(days=40)), "last": str(today)}
         refused = client.get(page("policyversion_against_usage", draft.pk), long)
         assert b"Choose 1 to 31 days" in refused.content
 

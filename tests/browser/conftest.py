@@ -1,43 +1,47 @@
-"""Debian's Chromium, driven over its own WebDriver; nothing is downloaded.
+"""Debian's Chromium, driven by Playwright; no browser is downloaded.
 
 A machine with nothing but Python runs the suite too, so without Chromium these tests say what to
 install and are skipped (tests/needs.py).
 """
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import needs
+from tests.browser.screens import DESKTOP, PHONE, Screen
 from tests.portal.conftest import own_cache
 
 __all__ = ["own_cache"]
 
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+# Playwright waits for the browser in an event loop; Django takes this thread for asynchronous code.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = needs.tool("chromium", package="chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chrome]:
-    """A fresh profile; what the console says is kept for the test to judge."""
-    options = ChromeOptions()
-    options.binary_location = needs.tool("chromium", package="chromium")
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = ChromeService(needs.tool("chromedriver", package="chromium-driver"))
-    driver = Chrome(options, service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
+def screen(chromium: Browser) -> Iterator[Screen]:
+    """A desktop's, in light; one profile of its own."""
+    with Screen.of(chromium, DESKTOP, "light") as shown:
+        yield shown
+
+
+@pytest.fixture(
+    params=[(width, scheme) for width in (PHONE, DESKTOP) for scheme in ("light", "dark")],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
+def each_screen(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Screen]:
+    """A phone's and a desktop's, in light and in dark, one after the other."""
+    with Screen.of(chromium, *request.param) as shown:
+        yield shown

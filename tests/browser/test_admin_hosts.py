@@ -7,11 +7,8 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
-from selenium.webdriver import Chrome
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
-from selenium.webdriver.support.wait import WebDriverWait
 
 from metering.known_hosts import known_hosts
 from metering.models import Host
@@ -19,7 +16,7 @@ from tenants.models import Tenant
 from tenants.rates import rates
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
-from tests.browser.screens import DESKTOP, PHONE, Screen
+from tests.browser.screens import Screen
 from tests.conftest import make_tenant
 from tests.metering.delivering import Agent, batch
 
@@ -37,48 +34,44 @@ def _nothing_remembered() -> Iterator[None]:
     known_hosts.forget()
 
 
-def sign_in(browser: Chrome, address: str, tenant: Tenant) -> None:
+def sign_in(screen: Screen, address: str, tenant: Tenant) -> None:
     """Give the browser the session of an operator."""
     session = signed_in(tenant, "operator").cookies[settings.SESSION_COOKIE_NAME].value
-    browser.get(f"{address}/sign-in/")
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session})
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session, "url": address}
+    screen.page.context.add_cookies([cookie])  # type: ignore[list-item]
 
 
-def state_says(browser: Chrome, words: str) -> None:
-    expected = text_to_be_present_in_element((By.ID, "enrolment"), words)
-    WebDriverWait(browser, 30).until(expected)
+def state_says(screen: Screen, words: str) -> None:
+    expect(screen.page.locator("#enrolment")).to_contain_text(words, timeout=30_000)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_way_from_the_command_to_the_first_batch(
-    browser: Chrome, live_server: LiveServer, width: int, scheme: str
+    each_screen: Screen, live_server: LiveServer
 ) -> None:
     tenant = make_tenant("first-host")
-    screen = Screen(browser, width, scheme)
-    screen.show()
-    sign_in(browser, live_server.url, tenant)
-    browser.get(live_server.url + LIST)
-    assert "Add a host shows one command" in browser.page_source
+    screen, page = each_screen, each_screen.page
+    sign_in(screen, live_server.url, tenant)
+    screen.open(live_server.url + LIST)
+    assert "Add a host shows one command" in page.content()
     screen.keep("admin-1-no-hosts")
-    browser.get(live_server.url + ENROL)
+    screen.open(live_server.url + ENROL)
     screen.keep("admin-2-add-a-host")
-    browser.find_element(By.NAME, "confirmed").click()
-    state_says(browser, "Waiting for the host to enrol")
-    command = browser.find_element(By.ID, "command").text
+    page.locator("[name=confirmed]").click()
+    state_says(screen, "Waiting for the host to enrol")
+    command = screen.text_of("#command")
     screen.keep("admin-3-command")
 
     agent = Agent(tenant)
     answer = agent.ask_to_enrol(command.split()[-1]).json()
     agent.host, agent.key_id = answer["host"], answer["key_id"]
-    state_says(browser, "waiting for its first batch")
+    state_says(screen, "waiting for its first batch")
     assert agent.deliver(batch()).status_code == 200
-    state_says(browser, "First batch accepted")
-    assert browser.find_element(By.ID, "command").text == command
+    state_says(screen, "First batch accepted")
+    assert screen.text_of("#command") == command
     screen.keep("admin-4-delivering")
 
-    browser.get(live_server.url + reverse("admin:metering_host_change", args=[agent.host]))
+    screen.open(live_server.url + reverse("admin:metering_host_change", args=[agent.host]))
     screen.keep("admin-5-host")
     with tenant_scope(tenant.pk):
         away = Host.objects.get()
@@ -86,7 +79,8 @@ def test_the_way_from_the_command_to_the_first_batch(
             name="db-with-a-rather-long-name-1", environment=away.environment,
             retired_at=timezone.now(), last_seen_at=timezone.now() - timedelta(days=3),
         )  # fmt: skip
-    browser.get(live_server.url + LIST)
+    screen.open(live_server.url + LIST)
     # The headings of the list's filters are the admin theme's own, and skip a level.
     screen.check_width("admin-6-hosts")
     screen.picture("admin-6-hosts")
+    screen.check_console("admin")

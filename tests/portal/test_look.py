@@ -7,8 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Message
-from babel.messages.pofile import read_po
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -16,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import BillingSettings
-from config.translations import catalogs
 from portal import formatting
 from portal.branding import contrast, style_sheet
 from tenants.models import Member, Tenant
@@ -76,26 +73,6 @@ class TestLanguage:
         assert "Content-Language" not in answer.headers
         admin = operator(tenant).get("/admin/", headers=german).content.decode()
         assert '<html lang="en' in admin
-
-
-@pytest.mark.parametrize("path", [pytest.param(each, id=each.parts[-5]) for each in catalogs()])
-class TestCatalog:
-    def test_translates_everything_with_the_same_names(self, path: Path) -> None:
-        with path.open("rb") as text:
-            messages = [each for each in read_po(text, locale="de") if each.id]
-        for message in messages:
-            assert all(forms(message)), f"{message.id!r} is not translated"
-            assert not message.fuzzy, f"{message.id!r} is fuzzy"
-            wanted = placeholders(message.id if isinstance(message.id, str) else message.id[1])
-            assert placeholders(forms(message)[-1]) == wanted, message.id
-
-
-def forms(message: Message) -> list[str]:
-    return [message.string] if isinstance(message.string, str) else list(message.string or ())
-
-
-def placeholders(text: str) -> set[str]:
-    return set(re.findall(r"%\(\w+\)[sd]|\{\w*\}", text))
 
 
 class TestStyles:
