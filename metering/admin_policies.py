@@ -111,7 +111,7 @@ class PolicyAdmin(HistoryPages, ScopedAdmin):
         return format_html(
             'How replicas, two primaries and gaps are billed stands in the <a class="underline" '
             'href="{}">plans</a>; how late usage is billed in the <a class="underline" href="{}">'
-            "billing settings</a>.",
+            "billing settings</a>; how much a customer may spend in their budgets.",
             reverse("admin:billing_plan_changelist"),
             reverse("admin:billing_billingsettings_changelist"),
         )

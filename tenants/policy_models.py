@@ -1,7 +1,6 @@
 """What a policy says from a moment on: its versions."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError
@@ -21,7 +20,6 @@ TERMS: Final = (
     "processes_max",
     "open_files_max",
     "users_max",
-    "spend_max",
     "minimum_agent_version",
     "minimum_agent_by",
     "minimum_environment_version",
@@ -60,7 +58,8 @@ class PolicyVersion(TenantOwned):
     """A policy's terms from `effective_from` on: a draft until it is published, and never changed
     after that (a trigger refuses) but in how many hosts have it.
 
-    Limits are each application's on each host, users and spend each application's altogether.
+    Limits are each application's on each host, users each application's altogether. What money has
+    to do with is stated where bills are made, and only there (docs/decisions/0045).
     """
 
     policy = models.ForeignKey(
@@ -90,15 +89,6 @@ class PolicyVersion(TenantOwned):
     processes_max = _limit(2**22, "Processes at one time.", "processes")
     open_files_max = _limit(2**40, "Open files at one time.", "open files")
     users_max = _limit(2**40, "Users at one time, on all hosts together.", "concurrent users")
-    spend_max = models.DecimalField(
-        "spend a month",
-        max_digits=14,
-        decimal_places=2,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(Decimal("0.01"))],
-        help_text="Of each customer in a calendar month, before tax, in the tenant's currency.",
-    )
     minimum_agent_version = models.CharField(max_length=27, blank=True, validators=[_VERSION])
     minimum_agent_by = models.DateTimeField(
         null=True, blank=True, help_text="By when agents have to have that version."

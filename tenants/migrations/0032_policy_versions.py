@@ -1,5 +1,4 @@
 import uuid
-from decimal import Decimal
 
 import django.core.validators
 import django.db.models.deletion
@@ -142,18 +141,6 @@ class Migration(migrations.Migration):
                             django.core.validators.MaxValueValidator(1099511627776),
                         ],
                         verbose_name="concurrent users",
-                    ),
-                ),
-                (
-                    "spend_max",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=2,
-                        help_text="Of each customer in a calendar month, before tax, in the tenant's currency.",
-                        max_digits=14,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0.01"))],
-                        verbose_name="spend a month",
                     ),
                 ),
                 (
@@ -349,18 +336,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "spend_max",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=2,
-                        help_text="Of each customer in a calendar month, before tax, in the tenant's currency.",
-                        max_digits=14,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0.01"))],
-                        verbose_name="spend a month",
-                    ),
-                ),
-                (
                     "minimum_agent_version",
                     models.CharField(
                         blank=True,
@@ -502,8 +477,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="insert_insert",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "spend_max", "tenant_id", "users_max") VALUES (NEW."cpu_millicores", NEW."created_at", NEW."effective_from", NEW."enforced", NEW."id", NEW."memory_bytes", NEW."minimum_agent_by", NEW."minimum_agent_version", NEW."minimum_environment_by", NEW."minimum_environment_version", NEW."note", NEW."number", NEW."offline_grace_seconds", NEW."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'insert\', NEW."id", NEW."policy_id", NEW."processes_max", NEW."published_at", NEW."published_by", NEW."rolled_back_at", NEW."rollout_percent", NEW."rules", NEW."spend_max", NEW."tenant_id", NEW."users_max"); RETURN NULL;',
-                    hash="9408ab698158a0409eda40f3bd112dfa40620d64",
+                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "tenant_id", "users_max") VALUES (NEW."cpu_millicores", NEW."created_at", NEW."effective_from", NEW."enforced", NEW."id", NEW."memory_bytes", NEW."minimum_agent_by", NEW."minimum_agent_version", NEW."minimum_environment_by", NEW."minimum_environment_version", NEW."note", NEW."number", NEW."offline_grace_seconds", NEW."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'insert\', NEW."id", NEW."policy_id", NEW."processes_max", NEW."published_at", NEW."published_by", NEW."rolled_back_at", NEW."rollout_percent", NEW."rules", NEW."tenant_id", NEW."users_max"); RETURN NULL;',
+                    hash="91504e7da5c3d1920975b25d7230cc7878c5f1cc",
                     operation="INSERT",
                     pgid="pgtrigger_insert_insert_66e25",
                     table="tenants_policyversion",
@@ -517,8 +492,8 @@ class Migration(migrations.Migration):
                 name="update_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
                     condition="WHEN (OLD.* IS DISTINCT FROM NEW.*)",
-                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "spend_max", "tenant_id", "users_max") VALUES (NEW."cpu_millicores", NEW."created_at", NEW."effective_from", NEW."enforced", NEW."id", NEW."memory_bytes", NEW."minimum_agent_by", NEW."minimum_agent_version", NEW."minimum_environment_by", NEW."minimum_environment_version", NEW."note", NEW."number", NEW."offline_grace_seconds", NEW."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'update\', NEW."id", NEW."policy_id", NEW."processes_max", NEW."published_at", NEW."published_by", NEW."rolled_back_at", NEW."rollout_percent", NEW."rules", NEW."spend_max", NEW."tenant_id", NEW."users_max"); RETURN NULL;',
-                    hash="8ec3f3fa23e1ffff4953df744fd4aea132465315",
+                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "tenant_id", "users_max") VALUES (NEW."cpu_millicores", NEW."created_at", NEW."effective_from", NEW."enforced", NEW."id", NEW."memory_bytes", NEW."minimum_agent_by", NEW."minimum_agent_version", NEW."minimum_environment_by", NEW."minimum_environment_version", NEW."note", NEW."number", NEW."offline_grace_seconds", NEW."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'update\', NEW."id", NEW."policy_id", NEW."processes_max", NEW."published_at", NEW."published_by", NEW."rolled_back_at", NEW."rollout_percent", NEW."rules", NEW."tenant_id", NEW."users_max"); RETURN NULL;',
+                    hash="5881de096e989256aef967566cb4a1cbb8be375c",
                     operation="UPDATE",
                     pgid="pgtrigger_update_update_01fbe",
                     table="tenants_policyversion",
@@ -531,8 +506,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="delete_delete",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "spend_max", "tenant_id", "users_max") VALUES (OLD."cpu_millicores", OLD."created_at", OLD."effective_from", OLD."enforced", OLD."id", OLD."memory_bytes", OLD."minimum_agent_by", OLD."minimum_agent_version", OLD."minimum_environment_by", OLD."minimum_environment_version", OLD."note", OLD."number", OLD."offline_grace_seconds", OLD."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'delete\', OLD."id", OLD."policy_id", OLD."processes_max", OLD."published_at", OLD."published_by", OLD."rolled_back_at", OLD."rollout_percent", OLD."rules", OLD."spend_max", OLD."tenant_id", OLD."users_max"); RETURN NULL;',
-                    hash="3996770ec232226f82080d5175f0159433d91d87",
+                    func='INSERT INTO "tenants_policyversionchange" ("cpu_millicores", "created_at", "effective_from", "enforced", "id", "memory_bytes", "minimum_agent_by", "minimum_agent_version", "minimum_environment_by", "minimum_environment_version", "note", "number", "offline_grace_seconds", "open_files_max", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "policy_id", "processes_max", "published_at", "published_by", "rolled_back_at", "rollout_percent", "rules", "tenant_id", "users_max") VALUES (OLD."cpu_millicores", OLD."created_at", OLD."effective_from", OLD."enforced", OLD."id", OLD."memory_bytes", OLD."minimum_agent_by", OLD."minimum_agent_version", OLD."minimum_environment_by", OLD."minimum_environment_version", OLD."note", OLD."number", OLD."offline_grace_seconds", OLD."open_files_max", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'delete\', OLD."id", OLD."policy_id", OLD."processes_max", OLD."published_at", OLD."published_by", OLD."rolled_back_at", OLD."rollout_percent", OLD."rules", OLD."tenant_id", OLD."users_max"); RETURN NULL;',
+                    hash="b2fe3bc645b69659fabb25b3e6e16fa894f88b78",
                     operation="DELETE",
                     pgid="pgtrigger_delete_delete_0975d",
                     table="tenants_policyversion",

@@ -23,7 +23,9 @@ from metering.allocation_rules import state_rule
 from metering.corrections import delete_usage
 from metering.stated_models import AllocationRule, Correction
 from tenants.buckets import buckets
-from tenants.models import Tenant
+from tenants.models import Policy, Tenant
+from tenants.policies import draft_of
+from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tenants.webhook_models import WebhookDelivery
@@ -47,6 +49,7 @@ class Provider:
     correction: Correction
     rule: AllocationRule
     delivery: WebhookDelivery
+    policy_draft: PolicyVersion
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -68,6 +71,9 @@ class Provider:
             "rule_id": self.rule.pk,
             "endpoint_id": self.delivery.endpoint_id,
             "delivery_id": self.delivery.pk,
+            "environment_id": self.story.shop.environment_id,
+            "policy_id": self.policy_draft.policy_id,
+            "policy_version_id": self.policy_draft.pk,
             "form": "json",
         }
 
@@ -112,9 +118,10 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         )
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         delivery = send_test(endpoint, as_of=NOVEMBER)
+        policy_draft = draft_of(Policy.objects.create(name=f"{word} policy"))
     return Provider(
         *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
-        *(correction, rule, delivery),
+        *(correction, rule, delivery, policy_draft),
     )
 
 

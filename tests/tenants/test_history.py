@@ -175,14 +175,16 @@ class TestThePage:
     def test_shows_what_a_form_changed_and_its_reason(self, tenant: Tenant) -> None:
         client = signed_in(tenant)
         with tenant_scope(tenant.pk):
-            environment = Environment.objects.get()
-        change = reverse("admin:tenants_environment_change", args=[environment.pk])
-        form = {"name": "live", "application_patterns": "", "reason": "renamed for the audit"}
+            customer = Customer.objects.create(name="Shop", reference="shop")
+        change = reverse("admin:tenants_customer_change", args=[customer.pk])
+        form = {
+            "name": "Shop Ltd", "reference": "shop", "time_zone": "UTC", "reason": "as they wish",
+        }  # fmt: skip
         assert client.post(change, form).status_code == 302
-        history = reverse("admin:tenants_environment_history", args=[environment.pk])
+        history = reverse("admin:tenants_customer_history", args=[customer.pk])
         assert history in client.get(change).content.decode()
         page = client.get(history).content.decode()
-        for text in ("production", "live", "renamed for the audit", "owner0@demo.example"):
+        for text in ("Shop Ltd", "as they wish", "owner0@demo.example"):
             assert text in page
 
     def test_asks_a_viewer_for_no_reason(self, tenant: Tenant) -> None:

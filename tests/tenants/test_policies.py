@@ -53,7 +53,7 @@ class TestADraft:
         [
             ("cpu_millicores", 0),
             ("memory_bytes", 2**50 + 1),
-            ("spend_max", 0),
+            ("users_max", -1),
             ("offline_grace_seconds", 299),
             ("minimum_agent_version", "newest"),
             ("rules", [{"effect": "maybe"}]),
