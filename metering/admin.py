@@ -18,6 +18,7 @@ from metering import (  # noqa: F401 register their pages
 )
 from metering.admin_allocation import AllocationPages
 from metering.admin_control import ControlPages, HostKeys
+from metering.admin_credentials import CredentialPages
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
 from metering.host_keys import revoke_keys
@@ -45,7 +46,13 @@ class HostInstances(ReadOnlyInline):
 
 @admin.register(Host)
 class HostAdmin(
-    HistoryPages, AllocationPages, ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin
+    CredentialPages,
+    HistoryPages,
+    AllocationPages,
+    ControlPages,
+    EnrolmentPages,
+    RetiringActions,
+    MarkedAdmin,
 ):
     empty_hint = (
         "Add a host shows one command to run on it, which installs the agent, enrols the host and "

@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -46,7 +46,13 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.operations import (
+    KeyNotInUse,
+    issue_api_key,
+    issue_enrolment_token,
+    rotate_api_key,
+)
+from tenants.refusals import sentence
 from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 
 # Rights come from the role in a tenant, never from a group that all tenants share. The import
@@ -302,10 +308,13 @@ class ApiKeyAdmin(_Credentials):
         "created_at",
         "expires_at",
         "last_used_at",
+        "last_used_from",
+        "minutes_used",
         "revoked_at",
     )
     readonly_fields = fields
     actions_list = ("issue",)
+    actions_detail = ("rotate",)
 
     @display(
         description="Status",
@@ -338,4 +347,33 @@ class ApiKeyAdmin(_Credentials):
             title="API key",
             text="Copy it now: only its hash is stored, and it cannot be shown again.",
             secret=form.issued(),
+        )
+
+    @action(description="Rotate", icon="autorenew", permissions=["issue"], url_path="rotate")
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        key = self.get_object(request, object_id)
+        if key is None:
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_changelist"))
+        if request.method != "POST":
+            return form_page(
+                self,
+                request,
+                forms.Form(),
+                title=f"Rotate {key}?",
+                text="You get a fresh key that may do the same. The present one holds for a day "
+                "more, so that you can give the program the new one meanwhile.",
+                submit="Rotate",
+            )
+        try:
+            secret = rotate_api_key(key, as_of=timezone.now())
+        except KeyNotInUse as refusal:
+            messages.error(request, sentence(refusal))
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_change", args=[key.pk]))
+        return secret_page(
+            self,
+            request,
+            title="API key",
+            text="Copy it now: only its hash is stored, and it cannot be shown again. The former "
+            "key holds for a day more.",
+            secret=secret,
         )

@@ -60,5 +60,9 @@ class EnrolmentTokenChange(history_of_model(EnrolmentToken, "digest")):  # type:
     """Tokens issued, used and revoked."""
 
 
-class ApiKeyChange(history_of_model(ApiKey, "digest", "last_used_at")):  # type: ignore[misc]
+class ApiKeyChange(
+    history_of_model(  # type: ignore[misc]
+        ApiKey, "digest", "last_used_at", "last_used_from", "minutes_used"
+    )
+):
     """Keys issued and revoked."""

@@ -326,6 +326,10 @@ class ApiKey(TenantOwned):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    last_used_from = models.GenericIPAddressField(null=True, editable=False)
+    minutes_used = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="In how many minutes it was used."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

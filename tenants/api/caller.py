@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 
 from tenants.models import ApiKey
@@ -63,13 +63,15 @@ def authenticated(request: HttpRequest, *, as_of: datetime) -> Caller:
         key = ApiKey.objects.filter(digest=digest_of(secret.strip())).first()
         if key is None or not key.is_usable(as_of):
             raise unauthorized("Bearer")
-        _note_use(key, as_of)
+        _note_use(key, request.META.get("REMOTE_ADDR") or None, as_of)
     return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id, key.name)
 
 
-def _note_use(key: ApiKey, as_of: datetime) -> None:
+def _note_use(key: ApiKey, address: str | None, as_of: datetime) -> None:
     """At most once a minute: a busy key's row would be written, and waited for, all the time."""
     before = as_of - _USE_NOTED_EVERY
     if key.last_used_at is None or key.last_used_at <= before:
         noted = Q(last_used_at__isnull=True) | Q(last_used_at__lte=before)
-        ApiKey.objects.filter(noted, pk=key.pk).update(last_used_at=as_of)
+        ApiKey.objects.filter(noted, pk=key.pk).update(
+            last_used_at=as_of, last_used_from=address, minutes_used=F("minutes_used") + 1
+        )
