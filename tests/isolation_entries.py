@@ -89,6 +89,26 @@ _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
+    "create_environment": "tests/api/test_policies.py::TestEnvironments"
+    "::test_name_no_policy_and_no_customer_of_another_tenant",
+    "get_environment": _API_ONE,
+    "update_environment": _API_ONE,
+    "remove_an_environment": _API_ONE,
+    "retire_an_environment": _API_ONE,
+    "bring_an_environment_back": _API_ONE,
+    "list_policies": _API_LIST,
+    "create_policy": "tests/api/test_policies.py::TestPolicies"
+    "::test_of_another_tenant_may_have_the_same_name",
+    "get_policy": _API_ONE,
+    "update_policy": _API_ONE,
+    "list_policy_versions": _API_ONE,
+    "create_policy_version": _API_ONE,
+    "get_policy_version": _API_ONE,
+    "replace_policy_draft": _API_ONE,
+    "remove_policy_draft": _API_ONE,
+    "publish_policy_version": _API_ONE,
+    "roll_policy_version_out": _API_ONE,
+    "roll_policy_version_back": _API_ONE,
     "list_applications": _API_LIST,
     "list_instances": _API_LIST,
     "get_application": _API_ONE,
@@ -186,6 +206,7 @@ ISOLATION_TESTS |= {
     **dict.fromkeys(
         (
             "api:environments",
+            "api:policies",
             "api:applications",
             "api:instances",
             "api:assignments",
@@ -207,6 +228,15 @@ ISOLATION_TESTS |= {
     ),
     **dict.fromkeys(
         (
+            "api:environments-environment-id",
+            "api:environments-environment-id-retire",
+            "api:environments-environment-id-bring-back",
+            "api:policies-policy-id",
+            "api:policies-policy-id-versions",
+            "api:policy-versions-policy-version-id",
+            "api:policy-versions-policy-version-id-publish",
+            "api:policy-versions-policy-version-id-roll-out",
+            "api:policy-versions-policy-version-id-roll-back",
             "api:customers-customer-id",
             "api:customers-customer-id-upcoming-invoice",
             "api:plans-plan-id",
