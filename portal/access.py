@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -36,6 +37,13 @@ class Reader:
     @property
     def tenant(self) -> Tenant:
         return self.membership.tenant
+
+    @property
+    def may_bill(self) -> bool:
+        """Whether they settle the customer's bills: its own people do, viewers and the provider's
+        staff only look."""
+        own = self.membership.customer_id == self.customer.pk
+        return own and self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
 
     @property
     def zone(self) -> ZoneInfo:
@@ -92,6 +100,12 @@ def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
         return Customer.objects.get(pk=member.customer_id)
     chosen = Customer.objects.filter(pk=wanted).first() if wanted and is_uuid(wanted) else None
     return chosen or Customer.objects.order_by("generated", "name", "id").first()
+
+
+def require_may_bill(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_bill:
+        raise PermissionDenied
 
 
 def is_uuid(text: str) -> bool:

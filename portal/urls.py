@@ -11,6 +11,7 @@ from billing.documents.files import FORMS
 from portal.views import (
     applications,
     brand,
+    disputes,
     documents,
     invoices,
     lines,
@@ -135,6 +136,8 @@ urlpatterns = [
     ),
     path("invoices/focus/<month:month>/", documents.focus_month, name="focus-month"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
+    path(f"{_STORED_LINE}dispute/", disputes.line_dispute, name="line-dispute"),
+    path(f"{_STORED_LINE}dispute/withdraw/", disputes.withdraw, name="withdraw-dispute"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(
         f"{_STORED_LINE}buckets/<bucket:start>/",

@@ -12,6 +12,12 @@ WORDS = (
     _("draft"), _("in review"), _("finalized"), _("sent"), _("partly paid"), _("paid"),
     _("overdue"), _("void"), _("uncollectible"),
     _("invoice"), _("credit note"), _("debit note"),
+    # What is contested of an invoice, and how it ends.
+    _("The usage is not what we used"), _("The price is not what we agreed on"),
+    _("It is charged twice"), _("The application is not ours"),
+    _("The service did not work in that time"), _("Something else"),
+    _("Open"), _("Answered"), _("Resolved"), _("Withdrawn"),
+    _("Upheld"), _("Upheld in part"), _("Rejected"),
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip

@@ -55,6 +55,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
+    "portal:line-dispute": _ONE,
+    # By POST alone.
+    "portal:withdraw-dispute": "tests/portal/test_disputes.py"
+    "::TestIsolation::test_of_another_customer_answers_as_a_missing_one",
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
 }
@@ -64,6 +68,7 @@ _API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
 _API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
 _API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
 
+_API_DISPUTES = "tests/api/test_disputes.py::TestListing::test_is_of_the_callers_own_alone"
 _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 
 # Every operation of the API by its operationId.
@@ -127,6 +132,12 @@ API_OPERATIONS: dict[str, str] = {
     "write_an_invoice_off": _API_ONE,
     "void_an_invoice": _API_ONE,
     "record_a_payment": _API_ONE,
+    "list_disputes": _API_DISPUTES,
+    "get_dispute": _API_ONE,
+    "create_dispute": _API_ONE,
+    "answer_a_dispute": _API_ONE,
+    "resolve_a_dispute": _API_ONE,
+    "withdraw_a_dispute": _API_ONE,
     "list_credit_grants": _API_LIST,
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
@@ -187,6 +198,11 @@ ISOLATION_TESTS |= {
             "api:subscriptions-subscription-id",
             "api:subscriptions-subscription-id-end",
             "api:invoices-invoice-id",
+            "api:disputes-dispute-id",
+            "api:disputes-dispute-id-messages",
+            "api:disputes-dispute-id-resolve",
+            "api:disputes-dispute-id-withdraw",
+            "api:invoices-invoice-id-disputes",
             "api:invoices-invoice-id-finalize",
             "api:invoices-invoice-id-payments",
             "api:invoices-invoice-id-review",
@@ -226,6 +242,7 @@ ISOLATION_TESTS |= {
         ),
         _API_ONE,
     ),
+    "api:disputes": _API_DISPUTES,
     "api:usage": _API_USAGE,
     "api:events": API_OPERATIONS["deliver_events"],
 }

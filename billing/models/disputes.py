@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from billing.core.disputes import PENDING
 from billing.models.credit import CreditGrant
@@ -20,23 +19,23 @@ class Dispute(TenantOwned):
     follows which; a trigger holds it, and keeps the rest. A line has one pending at a time."""
 
     class Reason(models.TextChoices):
-        QUANTITY = "quantity", _("The usage is not what we used")
-        PRICE = "price", _("The price is not what we agreed on")
-        TWICE = "twice", _("It is charged twice")
-        NOT_OURS = "not_ours", _("The application is not ours")
-        SERVICE = "service", _("The service did not work in that time")
-        OTHER = "other", _("Something else")
+        QUANTITY = "quantity", "The usage is not what we used"
+        PRICE = "price", "The price is not what we agreed on"
+        TWICE = "twice", "It is charged twice"
+        NOT_OURS = "not_ours", "The application is not ours"
+        SERVICE = "service", "The service did not work in that time"
+        OTHER = "other", "Something else"
 
     class Status(models.TextChoices):
-        OPEN = "open", _("Open")
-        ANSWERED = "answered", _("Answered")
-        RESOLVED = "resolved", _("Resolved")
-        WITHDRAWN = "withdrawn", _("Withdrawn")
+        OPEN = "open", "Open"
+        ANSWERED = "answered", "Answered"
+        RESOLVED = "resolved", "Resolved"
+        WITHDRAWN = "withdrawn", "Withdrawn"
 
     class Outcome(models.TextChoices):
-        UPHELD = "upheld", _("Upheld")
-        UPHELD_IN_PART = "upheld_in_part", _("Upheld in part")
-        REJECTED = "rejected", _("Rejected")
+        UPHELD = "upheld", "Upheld"
+        UPHELD_IN_PART = "upheld_in_part", "Upheld in part"
+        REJECTED = "rejected", "Rejected"
 
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
@@ -114,8 +113,8 @@ class DisputeMessage(TenantOwned):
     it."""
 
     class Side(models.TextChoices):
-        CUSTOMER = "customer", _("Customer")
-        OPERATOR = "operator", _("Operator")
+        CUSTOMER = "customer", "Customer"
+        OPERATOR = "operator", "Operator"
 
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, db_constraint=False, related_name="messages"

@@ -15,6 +15,7 @@ from billing.queries.disputes import (
     disputes_of,
     is_paused,
     paused_among,
+    threads_of,
 )
 from billing.queries.issued import (
     ChangesSinceFinalized,
@@ -74,5 +75,6 @@ __all__ = [
     "published_versions",
     "rated_period",
     "subscription_of",
+    "threads_of",
     "upcoming_invoice",
 ]

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.db.models import Prefetch
+
 from billing.core.disputes import PENDING, undisputed
 from billing.core.money import sum_amounts
-from billing.models import Dispute, Invoice
+from billing.models import Dispute, DisputeMessage, Invoice, InvoiceLine
 from tenants.models import Customer
 
 
@@ -55,3 +57,13 @@ def dispute_of(customer: Customer, dispute_id: UUID) -> Dispute | None:
     """The customer's own with its invoice and line, or none."""
     own = Dispute.objects.filter(invoice__customer=customer, pk=dispute_id)
     return own.select_related("invoice", "line", "note", "grant").first()
+
+
+def threads_of(line: InvoiceLine) -> list[Dispute]:
+    """All disputes of a line with what was said, the newest first; two queries."""
+    return list(
+        Dispute.objects.filter(line=line)
+        .select_related("note", "grant")
+        .prefetch_related(Prefetch("messages", DisputeMessage.objects.order_by("written_at", "id")))
+        .order_by("-opened_at", "-pk")
+    )

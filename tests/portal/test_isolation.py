@@ -105,6 +105,7 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:upcoming-line-day": _upcoming(_day),
     "portal:upcoming-line-bucket": _upcoming(_bucket),
     "portal:invoice-line": _stored(_line),
+    "portal:line-dispute": _stored(lambda moment: "dispute/"),
     "portal:invoice-line-day": _stored(_day),
     "portal:invoice-line-bucket": _stored(_bucket),
 }
