@@ -25,8 +25,21 @@ from billing.operations import (
     request_due_top_ups,
 )
 from billing.operations.runs import Failure
+from billing.payment_tasks import (
+    handle_processor_event,
+    reconcile_payments,
+    submit_attempt,
+    submit_refund_task,
+)
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+__all__ = [
+    "handle_processor_event",
+    "reconcile_payments",
+    "submit_attempt",
+    "submit_refund_task",
+]
 
 logger = logging.getLogger(__name__)
 

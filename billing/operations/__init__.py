@@ -15,6 +15,7 @@ from billing.operations.agreements import (
 from billing.operations.credit import (
     CreditApplied,
     CreditNotGrantable,
+    CreditNotLeft,
     GrantVoided,
     NewGrant,
     apply_credit,
@@ -130,6 +131,7 @@ __all__ = [
     "CommitmentTooShort",
     "CreditApplied",
     "CreditNotGrantable",
+    "CreditNotLeft",
     "Decision",
     "DiscountIsInvoiced",
     "DiscountNotUsable",

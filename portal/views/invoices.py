@@ -106,6 +106,7 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "notes": notes_on(invoice),
         "taxes": taxes_of(invoice),
         "payments": payments_of(invoice),
+        "refunds": list(invoice.refunds.order_by("created_at")),
         "disputes": disputes,
         "has_pending": any(each.is_pending for each in disputes),
         "contested": what,
