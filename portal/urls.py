@@ -10,6 +10,7 @@ from hostmeter_agent.wire import BUCKET_SECONDS
 from billing.documents.files import FORMS
 from portal.views import (
     applications,
+    billing_details,
     brand,
     disputes,
     documents,
@@ -125,6 +126,7 @@ urlpatterns = [
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
     path("invoices/<uuid:invoice_id>/pay/", paying.pay, name="pay"),
     path("invoices/<uuid:invoice_id>/payment/", paying.payment, name="payment"),
+    path("billing/", billing_details.billing_page, name="billing"),
     path("payment-methods/", paying.payment_methods, name="payment-methods"),
     path("payment-methods/add/", paying.add_payment_method, name="add-payment-method"),
     path("payment-methods/change/", paying.change_payment_method, name="change-payment-method"),

@@ -18,6 +18,10 @@ WORDS = (
     _("The service did not work in that time"), _("Something else"),
     _("Open"), _("Answered"), _("Resolved"), _("Withdrawn"),
     _("Upheld"), _("Upheld in part"), _("Rejected"),
+    # What a line without usage is, and how often it is charged.
+    _("usage"), _("recurring"), _("percentage"), _("minimum"), _("true up"), _("discount"),
+    _("correction"), _("billing period"), _("week"), _("month"), _("quarter"), _("half-year"),
+    _("year"),
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip

@@ -40,6 +40,7 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,
+    "portal:billing": _LIST,
     "portal:upcoming-invoice": _LIST,
     "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
