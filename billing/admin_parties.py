@@ -97,6 +97,7 @@ class BillingSettingsAdmin(PartyAdmin):
             {"fields": ("review_days", "payment_term_days", "late_usage", "late_usage_days")},
         ),
         ("Tax", {"fields": ("prices_include_tax", "tax_calculator")}),
+        ("Budgets", {"fields": ("customers_may_stop_applications",)}),
     )
 
     list_display = ("legal_name", "country", "vat_id", "review_days", "late_usage")

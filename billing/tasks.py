@@ -1,7 +1,9 @@
 """Billing's share of the background work."""
 
 import logging
+import time
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
@@ -25,6 +27,8 @@ from billing.operations import (
     mark_overdue,
     request_due_top_ups,
 )
+from billing.operations.budget_alerts import look_at_budgets
+from billing.operations.budgets import LOOK_AT_BUDGETS
 from billing.operations.runs import Failure
 from billing.payment_tasks import (
     handle_processor_event,
@@ -32,8 +36,9 @@ from billing.payment_tasks import (
     submit_attempt,
     submit_refund_task,
 )
+from billing.queries.spending import customers_with_budgets
 from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
-from tenants.models import Tenant
+from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_BUDGETS_SECONDS: Final = 240
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
 
@@ -107,6 +113,35 @@ def keep_credit() -> int:
         except Exception:
             logger.exception("tenant %s: credit was not looked at", tenant_id)
     return done
+
+
+@shared_task(name=LOOK_AT_BUDGETS)
+def look_at_budgets_of(tenant_id: str, customer_id: str) -> int:
+    """Look at a customer's budgets, one of which was set or changed; how many alerts were told."""
+    with tenant_scope(UUID(tenant_id)):
+        customer = Customer.objects.filter(pk=customer_id).first()
+        return 0 if customer is None else len(look_at_budgets(customer, as_of=timezone.now()))
+
+
+@shared_task(name="billing.tasks.watch_budgets")
+def watch_budgets() -> int:
+    """Look at all budgets, those first that were not looked at for the longest, for as long as the
+    task has time; how many alerts were told. A customer is a transaction; one that fails is logged,
+    and the next run tries again."""
+    until = time.monotonic() + _BUDGETS_SECONDS
+    told = 0
+    for tenant_id in _tenant_ids():
+        with tenant_scope(tenant_id):
+            customers = customers_with_budgets()
+        for customer in customers:
+            if time.monotonic() > until:
+                return told
+            try:
+                with tenant_scope(tenant_id):
+                    told += len(look_at_budgets(customer, as_of=timezone.now()))
+            except Exception:
+                logger.exception("tenant %s: budgets of %s wait", tenant_id, customer.reference)
+    return told
 
 
 def _tenant_ids() -> list[UUID]:

@@ -168,6 +168,18 @@ UNFOLD = {
                         "permission": _may_view("billing.view_wallet"),
                     },
                     {
+                        "title": "Budgets",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:billing_budget_changelist"),
+                        "permission": _may_view("billing.view_budget"),
+                    },
+                    {
+                        "title": "Budget requests",
+                        "icon": "contact_support",
+                        "link": reverse_lazy("admin:billing_budgetrequest_changelist"),
+                        "permission": _may_view("billing.view_budgetrequest"),
+                    },
+                    {
                         "title": "Ledger",
                         "icon": "account_balance",
                         "link": reverse_lazy("admin:billing_journalentry_changelist"),

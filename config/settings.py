@@ -151,7 +151,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 600
-CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+CELERY_TASK_DEFAULT_QUEUE = env.text("CELERY_QUEUE", "hostmeter")
 # A task longer than this would be delivered again while it runs; the time limit is shorter.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -165,6 +165,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "metering.tasks.allocate_all",
         "schedule": crontab(minute="2-59/10"),
         "options": {"expires": 600},
+    },
+    "watch-hosts": {
+        "task": "metering.tasks.watch_hosts_all",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
@@ -182,6 +187,11 @@ CELERY_BEAT_SCHEDULE = {
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
+    },
+    "watch-budgets": {
+        "task": "billing.tasks.watch_budgets",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
     },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
@@ -243,6 +253,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It tells of every file that it makes.
-    "loggers": {"factur-x": {"level": "WARNING"}},
+    # They tell of every file that they make, and of every request.
+    "loggers": {"factur-x": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
 from metering.models import Host, HostKey
+from metering.telling import tell_enrolled
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Name, base64_bytes
 from tenants.models import EnrolmentToken
@@ -89,7 +90,8 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
     with tenant_scope(tenant_id):
         # The lock lets one of two hosts with the same token win; the other then finds it used.
         token = (
-            EnrolmentToken.objects.select_for_update()
+            EnrolmentToken.objects.select_for_update(of=("self",))
+            .select_related("environment")
             .filter(digest=digest_of(application.token))
             .first()
         )
@@ -97,13 +99,14 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
             raise unauthorized("EnrolmentToken")
         host = Host.objects.create(
             name=application.name,
-            environment_id=token.environment_id,
+            environment=token.environment,
             enrolled_at=as_of,
             enrolled_with=token,
         )
         key_id = register_key(host, tenant_id, application.public_key, as_of)
         token.used_at = as_of
         token.save(update_fields=["used_at"])
+        tell_enrolled(host, as_of=as_of)
     return EnrolledHost(host.pk, key_id)
 
 

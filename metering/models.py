@@ -361,3 +361,4 @@ from metering.stated_models import (  # noqa: E402, F401
     Correction,
     Event,
 )
+from metering.watch_models import HostNotice  # noqa: E402, F401

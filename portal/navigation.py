@@ -13,6 +13,8 @@ _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("applications", _("Applications"), "portal:applications"),
     ("invoices", _("Invoices"), "portal:invoices"),
     ("billing", _("Billing details"), "portal:billing"),
+    ("budgets", _("Budgets"), "portal:budgets"),
+    ("webhooks", _("Webhooks"), "portal:webhooks"),
 )
 
 

@@ -12,6 +12,7 @@ from portal.views import (
     applications,
     billing_details,
     brand,
+    budgets,
     disputes,
     documents,
     invoices,
@@ -21,6 +22,7 @@ from portal.views import (
     people,
     proofs,
     session,
+    webhooks,
 )
 
 
@@ -87,6 +89,19 @@ class ColourConverter:
         return value
 
 
+class ActionConverter:
+    """What is done to a webhook endpoint."""
+
+    regex = "rotate|test|disable|enable|remove"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ActionConverter, "action")
 register_converter(ColourConverter, "colour")
 register_converter(DayConverter, "day")
 register_converter(MonthConverter, "month")
@@ -107,6 +122,27 @@ urlpatterns = [
     path("brand/<colour:colour>.css", brand.brand_style, name="brand-style"),
     path("brand/logo/<str:digest>.svg", brand.brand_logo, name="brand-logo"),
     path("switch/", session.switch, name="switch"),
+    path("budgets/", budgets.budget_list, name="budgets"),
+    path("budgets/new/", budgets.new_budget, name="new-budget"),
+    path("budgets/<uuid:budget_id>/", budgets.budget_page, name="budget"),
+    path("budgets/<uuid:budget_id>/change/", budgets.edit_budget, name="edit-budget"),
+    path("budgets/<uuid:budget_id>/remove/", budgets.delete_budget, name="remove-budget"),
+    path("developers/webhooks/", webhooks.endpoint_list, name="webhooks"),
+    path("developers/webhooks/new/", webhooks.new_endpoint, name="new-webhook"),
+    path("developers/webhooks/<uuid:endpoint_id>/", webhooks.endpoint_page, name="webhook"),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/change/",
+        webhooks.edit_endpoint,
+        name="edit-webhook",
+    ),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/<action:action>/",
+        webhooks.endpoint_action,
+        name="webhook-action",
+    ),
+    path(
+        "developers/deliveries/<uuid:delivery_id>/", webhooks.delivery_page, name="webhook-delivery"
+    ),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),
     path("invoices/", invoices.invoice_list, name="invoices"),

@@ -22,6 +22,11 @@ WORDS = (
     _("usage"), _("recurring"), _("percentage"), _("minimum"), _("true up"), _("discount"),
     _("correction"), _("billing period"), _("week"), _("month"), _("quarter"), _("half-year"),
     _("year"),
+    # Why a webhook endpoint is disabled, and why a message was not taken.
+    _("nothing was taken for three days"), _("it answered 410: it is gone for good"),
+    _("disabled by hand"), _("disabled through the API"), _("disabled by the customer"),
+    _("the connection was refused"), _("the connection was closed without an answer"),
+    _("what came back is not HTTP"), _("it cannot be reached"), _("no answer within 10 s"),
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip

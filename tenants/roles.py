@@ -13,6 +13,7 @@ _OPERATES = frozenset(
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
+        "billing.budgetrequest",
     }
 )
 _BILLS = frozenset(
@@ -38,6 +39,8 @@ _BILLS = frozenset(
         "billing.taxrate",
         "billing.creditgrant",
         "billing.wallet",
+        "billing.budget",
+        "billing.budgetrequest",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -54,6 +57,7 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
         "billing.invoicetax",

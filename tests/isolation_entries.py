@@ -8,6 +8,8 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_PAYING = "tests/portal/test_paying.py::TestIsolation"
+_METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -37,6 +39,17 @@ ISOLATION_TESTS: dict[str, str] = {
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
+    "portal:budgets": _LIST,
+    "portal:new-budget": _LIST,
+    "portal:budget": _ONE,
+    "portal:edit-budget": _ONE,
+    "portal:remove-budget": _ONE,
+    "portal:webhooks": _LIST,
+    "portal:new-webhook": _LIST,
+    "portal:webhook": _ONE,
+    "portal:edit-webhook": _ONE,
+    "portal:webhook-action": _ONE,
+    "portal:webhook-delivery": _ONE,
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,
@@ -53,6 +66,13 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
     "portal:invoice-document": _ONE,
+    "portal:pay": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment-methods": _METHODS,
+    "portal:add-payment-method": _METHODS,
+    "portal:change-payment-method": _METHODS,
+    "processor-webhook": "tests/billing/payments/test_events.py"
+    "::test_an_event_reaches_the_tenant_of_its_address_alone",
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
@@ -143,6 +163,12 @@ API_OPERATIONS: dict[str, str] = {
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
     "void_credit_grant": _API_ONE,
+    "list_budgets": _API_LIST,
+    "create_budget": _API_POST,
+    "get_budget": _API_ONE,
+    "update_budget": _API_ONE,
+    "remove_a_budget": _API_ONE,
+    "list_budget_alerts": _API_ONE,
     "list_webhook_endpoints": _API_LIST,
     "create_webhook_endpoint": _API_POST,
     "get_webhook_endpoint": _API_ONE,
@@ -187,6 +213,7 @@ ISOLATION_TESTS |= {
             "api:own-prices",
             "api:wallets",
             "api:webhook-endpoints",
+            "api:budgets",
         ),
         _API_LIST,
     ),
@@ -232,6 +259,8 @@ ISOLATION_TESTS |= {
             "api:own-prices-own-price-id-end",
             "api:top-ups-top-up-id-failed",
             "api:top-ups-top-up-id-paid",
+            "api:budgets-budget-id",
+            "api:budgets-budget-id-alerts",
             "api:webhook-endpoints-endpoint-id",
             "api:webhook-endpoints-endpoint-id-deliveries",
             "api:webhook-endpoints-endpoint-id-rotate-secret",

@@ -6,6 +6,7 @@ from ninja import Router
 
 from billing.api.agreements import agreements
 from billing.api.backtests import backtests
+from billing.api.budgets import budgets
 from billing.api.credit import credit
 from billing.api.customers import customers
 from billing.api.disputes import disputes
@@ -34,4 +35,5 @@ routers: Final[dict[str, Router]] = {
     "disputes": disputes,
     "credit": credit,
     "wallets": wallets,
+    "budgets": budgets,
 }

@@ -73,7 +73,7 @@ DROP FUNCTION billing_keep_dispute();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0020_payments"),
+        ("billing", "0040_budgets"),
         ("tenants", "0011_scopes_of_webhooks_and_budgets"),
     ]
 

@@ -1,5 +1,10 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
+from billing.models.budgets import (
+    Budget,
+    BudgetAlert,
+    BudgetRequest,
+)
 from billing.models.collecting import (
     PayingCustomer,
     PaymentAttempt,
@@ -69,6 +74,9 @@ __all__ = [
     "BillingRun",
     "BillingSettings",
     "BillingShard",
+    "Budget",
+    "BudgetAlert",
+    "BudgetRequest",
     "CreditGrant",
     "CreditMovement",
     "Discount",

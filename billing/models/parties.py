@@ -79,6 +79,11 @@ class BillingSettings(Party):
     payment_term_days = models.PositiveSmallIntegerField(
         default=14, validators=[MaxValueValidator(180)]
     )
+    customers_may_stop_applications = models.BooleanField(
+        default=False,
+        help_text="A customer's budget may ask you to stop an application at its limit. You are "
+        "asked in the admin and do it; nothing is stopped by itself.",
+    )
     collects_automatically = models.BooleanField(
         default=True,
         help_text="Issued invoices are collected at once where the customer has saved a payment "

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 from billing.models import Invoice, Subscription
 from billing.operations import VatIdNotOfCountry, change_customer
 from billing.queries.parties import billing_currency, billing_details
-from portal.access import Reader, customer_page, require_may_bill
+from portal.access import Reader, customer_page, require_may_pay
 from portal.billing_form import BillingForm
 from tenants.models import Customer
 
@@ -22,7 +22,7 @@ def billing_page(request: HttpRequest, reader: Reader) -> HttpResponse:
     data = request.POST if request.method == "POST" else None
     form = BillingForm(reader.customer, fixed, data)
     if request.method == "POST":
-        require_may_bill(reader)
+        require_may_pay(reader)
         if form.is_valid() and _changed(reader, form, fixed):
             messages.success(request, gettext("Saved. Invoices from now on say so."))
             return redirect("portal:billing")

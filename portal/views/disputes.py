@@ -24,7 +24,7 @@ from billing.operations import (
 )
 from billing.queries import contested, threads_of
 from portal import proof
-from portal.access import Reader, customer_page, require_may_bill
+from portal.access import Reader, customer_page, require_may_pay
 from portal.proof import LineNotFound
 
 
@@ -60,7 +60,7 @@ def line_dispute(
     pending = next((each for each in threads if each.is_pending), None)
     form = _form(request, pending)
     if request.method == "POST":
-        require_may_bill(reader)
+        require_may_pay(reader)
         if form.is_valid() and _said(reader, line, pending, form):
             messages.success(request, gettext("Your message is with the provider."))
             return redirect("portal:line-dispute", invoice_id, line_id)
@@ -84,7 +84,7 @@ def line_dispute(
 @require_POST
 def withdraw(request: HttpRequest, reader: Reader, invoice_id: UUID, line_id: UUID) -> HttpResponse:
     line = _line(reader, invoice_id, line_id)
-    require_may_bill(reader)
+    require_may_pay(reader)
     pending = next((each for each in threads_of(line) if each.is_pending), None)
     if pending is not None:
         try:

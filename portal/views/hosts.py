@@ -7,7 +7,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-
 from metering.customer_hosts import (
     NotTheirs,
     TooManyTokens,
@@ -20,6 +19,7 @@ from metering.customer_hosts import (
     revoke_customer_token,
     revoke_host_key,
 )
+
 from metering.enrolment import NoRoom
 from metering.enrolment_progress import enrolment_progress
 from metering.install_command import install_command

@@ -1,6 +1,7 @@
 """A tenant's staff see their tenant, and what their role lets them."""
 
 import re
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ from billing.models import (
     TaxRate,
 )
 from billing.operations import Saying, close_due, finalize_invoice, open_dispute
+from billing.operations.budget_alerts import look_at_budgets
+from billing.operations.budgets import BudgetTerms, add_budget
 from config.admin_site import UNFOLD
 from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
@@ -36,7 +39,7 @@ from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
-from tests.billing.timeline import NOVEMBER, at, begin_story, use
+from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -87,6 +90,10 @@ def fill(tenant: Tenant, word: str) -> None:
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
+        terms = BudgetTerms(f"{word} budget", Decimal("0.01"), "EUR", at_limit="ask")
+        add_budget(story.customer, terms, as_of=NOVEMBER)
+        use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
+        look_at_budgets(story.customer, as_of=at(10, 5))
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         send_test(endpoint, as_of=NOVEMBER)
         user = User.objects.create_user(f"{word}@demo.example")

@@ -7,7 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from billing.models import CreditGrant, Discount, Invoice, PlanVersion, Price, PriceOverride, TopUp
+from billing.models import (
+    Budget,
+    CreditGrant,
+    Discount,
+    Invoice,
+    PlanVersion,
+    Price,
+    PriceOverride,
+    TopUp,
+)
 from billing.operations import (
     NewGrant,
     OwnPrice,
@@ -19,6 +28,7 @@ from billing.operations import (
     grant_price,
     open_wallet,
 )
+from billing.operations.budgets import BudgetTerms, add_budget
 from metering.allocation_rules import state_rule
 from metering.corrections import delete_usage
 from metering.stated_models import AllocationRule, Correction
@@ -47,6 +57,7 @@ class Provider:
     correction: Correction
     rule: AllocationRule
     delivery: WebhookDelivery
+    budget: Budget
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -68,6 +79,7 @@ class Provider:
             "rule_id": self.rule.pk,
             "endpoint_id": self.delivery.endpoint_id,
             "delivery_id": self.delivery.pk,
+            "budget_id": self.budget.pk,
             "form": "json",
         }
 
@@ -112,9 +124,11 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         )
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         delivery = send_test(endpoint, as_of=NOVEMBER)
+        terms = BudgetTerms(f"{word} budget", Decimal(1), "EUR")
+        budget = add_budget(story.customer, terms, as_of=NOVEMBER)
     return Provider(
         *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
-        *(correction, rule, delivery),
+        *(correction, rule, delivery, budget),
     )
 
 

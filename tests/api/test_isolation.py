@@ -44,6 +44,7 @@ BODIES: dict[str, Any] = {
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
     "update_webhook_endpoint": {"enabled": False},
+    "update_budget": {"name": "Taken"},
     "update_wallet": {"enabled": False},
     "create_top_up": {"amount": "1"},
     "fail_top_up": {"reason": "taken"},
@@ -155,6 +156,12 @@ def test_a_post_names_nothing_of_another_tenant(
             "currency": "EUR",
             "top_up_amount": "1",
         },
+        "/budgets": {
+            "customer_id": theirs["customer_id"],
+            "name": "Taken",
+            "limit": "1",
+            "measure": "EUR",
+        },
         "/webhook-endpoints": {
             "customer_id": theirs["customer_id"],
             "url": "https://taken.example/",
@@ -186,6 +193,22 @@ def test_a_post_names_nothing_of_another_tenant(
         problem(program.post(path, body), 404)
     done(program.post("/customers", {"reference": "theirs", "name": "A"}), 201)
     done(program.post("/plans", {"name": "theirs plan", "currency": "EUR"}), 201)
+
+
+def test_a_budget_is_of_nothing_of_another_tenant(
+    provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    body = {
+        "customer_id": str(provider.story.customer.pk),
+        "name": "Taken",
+        "limit": "1",
+        "measure": "EUR",
+        "application_id": str(other_provider.story.shop.pk),
+    }
+    theirs = program.post("/budgets", body)
+    missing = program.post("/budgets", body | {"application_id": str(uuid4())})
+    problem(theirs, 422)
+    assert theirs.content == missing.content
 
 
 def test_a_rule_is_of_no_host_of_another_tenant(
