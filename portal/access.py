@@ -46,6 +46,12 @@ class Reader:
         return spends and self.membership.customer_id is not None
 
     @property
+    def may_run_hosts(self) -> bool:
+        """Whether they add the customer's own hosts and revoke their keys: its owners do."""
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.customer.time_zone)
 
@@ -105,6 +111,12 @@ def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
 def require_may_pay(reader: Reader) -> None:
     """Raises PermissionDenied."""
     if not reader.may_pay:
+        raise PermissionDenied
+
+
+def require_may_run_hosts(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_run_hosts:
         raise PermissionDenied
 
 

@@ -27,6 +27,8 @@ WORDS = (
     _("disabled by hand"), _("disabled through the API"), _("disabled by the customer"),
     _("the connection was refused"), _("the connection was closed without an answer"),
     _("what came back is not HTTP"), _("it cannot be reached"), _("no answer within 10 s"),
+    # How a host is heard of.
+    _("live"), _("silent"), _("retired"), _("waiting"), _("no key"),
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip

@@ -10,6 +10,7 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
 _PAYING = "tests/portal/test_paying.py::TestIsolation"
 _METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
+_HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -54,6 +55,12 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:application": _ONE,
     "portal:invoices": _LIST,
     "portal:billing": _LIST,
+    "portal:hosts": _LIST,
+    "portal:enrol-host": _HOSTS,
+    "portal:host-enrolment": _HOSTS,
+    "portal:host-enrolment-state": _HOSTS,
+    "portal:revoke-host-token": _HOSTS,
+    "portal:revoke-host-key": _HOSTS,
     "portal:upcoming-invoice": _LIST,
     "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
@@ -95,6 +102,26 @@ _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
+    "create_environment": "tests/api/test_policies.py::TestEnvironments"
+    "::test_name_no_policy_and_no_customer_of_another_tenant",
+    "get_environment": _API_ONE,
+    "update_environment": _API_ONE,
+    "remove_an_environment": _API_ONE,
+    "retire_an_environment": _API_ONE,
+    "bring_an_environment_back": _API_ONE,
+    "list_policies": _API_LIST,
+    "create_policy": "tests/api/test_policies.py::TestPolicies"
+    "::test_of_another_tenant_may_have_the_same_name",
+    "get_policy": _API_ONE,
+    "update_policy": _API_ONE,
+    "list_policy_versions": _API_ONE,
+    "create_policy_version": _API_ONE,
+    "get_policy_version": _API_ONE,
+    "replace_policy_draft": _API_ONE,
+    "remove_policy_draft": _API_ONE,
+    "publish_policy_version": _API_ONE,
+    "roll_policy_version_out": _API_ONE,
+    "roll_policy_version_back": _API_ONE,
     "list_applications": _API_LIST,
     "list_instances": _API_LIST,
     "get_application": _API_ONE,
@@ -198,6 +225,7 @@ ISOLATION_TESTS |= {
     **dict.fromkeys(
         (
             "api:environments",
+            "api:policies",
             "api:applications",
             "api:instances",
             "api:assignments",
@@ -219,6 +247,15 @@ ISOLATION_TESTS |= {
     ),
     **dict.fromkeys(
         (
+            "api:environments-environment-id",
+            "api:environments-environment-id-retire",
+            "api:environments-environment-id-bring-back",
+            "api:policies-policy-id",
+            "api:policies-policy-id-versions",
+            "api:policy-versions-policy-version-id",
+            "api:policy-versions-policy-version-id-publish",
+            "api:policy-versions-policy-version-id-roll-out",
+            "api:policy-versions-policy-version-id-roll-back",
             "api:customers-customer-id",
             "api:customers-customer-id-upcoming-invoice",
             "api:plans-plan-id",

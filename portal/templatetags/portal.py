@@ -1,7 +1,7 @@
 """portal.formatting for templates. Times are in the reader's zone, which the page activated."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
@@ -284,6 +284,17 @@ def share_bar(part: Decimal, whole: Decimal) -> SafeString:
 @register.simple_tag
 def share(part: Decimal, whole: Decimal) -> str:
     return formatting.share(part, whole)
+
+
+@register.filter
+def duration(length: timedelta) -> str:
+    return formatting.duration(length)
+
+
+@register.filter
+def ppm_percent(millionths: int) -> str:
+    """Whole percents, rounded down: 100 % is all of it."""
+    return f"{millionths // 10_000}{formatting.NBSP}%"
 
 
 @register.filter

@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
 from metering.customer_hosts import (
     NotTheirs,
     TooManyTokens,
@@ -19,7 +20,6 @@ from metering.customer_hosts import (
     revoke_customer_token,
     revoke_host_key,
 )
-
 from metering.enrolment import NoRoom
 from metering.enrolment_progress import enrolment_progress
 from metering.install_command import install_command
@@ -93,9 +93,7 @@ def revoke_token(request: HttpRequest, reader: Reader, token_id: UUID) -> HttpRe
 
 @customer_page
 @require_http_methods(["GET", "HEAD", "POST"])
-def revoke_key(
-    request: HttpRequest, reader: Reader, host_id: UUID, key_id: UUID
-) -> HttpResponse:
+def revoke_key(request: HttpRequest, reader: Reader, host_id: UUID, key_id: UUID) -> HttpResponse:
     """Asks first: a host without a key is not heard any more."""
     require_may_run_hosts(reader)
     try:

@@ -156,7 +156,7 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:invoice-line-day": _stored(_day),
     "portal:invoice-line-bucket": _stored(_bucket),
 }
-LISTS = ("overview", "applications", "invoices", "billing", "upcoming-invoice", "switch",
+LISTS = ("overview", "applications", "invoices", "billing", "hosts", "upcoming-invoice", "switch",
          "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
 
 
