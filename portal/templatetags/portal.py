@@ -298,6 +298,12 @@ def ppm_percent(millionths: int) -> str:
 
 
 @register.filter
+def translated(text: str) -> str:
+    """For what a filter made: the tag of Django's asks for the translation before it."""
+    return gettext(text)
+
+
+@register.filter
 def document_name(invoice: Invoice) -> str:
     """Invoice INV-12, Credit note CN-3, or Draft invoice while it has no number."""
     kind = gettext(invoice.kind_in_words)

@@ -45,7 +45,7 @@ class TestTheCustomer:
             assert recipients_of(world.customer) == ["ap@pine.example", "boss@pine.example"]
 
     def test_is_told_what_of_it_is_wrong(self, world: World, payer: Client) -> None:
-        wrong = {"vat_id": "DE136695977", "recipients": "nobody", "country": "Germany"}
+        wrong = {"vat_id": "DE136695977", "recipients": "nobody", "email": "nobody"}
         shown = payer.post(PAGE, FORM | wrong).content.decode()
         assert shown.count('aria-invalid="true"') == 3
         assert "nobody is no e-mail address." in shown

@@ -99,3 +99,8 @@ def test_a_viewer_is_not_asked_to_pay(world: World, reader: Client) -> None:
     )
     assert "Pay now" not in reader.get(page).content.decode()
     assert "Pay now" in payer.get(page).content.decode()
+
+
+def test_a_state_is_said_in_german(world: World, reader: Client) -> None:
+    page = reader.get(PAGE, headers={"Accept-Language": "de"}).content.decode()
+    assert ">festgeschrieben<" in page
