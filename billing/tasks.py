@@ -18,6 +18,7 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.models import BillingShard
 from billing.operations import (
     UsageNotRolledUp,
     expire_credit,
@@ -25,6 +26,7 @@ from billing.operations import (
     request_due_top_ups,
 )
 from billing.operations.runs import Failure
+from metering.tenant_usage import note_usage
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
@@ -94,9 +96,30 @@ def keep_credit() -> int:
     return done
 
 
-def _tenant_ids() -> list[UUID]:
+@shared_task(name="billing.tasks.note_tenants_usage")
+def note_tenants_usage() -> int:
+    """Count every tenant's figures for the installation's owner; of how many tenants. One in which
+    it fails is logged, and the next run tries again."""
+    as_of, noted = timezone.now(), 0
     with installation_scope():
-        return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    for tenant_id in tenant_ids:
+        try:
+            with tenant_scope(tenant_id):
+                open_jobs = BillingShard.objects.filter(done_at=None).count()
+                note_usage(as_of=as_of, open_jobs=open_jobs)
+                noted += 1
+        except Exception:
+            logger.exception("tenant %s: its figures were not counted", tenant_id)
+    return noted
+
+
+def _tenant_ids() -> list[UUID]:
+    """Those in whose name something is done by itself; of a suspended one it waits until it is
+    lifted."""
+    with installation_scope():
+        active = Tenant.objects.filter(suspended_at=None).order_by("pk")
+        return list(active.values_list("pk", flat=True))
 
 
 def _close(tenant_id: UUID) -> int:

@@ -159,6 +159,10 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "prune-samples": {
+        "task": "metering.tasks.prune_samples",
+        "schedule": crontab(hour="4", minute="41"),
+    },
     # Hours are settled half an hour after their end.
     "allocate": {
         "task": "metering.tasks.allocate_all",
@@ -172,6 +176,11 @@ CELERY_BEAT_SCHEDULE = {
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
+    },
+    "note-tenants-usage": {
+        "task": "billing.tasks.note_tenants_usage",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
     },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {

@@ -80,4 +80,5 @@ def installation_owner_may(permission: str) -> bool:
         "tenants.view_tenant",
         "tenants.add_tenant",
         "tenants.change_tenant",
+        "tenants.view_tenantusage",
     }
