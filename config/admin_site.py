@@ -220,6 +220,18 @@ UNFOLD = {
                         "link": reverse_lazy("admin:tenants_apikey_changelist"),
                         "permission": _may_view("tenants.view_apikey"),
                     },
+                    {
+                        "title": "Webhook endpoints",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:tenants_webhookendpoint_changelist"),
+                        "permission": _may_view("tenants.view_webhookendpoint"),
+                    },
+                    {
+                        "title": "Webhook deliveries",
+                        "icon": "outbox",
+                        "link": reverse_lazy("admin:tenants_webhookdelivery_changelist"),
+                        "permission": _may_view("tenants.view_webhookdelivery"),
+                    },
                 ],
             },
         ],

@@ -20,6 +20,7 @@ from config.api_reference import reference_of
 from metering.api import routers as metering_routers
 from tenants.api.document import KEY_SCHEME, PROBLEM
 from tenants.api.errors import raise_problems
+from tenants.api.webhooks import webhooks
 from tenants.bodies import problem_response
 from tenants.problems import Problem
 
@@ -57,7 +58,7 @@ def _assembled() -> Api:
         parser=_StrictJson(),
     )
     raise_problems(made)
-    for tag, router in {**metering_routers, **billing_routers}.items():
+    for tag, router in {**metering_routers, **billing_routers, "webhooks": webhooks}.items():
         made.add_router("", router, tags=[tag])
     return made
 

@@ -16,6 +16,7 @@ HOSTMETER_HOME = env.folder("HOSTMETER_HOME", BASE_DIR / ".hostmeter")
 
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 BASE_URL = env.text("BASE_URL", "http://localhost:8000").rstrip("/")
@@ -173,6 +174,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),
     },
+    "deliver-webhooks": {
+        "task": "tenants.tasks.deliver_webhooks",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "prune-webhook-events": {
+        "task": "tenants.tasks.prune_webhook_events",
+        "schedule": crontab(minute="47"),
+    },
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
@@ -213,6 +223,8 @@ API_REQUESTS_BURST_KEY = env.whole_number("API_REQUESTS_BURST_KEY", 300, least=1
 API_REQUESTS_BURST_TENANT = env.whole_number(
     "API_REQUESTS_BURST_TENANT", 3_000, least=1, most=10_000_000
 )
+# For receivers on the developer's own machine; on a server it would let customers look inside.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 SAMPLE_RETENTION_DAYS = env.whole_number("SAMPLE_RETENTION_DAYS", 401, least=401, most=3650)
 
 LOGGING = {

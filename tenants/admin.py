@@ -19,6 +19,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_pages import (
     MarkedAdmin,
     ScopedAdmin,

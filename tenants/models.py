@@ -367,5 +367,11 @@ class IdempotencyRecord(TenantOwned):
         return self.key
 
 
-# Registered with the app's other models; it refers to tenants.
+# Registered with the app's other models; they refer to tenants and customers.
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
+from tenants.webhook_models import (  # noqa: E402, F401
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)

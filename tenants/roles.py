@@ -12,6 +12,7 @@ _OPERATES = frozenset(
         "tenants.policy",
         "tenants.enrolmenttoken",
         "tenants.apikey",
+        "tenants.webhookendpoint",
     }
 )
 _BILLS = frozenset(
@@ -52,6 +53,8 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "tenants.webhookdelivery",
+        "tenants.webhookattempt",
         "billing.invoicetax",
         "billing.payment",
         "billing.journalentry",

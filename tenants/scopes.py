@@ -8,6 +8,8 @@ SCOPES: Final = {
     "applications:read": "list environments and applications, and whom they are billed to",
     "applications:write": "say whom applications are billed to",
     "backtests:run": "rate a past period under a draft of prices",
+    "budgets:read": "read budgets and their alerts",
+    "budgets:write": "keep budgets",
     "corrections:read": "read corrections of usage",
     "corrections:write": "correct usage",
     "credit:read": "read credit and wallets",
@@ -22,6 +24,8 @@ SCOPES: Final = {
     "subscriptions:read": "read subscriptions, own prices and discounts",
     "subscriptions:write": "begin and end subscriptions, own prices and discounts",
     "usage:read": "query usage",
+    "webhooks:read": "read webhook endpoints and what was sent to them",
+    "webhooks:write": "keep webhook endpoints, send again",
 }
 # A customer's own key looks and changes nothing: neither its plan nor its credit. Corrections and
 # rules are of the operator's hosts.

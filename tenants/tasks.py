@@ -1,21 +1,76 @@
-"""What runs by itself: answers that nobody asks for again are forgotten."""
+"""What runs by itself: webhooks are sent; what nobody asks for again is forgotten."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
 
 from celery import shared_task
+from django.db import connection
 from django.utils import timezone
 
 from tenants import operations
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
+from tenants.webhook_delivery import deliver_due
+from tenants.webhook_endpoints import prune_events
+
+_DELIVERY_SECONDS: Final = 20
+_DELIVERY_LOCK: Final = 0x686D_7765_6268  # hmwebh
+
+
+@shared_task(name="tenants.tasks.deliver_webhooks")
+def deliver_webhooks() -> int:
+    """Send what is due, over all tenants; how many messages. One task does so at a time: receivers
+    that hang hold up one worker process, and the next tick goes on."""
+    until = time.monotonic() + _DELIVERY_SECONDS
+    sent = 0
+    with _alone() as alone:
+        while alone and time.monotonic() < until:
+            round_sent = deliver_due(_tenant_ids(), as_of=timezone.now())
+            if not round_sent:
+                break
+            sent += round_sent
+    return sent
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether no other task sends. The lock is the session's: it goes with a worker that dies."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_DELIVERY_LOCK])
+        (alone,) = cursor.fetchone() or (False,)
+    try:
+        yield alone
+    finally:
+        if alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_DELIVERY_LOCK])
+
+
+@shared_task(name="tenants.tasks.prune_webhook_events")
+def prune_webhook_events() -> int:
+    """How many were forgotten, over all tenants."""
+    as_of = timezone.now()
+    forgotten = 0
+    for tenant_id in _tenant_ids():
+        with tenant_scope(tenant_id):
+            forgotten += prune_events(as_of=as_of)
+    return forgotten
 
 
 @shared_task(name="tenants.tasks.prune_idempotency_records")
 def prune_idempotency_records() -> int:
     """How many were forgotten, over all tenants; each tenant is a transaction of its own."""
     as_of = timezone.now()
-    with installation_scope():
-        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
     forgotten = 0
-    for tenant_id in tenant_ids:
+    for tenant_id in _tenant_ids():
         with tenant_scope(tenant_id):
             forgotten += operations.prune_idempotency_records(as_of=as_of)
     return forgotten
+
+
+def _tenant_ids() -> list[UUID]:
+    with installation_scope():
+        return list(Tenant.objects.order_by("id").values_list("id", flat=True))

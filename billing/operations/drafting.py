@@ -12,6 +12,7 @@ from billing.core.periods import Period
 from billing.line_copy import NewLine
 from billing.models import Invoice, Plan, PlanVersion, Subscription
 from billing.operations.taxing import Document, store, tax, tax_basis
+from billing.operations.telling import tell_of_invoices
 from billing.queries.agreed import Agreed
 from billing.queries.charges import charged_lines, charged_lines_of_many
 from billing.queries.periods import invoiced_bounds, period_at, period_of
@@ -124,6 +125,8 @@ def _drafted(due: Sequence[Due], as_of: datetime) -> list[Invoice | Exception]:
         found.append(invoice)
         documents.append(Document(invoice, lines))
     _store(documents)
+    drafts = [document.invoice for document in documents]
+    tell_of_invoices("invoice.created", drafts, as_of=as_of)
     return found
 
 

@@ -24,6 +24,7 @@ from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
+from billing.operations.telling import tell_of_invoice
 from billing.queries.differences import has_late_lines_elsewhere
 from billing.queries.frozen import Rating, frozen_terms, restated_on
 from billing.queries.late_windows import changed_hours
@@ -122,7 +123,7 @@ def issue(
     invoice.seller_details = (original and original.seller_details) or _seller_of_today(settings)
     invoice.buyer_details = (original and original.buyer_details) or buyer_details(invoice.customer)
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
-        _take_off(invoice)
+        _take_off(invoice, as_of)
     else:
         invoice.due_at = as_of + timedelta(days=settings.payment_term_days)
         apply_credit(invoice, as_of=as_of)
@@ -132,7 +133,8 @@ def issue(
     invoice.finalized_at = as_of
     invoice.save()
     post_issued(invoice)
-    mark_settled(invoice)
+    tell_of_invoice("invoice.finalized", invoice, as_of=as_of)
+    mark_settled(invoice, as_of=as_of)
 
 
 def _seller_of_today(settings: BillingSettings) -> dict[str, Any]:
@@ -149,23 +151,24 @@ def _kept_logo(svg: str) -> str:
     return digest
 
 
-def _take_off(note: Invoice) -> None:
+def _take_off(note: Invoice, as_of: datetime) -> None:
     original = note.refers_to
     if original is None:
         return
     note.amount_credited = min(max(note.gross, Decimal(0)), original.open_amount)
     original.amount_credited += note.amount_credited
     original.save(update_fields=["amount_credited"])
-    mark_settled(original)
+    mark_settled(original, as_of=as_of)
 
 
-def mark_settled(invoice: Invoice) -> None:
+def mark_settled(invoice: Invoice, *, as_of: datetime) -> None:
     """An invoice of which nothing is open, and that nothing else has happened to, is paid."""
     takes_off = invoice.kind == Invoice.Kind.CREDIT_NOTE
     if takes_off or invoice.open_amount or invoice.status not in PAYABLE:
         return
     invoice.status = Invoice.Status.PAID
     invoice.save(update_fields=["status"])
+    tell_of_invoice("invoice.paid", invoice, as_of=as_of)
 
 
 def _series(settings: BillingSettings, kind: str) -> str:

@@ -16,6 +16,7 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import mark_settled
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import DocumentNotIssued, post_payment, post_write_off
+from billing.operations.telling import tell_of_invoice, tell_of_payment
 from billing.queries.parties import billing_settings
 
 
@@ -71,6 +72,7 @@ def mark_sent(invoice: Invoice, *, as_of: datetime) -> Invoice:
             if locked.status == Invoice.Status.FINALIZED:
                 locked.status = Invoice.Status.SENT
             locked.save(update_fields=["sent_at", "status"])
+            tell_of_invoice("invoice.sent", locked, as_of=as_of)
         return locked
 
 
@@ -110,6 +112,7 @@ def record_payment(
             reference=reference,
             recorded_at=as_of,
         )
+        tell_of_payment(payment, as_of=as_of)
         _count(locked, payment)
         post_payment(payment)
         return payment
@@ -120,10 +123,13 @@ def _count(invoice: Invoice, payment: Payment) -> None:
     partly = may_follow(invoice.status, Invoice.Status.PARTLY_PAID)
     if partly and payment.applied and invoice.open_amount:
         invoice.status = Invoice.Status.PARTLY_PAID
-    if invoice.status == Invoice.Status.UNCOLLECTIBLE and not invoice.open_amount:
+    paid_after_all = invoice.status == Invoice.Status.UNCOLLECTIBLE and not invoice.open_amount
+    if paid_after_all:
         invoice.status = Invoice.Status.PAID
     invoice.save(update_fields=["amount_paid", "status"])
-    mark_settled(invoice)
+    if paid_after_all:
+        tell_of_invoice("invoice.paid", invoice, as_of=payment.recorded_at)
+    mark_settled(invoice, as_of=payment.recorded_at)
 
 
 def _require_usable(
@@ -172,6 +178,7 @@ def write_off(invoice: Invoice, *, as_of: datetime) -> Invoice:
         post_write_off(locked, as_of=as_of)
         locked.status = Invoice.Status.UNCOLLECTIBLE
         locked.save(update_fields=["status"])
+        tell_of_invoice("invoice.written_off", locked, as_of=as_of)
         return locked
 
 
@@ -187,6 +194,7 @@ def mark_overdue(*, as_of: datetime) -> list[Invoice]:
                 continue
             locked.status = Invoice.Status.OVERDUE
             locked.save(update_fields=["status"])
+            tell_of_invoice("invoice.overdue", locked, as_of=as_of)
             found.append(locked)
     return found
 

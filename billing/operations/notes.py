@@ -16,6 +16,7 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import issue, mark_dependents, mark_what_late_lines_leave
 from billing.operations.journal import lock_customer
 from billing.operations.taxing import groups_of, replace_lines_and_taxes, treatments_of_note
+from billing.operations.telling import tell_of_invoice
 from billing.queries.frozen import Rating
 
 _FIGURES = ("amount", "raw_quantity", "quantity", "unrounded")
@@ -60,6 +61,7 @@ def void_invoice(invoice: Invoice, reason: str, *, as_of: datetime) -> Invoice:
         locked.refresh_from_db()
         locked.status = Invoice.Status.VOID
         locked.save(update_fields=["status"])
+        tell_of_invoice("invoice.voided", locked, as_of=as_of)
         # Usage that came late for it is not billed any more.
         LateUsage.objects.filter(invoice=locked, hour__isnull=False).delete()
         mark_dependents(locked.refers_to or locked, as_of=as_of)

@@ -12,10 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from tenants.api.caller import ApiRequest
 from tenants.models import IdempotencyRecord
 from tenants.problems import Problem
+from tenants.sealing import seal, unseal
 
 HEADER: Final = "Idempotency-Key"
 PATTERN: Final = "^[!-~]{1,255}$"
 REPLAYED: Final = "Idempotency-Replayed"
+_PURPOSE: Final = "answer of the API"
 
 # Whether a request must, may or cannot name itself.
 Naming = Literal["required", "optional", "none"]
@@ -42,9 +44,12 @@ def key_of(request: HttpRequest, naming: Naming) -> str | None:
     return key
 
 
-def answered_once(request: ApiRequest, key: str, run: Callable[[], HttpResponse]) -> HttpResponse:
+def answered_once(
+    request: ApiRequest, key: str, run: Callable[[], HttpResponse], *, sealed: bool = False
+) -> HttpResponse:
     """The answer of `run`, or the one that was kept for the same request. It is called in the
-    tenant's transaction; what `run` refuses raises, and nothing is kept.
+    tenant's transaction; what `run` refuses raises, and nothing is kept. An answer with a secret in
+    it is kept `sealed`.
 
     Raises Problem 422 where the key named another request, and 409 while one with it is at work.
     """
@@ -60,7 +65,7 @@ def answered_once(request: ApiRequest, key: str, run: Callable[[], HttpResponse]
             endpoint=endpoint,
             body_digest=digest,
             status=response.status_code,
-            body=response.content.decode(),
+            body=_kept(response.content.decode(), sealed),
             created_at=request.as_of,
         )
         return response
@@ -71,11 +76,15 @@ def answered_once(request: ApiRequest, key: str, run: Callable[[], HttpResponse]
             kind="idempotency-key-reused",
         )
     return HttpResponse(
-        kept.body,
+        unseal(kept.body, _PURPOSE) if sealed else kept.body,
         status=kept.status,
         content_type="application/json",
         headers={REPLAYED: "true"},
     )
+
+
+def _kept(body: str, sealed: bool) -> str:
+    return seal(body, _PURPOSE) if sealed else body
 
 
 def _hold(request: ApiRequest, key: str) -> None:

@@ -42,6 +42,7 @@ class _Terms:
     naming: Naming
     body_bytes_max: int
     content_types: tuple[str, ...]
+    tells_secret: bool
 
 
 class Resources(Router):
@@ -71,10 +72,14 @@ class Resources(Router):
         )
 
     def creating(
-        self, path: str, *, scope: str, answers: Any, summary: str
+        self, path: str, *, scope: str, answers: Any, summary: str, tells_secret: bool = False
     ) -> Callable[[_View], _View]:
         """A POST that needs its Idempotency-Key and answers 201."""
-        return self._operation("POST", path, scope, {201: answers}, summary, naming="required")
+        return self._operation(
+            *("POST", path, scope, {201: answers}, summary),
+            naming="required",
+            tells_secret=tells_secret,
+        )
 
     def creating_once(
         self, path: str, *, scope: str, answers: Any, summary: str
@@ -85,10 +90,14 @@ class Resources(Router):
         return self._operation("POST", path, scope, both, summary, naming="required")
 
     def acting(
-        self, path: str, *, scope: str, answers: Any, summary: str
+        self, path: str, *, scope: str, answers: Any, summary: str, tells_secret: bool = False
     ) -> Callable[[_View], _View]:
         """A POST that needs its Idempotency-Key, makes nothing new and answers 200."""
-        return self._operation("POST", path, scope, {200: answers}, summary, naming="required")
+        return self._operation(
+            *("POST", path, scope, {200: answers}, summary),
+            naming="required",
+            tells_secret=tells_secret,
+        )
 
     def computing(
         self, path: str, *, scope: str, answers: Any, summary: str
@@ -152,6 +161,7 @@ class Resources(Router):
         files: Collection[str] = (),
         streamed: bool = False,
         body_bytes_max: int = _BODY_BYTES_MAX,
+        tells_secret: bool = False,
     ) -> Callable[[_View], _View]:
         def declare(view: _View) -> _View:
             self.api_operation(
@@ -182,6 +192,7 @@ class Resources(Router):
                 naming=naming,
                 body_bytes_max=body_bytes_max,
                 content_types=tuple(contents or {"application/json": None}),
+                tells_secret=tells_secret,
             )
             decorate_view(partial(_guarded, terms))(view)
             return view
@@ -247,7 +258,9 @@ def _admitted(terms: _Terms, run: _Run, request: ApiRequest, path: dict[str, Any
     request._body = body_of(request, terms.body_bytes_max)
     with tenant_scope(request.caller.tenant_id):
         if key is not None:
-            return answered_once(request, key, lambda: run(request, **path))
+            return answered_once(
+                request, key, lambda: run(request, **path), sealed=terms.tells_secret
+            )
         response = run(request, **path)
     return unless_known(request, response) if terms.reads else response
 

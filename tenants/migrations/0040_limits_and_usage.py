@@ -31,7 +31,7 @@ EXECUTE FUNCTION tenants_limits_are_the_installations();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0003_api_access"),
+        ("tenants", "0011_scopes_of_webhooks_and_budgets"),
     ]
 
     operations = [

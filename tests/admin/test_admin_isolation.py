@@ -33,6 +33,7 @@ from metering.models import Host, Instance
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
+from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
 from tests.billing.timeline import NOVEMBER, at, begin_story, use
@@ -83,6 +84,8 @@ def fill(tenant: Tenant, word: str) -> None:
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
+        endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
+        send_test(endpoint, as_of=NOVEMBER)
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 

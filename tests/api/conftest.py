@@ -25,6 +25,8 @@ from metering.stated_models import AllocationRule, Correction
 from tenants.buckets import buckets
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tenants.webhook_endpoints import add_endpoint, send_test
+from tenants.webhook_models import WebhookDelivery
 from tests.api.calling import Program, program_of
 from tests.billing.timeline import NOVEMBER, Story, at, begin_story, use
 
@@ -44,6 +46,7 @@ class Provider:
     discount: Discount
     correction: Correction
     rule: AllocationRule
+    delivery: WebhookDelivery
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -63,6 +66,8 @@ class Provider:
             "discount_id": self.discount.pk,
             "correction_id": self.correction.pk,
             "rule_id": self.rule.pk,
+            "endpoint_id": self.delivery.endpoint_id,
+            "delivery_id": self.delivery.pk,
             "form": "json",
         }
 
@@ -105,9 +110,11 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         rule = state_rule(
             "cpu.time", "evenly", starts_at=at(12, 1), author=word, as_of=NOVEMBER, host_class=word
         )
+        endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
+        delivery = send_test(endpoint, as_of=NOVEMBER)
     return Provider(
         *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
-        *(correction, rule),
+        *(correction, rule, delivery),
     )
 
 

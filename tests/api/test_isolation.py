@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "assign": {"customer_id": str(uuid4())},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
+    "update_webhook_endpoint": {"enabled": False},
     "update_wallet": {"enabled": False},
     "create_top_up": {"amount": "1"},
     "fail_top_up": {"reason": "taken"},
@@ -139,6 +140,10 @@ def test_a_post_names_nothing_of_another_tenant(
             "customer_id": theirs["customer_id"],
             "currency": "EUR",
             "top_up_amount": "1",
+        },
+        "/webhook-endpoints": {
+            "customer_id": theirs["customer_id"],
+            "url": "https://taken.example/",
         },
         "/own-prices": {
             "customer_id": theirs["customer_id"],

@@ -1,0 +1,1 @@
+"""Rules about tenants' affairs as pure functions: no database, no network, no clock."""
