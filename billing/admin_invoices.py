@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
+from billing.admin_reviews import MarkFilter, ReviewMarks, SeverityFilter
 from billing.amounts import written_amount
 from billing.core.exact import plain
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
@@ -157,7 +158,7 @@ class PaymentInline(ReadOnlyInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
+class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, ScopedAdmin):
     empty_hint = (
         "A billing period's draft appears here within minutes after it has ended; until then the "
         "portal shows the customer a preview."
@@ -170,14 +171,16 @@ class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
         "shown_total",
         "shown_open",
         "state",
+        "unusual",
         "waits_for",
     )
-    list_filter = (ReviewFilter, "status", "kind", "customer")
+    list_filter = (ReviewFilter, SeverityFilter, MarkFilter, "status", "kind", "customer")
     list_select_related = ("customer", "refers_to")
     search_fields = ("number", "customer__name", "customer__reference")
     date_hierarchy = "period_start"
     fields = (
         ("shown_number", "shown_kind", "state", "waits_for"),
+        "marks_in_words",
         ("corrects", "reason"),
         ("billed_to", "customer_reference", "plan_label"),
         "documents",

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 
+from billing.accruing import count_accrued
 from billing.closing import (
     WORK_ON_RUN,
     WORKERS_ASKED,
@@ -18,6 +21,7 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.finalizing import WORK_ON_FINALIZING, finalize_steps, unfinished
 from billing.models import BillingShard
 from billing.operations import (
     UsageNotRolledUp,
@@ -25,12 +29,17 @@ from billing.operations import (
     mark_overdue,
     request_due_top_ups,
 )
+from billing.operations.reviews import review_new_drafts
 from billing.operations.runs import Failure
 from metering.tenant_usage import note_usage
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
+
+_MARKS_HOLD: Final = timedelta(hours=1)
+_FIGURES_HOLD: Final = timedelta(minutes=9)
+_COUNTING_TAKES: Final = timedelta(minutes=4)
 
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
@@ -112,6 +121,51 @@ def note_tenants_usage() -> int:
         except Exception:
             logger.exception("tenant %s: its figures were not counted", tenant_id)
     return noted
+
+
+@shared_task(name=WORK_ON_FINALIZING)
+def work_on_finalizing(tenant_id: str, finalizing_id: str) -> int:
+    """Finalize what an operator chose, until nothing of it is left; how many invoices."""
+    return finalize_steps(UUID(tenant_id), UUID(finalizing_id))
+
+
+@shared_task(name="billing.tasks.resume_finalizing")
+def resume_finalizing() -> int:
+    """Go on with what a worker that was killed has left; how many invoices, over all tenants."""
+    return sum(
+        finalize_steps(tenant_id, finalizing_id)
+        for tenant_id in _tenant_ids()
+        for finalizing_id in unfinished(tenant_id)
+    )
+
+
+@shared_task(name="billing.tasks.review_new_drafts")
+def review_drafts_of_all() -> int:
+    """Look through new drafts, and once an hour through all; how many, over all tenants."""
+    as_of, looked_at = timezone.now(), 0
+    for tenant_id in _tenant_ids():
+        try:
+            with tenant_scope(tenant_id):
+                looked_at += review_new_drafts(as_of=as_of, marked_before=as_of - _MARKS_HOLD)
+        except Exception:
+            logger.exception("tenant %s: its drafts were not looked through", tenant_id)
+    return looked_at
+
+
+@shared_task(name="billing.tasks.count_accrued_revenue")
+def count_accrued_revenue() -> int:
+    """Count what running periods have come to, the oldest figures first, for as long as the task
+    may take; how many customers, over all tenants. The next one goes on where it stopped."""
+    as_of, counted = timezone.now(), 0
+    for tenant_id in _tenant_ids():
+        try:
+            while timezone.now() - as_of < _COUNTING_TAKES and count_accrued(
+                tenant_id, as_of=as_of, counted_before=as_of - _FIGURES_HOLD
+            ):
+                counted += 1
+        except Exception:
+            logger.exception("tenant %s: what has accrued was not counted", tenant_id)
+    return counted
 
 
 def _tenant_ids() -> list[UUID]:

@@ -150,6 +150,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
+                        "title": "Finalizings of drafts",
+                        "icon": "done_all",
+                        "link": reverse_lazy("admin:billing_finalizing_changelist"),
+                        "permission": _may_view("billing.view_finalizing"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),

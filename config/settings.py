@@ -192,6 +192,21 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="4-59/10"),
         "options": {"expires": 600},
     },
+    "review-new-drafts": {
+        "task": "billing.tasks.review_new_drafts",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "resume-finalizing": {
+        "task": "billing.tasks.resume_finalizing",
+        "schedule": crontab(minute="*/2"),
+        "options": {"expires": 120},
+    },
+    "count-accrued-revenue": {
+        "task": "billing.tasks.count_accrued_revenue",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",

@@ -61,6 +61,7 @@ _SEEN = frozenset(
         "billing.posting",
         "billing.creditmovement",
         "billing.topup",
+        "billing.finalizing",
     }
 )
 _VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN

@@ -42,6 +42,12 @@ from billing.models.proof import (
     InvoiceTerms,
     ProofKey,
 )
+from billing.models.reviews import (
+    AccruedRevenue,
+    Finalizing,
+    FinalizingStep,
+    InvoiceReview,
+)
 from billing.models.runs import (
     BillingRun,
     BillingShard,
@@ -54,6 +60,7 @@ from billing.models.taxes import (
 )
 
 __all__ = [
+    "AccruedRevenue",
     "BillingDetails",
     "BillingRun",
     "BillingSettings",
@@ -61,9 +68,12 @@ __all__ = [
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "Finalizing",
+    "FinalizingStep",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
+    "InvoiceReview",
     "InvoiceTax",
     "InvoiceTerms",
     "JournalEntry",

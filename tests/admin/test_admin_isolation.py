@@ -18,6 +18,7 @@ from billing.models import (
     BillingSettings,
     CreditMovement,
     Discount,
+    Finalizing,
     Invoice,
     PlanTerms,
     PriceOverride,
@@ -60,6 +61,7 @@ def fill(tenant: Tenant, word: str) -> None:
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
+        Finalizing.objects.create(author=f"{word}@example.com")
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
             story.shop, (at(9, 4), at(9, 5)), reason=f"{word}-reason", author="a@b.example",
