@@ -49,6 +49,7 @@ class ReviewFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [
+            ("drafts", "being issued: all drafts"),
             ("review", "the end of its review"),
             ("more", "usage, tax or an operator"),
             ("payment", "payment"),
@@ -58,6 +59,8 @@ class ReviewFilter(admin.SimpleListFilter):
         now = timezone.now()
         if self.value() == "review":
             return queryset.filter(status=Invoice.Status.IN_REVIEW, review_until__gt=now)
+        if self.value() == "drafts":
+            return queryset.filter(finalized_at__isnull=True)
         if self.value() == "more":
             return queryset.filter(finalized_at__isnull=True).exclude(review_until__gt=now)
         if self.value() == "payment":

@@ -41,7 +41,11 @@ UNFOLD = {
             "950": "#101e41",
         },
     },
-    "STYLES": [lambda request: static("portal/admin.css")],
+    "STYLES": [
+        lambda request: static("portal/admin.css"),
+        lambda request: static("portal/dashboard.css"),
+    ],
+    "DASHBOARD_CALLBACK": "billing.admin_dashboard.dashboard",
     "SHOW_HISTORY": False,
     "SIDEBAR": {
         "show_search": True,
