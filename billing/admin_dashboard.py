@@ -21,6 +21,7 @@ from tenants.admin_pages import ago, in_words
 from tenants.models import Member, Tenant, User
 from tenants.usage_models import TenantUsage
 
+_TITLE = "Dashboard"
 _VERSIONS_SHOWN = 4
 _CURRENCIES_SHOWN = 3
 _COVERED_ENOUGH_PPM = 990_000
@@ -62,11 +63,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     member = request.user.membership if isinstance(request.user, User) else None
     if member is None:
         cards = [_installation_card(now)] if request.user.is_superuser else []
-        return context | {"cards": cards, "as_of": now}
+        return context | {"title": _TITLE, "cards": cards}
     steps = first_steps()
     shown = not steps.is_complete and not steps.is_dismissed
     cards = _tenant_cards(request, member, now)
-    return context | {"cards": cards, "as_of": now, "first_steps": steps if shown else None}
+    return context | {"title": _TITLE, "cards": cards, "first_steps": steps if shown else None}
 
 
 def _tenant_cards(request: HttpRequest, member: Member, now: datetime) -> list[Card]:

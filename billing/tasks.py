@@ -31,7 +31,13 @@ from billing.operations import (
 )
 from billing.operations.reviews import review_new_drafts
 from billing.operations.runs import Failure
+from billing.tenant_exports import (
+    forget_old_exports,
+    make_export,
+    unfinished_exports,
+)
 from metering.tenant_usage import note_usage
+from tenants.exports import MAKE_EXPORT
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
@@ -40,6 +46,7 @@ logger = logging.getLogger(__name__)
 _MARKS_HOLD: Final = timedelta(hours=1)
 _FIGURES_HOLD: Final = timedelta(minutes=9)
 _COUNTING_TAKES: Final = timedelta(minutes=4)
+_EXPORTING_TAKES: Final = timedelta(minutes=6)
 
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
@@ -166,6 +173,29 @@ def count_accrued_revenue() -> int:
         except Exception:
             logger.exception("tenant %s: what has accrued was not counted", tenant_id)
     return counted
+
+
+@shared_task(name=MAKE_EXPORT)
+def make_export_task(tenant_id: str, export_id: str) -> bool:
+    """Go on with an export of everything; whether it is finished."""
+    return make_export(UUID(tenant_id), UUID(export_id), until=timezone.now() + _EXPORTING_TAKES)
+
+
+@shared_task(name="billing.tasks.keep_exports")
+def keep_exports() -> int:
+    """Go on with exports that were cut off, and remove old archives; how many were removed. A
+    tenant's that fails says why, and is tried again."""
+    removed, as_of = 0, timezone.now()
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    for tenant_id in tenant_ids:
+        removed += forget_old_exports(tenant_id, as_of=as_of)
+        for export_id in unfinished_exports(tenant_id):
+            try:
+                make_export(tenant_id, export_id, until=as_of + _EXPORTING_TAKES)
+            except Exception:
+                logger.exception("tenant %s: its export was not made", tenant_id)
+    return removed
 
 
 def _tenant_ids() -> list[UUID]:

@@ -219,6 +219,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_member"),
                     },
                     {
+                        "title": "Exports of everything",
+                        "icon": "archive",
+                        "link": reverse_lazy("admin:tenants_tenantexport_changelist"),
+                        "permission": _may_view("tenants.add_tenantexport"),
+                    },
+                    {
                         "title": "Enrolment tokens",
                         "icon": "key",
                         "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),

@@ -207,6 +207,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 300},
     },
+    "keep-exports": {
+        "task": "billing.tasks.keep_exports",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",

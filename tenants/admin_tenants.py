@@ -29,8 +29,11 @@ from tenants.admin_pages import (
     form_page,
     in_a_tenant,
 )
+from tenants.export_models import TenantExport
+from tenants.exports import ExportUnderWay, ask_for_export
 from tenants.invitations import make_tenant
 from tenants.models import Tenant
+from tenants.refusals import sentence
 from tenants.suspension import lift_suspension, suspend_tenant
 from tenants.usage_models import TenantUsage
 
@@ -124,7 +127,7 @@ class TenantAdmin(ScopedAdmin):
     )  # fmt: skip
     list_filter = (StateFilter,)
     search_fields = ("name", "slug", "domain")
-    actions_detail = ("suspend", "lift")
+    actions_detail = ("export", "suspend", "lift")
     readonly_fields: ClassVar[Any] = ("state",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Tenant]":
@@ -214,11 +217,11 @@ class TenantAdmin(ScopedAdmin):
         return [
             (None, {"fields": ["state", *reason, *who]}),
             ("Limits", {"fields": limits}),
-            ("Its last days", {"fields": ("days",)}),
+            ("Its last days", {"fields": ("newest_export", "days")}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("state", "suspended_at", "suspended_for", "days")
+        return ("state", "suspended_at", "suspended_for", "newest_export", "days")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         tenant = self.get_object(request, object_id)
@@ -237,6 +240,42 @@ class TenantAdmin(ScopedAdmin):
         self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None
     ) -> HttpResponse:
         return invitation_page(self, request, *request.META.pop(_INVITATION))
+
+    @display(description="Newest export of everything")
+    def newest_export(self, tenant: Tenant) -> str:
+        export = TenantExport.objects.filter(tenant=tenant).order_by("-created_at").first()
+        if export is None:
+            return "-"
+        if export.failure:
+            return f"failed, and is tried again: {export.failure}"
+        if export.finished_at is None:
+            return f"{export.parts_done:,} of {export.parts:,} parts"
+        return f"ready for its owners since {timezone.localtime(export.finished_at):%Y-%m-%d %H:%M}"
+
+    @action(description="Export everything", permissions=["suspend"], url_path="export")
+    def export(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        tenant = self.get_object(request, object_id)
+        if tenant is None:
+            return _to_list()
+        if request.method != "POST":
+            return form_page(
+                self,
+                request,
+                forms.Form(),
+                title=f"Export everything of {tenant}?",
+                text="Its customers' data is in it, so that only the tenant's own owners can "
+                "download it, in their admin, for a week. On the machine there is the command "
+                f"manage.py export_tenant --tenant {tenant.slug}.",
+                submit="Begin",
+            )
+        try:
+            ask_for_export(tenant.pk, str(request.user))
+        except ExportUnderWay as refusal:
+            messages.info(request, sentence(refusal))
+        else:
+            self.log_change(request, tenant, "Asked for an export of everything.")
+            messages.success(request, "It has begun; this page shows how far it is.")
+        return _page_of(tenant)
 
     @action(description="Suspend", permissions=["suspend"], url_path="suspend")
     def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:

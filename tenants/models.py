@@ -368,6 +368,7 @@ class IdempotencyRecord(TenantOwned):
 
 
 # Registered with the app's other models; they refer to tenants and customers.
+from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,

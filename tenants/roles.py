@@ -40,9 +40,11 @@ _BILLS = frozenset(
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
+# Everything at once, every customer's data included.
+_TAKES_ALONG = frozenset({"tenants.tenantexport"})
 
 _CHANGES: dict[str, frozenset[str]] = {
-    "owner": _OPERATES | _BILLS | _PEOPLE,
+    "owner": _OPERATES | _BILLS | _PEOPLE | _TAKES_ALONG,
     "operator": _OPERATES,
     "billing": _BILLS,
     "viewer": frozenset(),

@@ -43,7 +43,7 @@ class TestAccrued:
         found = counted(tenant, at(10, 4, 12))
         assert (str(found.today), str(found.month), found.currency) == ("0.5000", "1.5000", "EUR")
         found = counted(tenant, at(10, 5, 12))
-        assert (found.today, str(found.month)) == (0, "1.5000")
+        assert (str(found.today), str(found.month)) == ("0.0000", "1.5000")
 
     def test_counts_the_oldest_first_and_each_once(self, tenant: Tenant) -> None:
         with tenant_scope(tenant.pk):

@@ -31,6 +31,7 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.export_models import TenantExport
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
@@ -61,6 +62,7 @@ def fill(tenant: Tenant, word: str) -> None:
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
         close_due(as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
+        TenantExport.objects.create(asked_by=f"{word}@example.com")
         Finalizing.objects.create(author=f"{word}@example.com")
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
