@@ -31,6 +31,12 @@ from billing.operations import (
 )
 from billing.operations.reviews import review_new_drafts
 from billing.operations.runs import Failure
+from billing.payment_tasks import (
+    handle_processor_event,
+    reconcile_payments,
+    submit_attempt,
+    submit_refund_task,
+)
 from billing.tenant_exports import (
     forget_old_exports,
     make_export,
@@ -40,6 +46,13 @@ from metering.tenant_usage import note_usage
 from tenants.exports import MAKE_EXPORT
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+__all__ = [
+    "handle_processor_event",
+    "reconcile_payments",
+    "submit_attempt",
+    "submit_refund_task",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -217,6 +217,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.restate_changed",
         "schedule": crontab(minute="11,41"),
     },
+    "reconcile-payments": {
+        "task": "billing.tasks.reconcile_payments",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),
@@ -225,6 +230,12 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Tenants without a Stripe account of their own use this one. With an address alone, payments go to
+# the fake that answers there; `up` starts one where neither is set.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "").rstrip("/")
 
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(

@@ -12,7 +12,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0019_counted"),
+        ("billing", "0020_payments"),
         ("tenants", "0040_limits_and_usage"),
     ]
 

@@ -1,5 +1,12 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
+from billing.models.collecting import (
+    PayingCustomer,
+    PaymentAttempt,
+    ProcessorAccount,
+    ProcessorEvent,
+    Refund,
+)
 from billing.models.contracts import (
     Discount,
     PlanTerms,
@@ -79,14 +86,19 @@ __all__ = [
     "JournalEntry",
     "LateUsage",
     "Logo",
+    "PayingCustomer",
     "Payment",
+    "PaymentAttempt",
     "Plan",
     "PlanTerms",
     "PlanVersion",
     "Posting",
     "Price",
     "PriceOverride",
+    "ProcessorAccount",
+    "ProcessorEvent",
     "ProofKey",
+    "Refund",
     "Subscription",
     "TaxRate",
     "TopUp",

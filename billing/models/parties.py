@@ -77,6 +77,11 @@ class BillingSettings(Party):
     payment_term_days = models.PositiveSmallIntegerField(
         default=14, validators=[MaxValueValidator(180)]
     )
+    collects_automatically = models.BooleanField(
+        default=True,
+        help_text="Issued invoices are collected at once where the customer has saved a payment "
+        "method.",
+    )
     late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,
