@@ -76,7 +76,13 @@ def _tenant_cards(request: HttpRequest, member: Member, now: datetime) -> list[C
     meters = request.user.has_perm("metering.view_host")
     cards = []
     if bills:
-        cards += [_revenue(member.tenant.currency, now, zone), _invoices(), _run(), _late_usage()]
+        cards += [
+            _revenue(member.tenant.currency, now, zone),
+            _invoices(),
+            _run(),
+            _late_usage(),
+            _payments(now),
+        ]
     if meters:
         cards += [_agents(now), _faults(now)]
     if request.user.has_perm("tenants.view_webhookdelivery"):
@@ -173,6 +179,30 @@ def _late_usage() -> Card:
         says="refused some" if refused else "billed by itself" if waiting else "none waits",
         link=("Late usage", reverse("admin:billing_lateusage_changelist")),
         facts=[f"{refused:,} came too late and are refused"],
+    )
+
+
+def _payments(now: datetime) -> Card:
+    found = figures.payments(as_of=now)
+    state = "bad" if found.in_doubt or found.unhandled else "look" if found.failed else "good"
+    return Card(
+        title="Payments in doubt",
+        figure=f"{found.in_doubt:,}",
+        state=state,
+        says={
+            "bad": "looked up before anything is tried again",
+            "look": "some failed",
+            "good": "every outcome is known",
+        }[state],
+        link=(
+            "Invoices to be paid",
+            f"{reverse('admin:billing_invoice_changelist')}?waits=payment",
+        ),
+        facts=[
+            f"{found.waiting:,} wait for the customer's confirmation",
+            f"{found.failed:,} failed in the last 7 days",
+            f"{found.unhandled:,} events of the processor could not be handled",
+        ],
     )
 
 

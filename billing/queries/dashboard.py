@@ -13,7 +13,14 @@ from django.db.models.functions import TruncMonth
 
 from billing.core.exact import ZERO
 from billing.core.lifecycle import DRAFTS, PAYABLE
-from billing.models import AccruedRevenue, BillingRun, Invoice, InvoiceReview, LateUsage
+from billing.models import (
+    AccruedRevenue,
+    BillingRun,
+    Invoice,
+    InvoiceReview,
+    LateUsage,
+)
+from billing.models.collecting import PaymentAttempt, ProcessorEvent
 from tenants.webhook_models import WebhookDelivery
 
 MONTHS_SHOWN: Final = 12
@@ -159,6 +166,29 @@ def late_usage() -> tuple[int, int]:
         refused=Count("pk", filter=Q(refused_at__isnull=False)),
     )
     return counts["waiting"], counts["refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """Attempts of which nobody knows the outcome, that wait for the customer, and that failed in
+    the last week; and events of the processor that could not be handled."""
+
+    in_doubt: int
+    waiting: int
+    failed: int
+    unhandled: int
+
+
+def payments(*, as_of: datetime) -> Payments:
+    states = PaymentAttempt.State
+    week = Q(ended_at__gte=as_of - timedelta(days=7))
+    counts = PaymentAttempt.objects.aggregate(
+        in_doubt=Count("pk", filter=Q(state=states.UNKNOWN)),
+        waiting=Count("pk", filter=Q(state=states.REQUIRES_ACTION)),
+        failed=Count("pk", filter=Q(state=states.FAILED) & week),
+    )
+    unhandled = ProcessorEvent.objects.filter(handled_at__isnull=True).exclude(error="").count()
+    return Payments(counts["in_doubt"], counts["waiting"], counts["failed"], unhandled)
 
 
 def webhook_deliveries(*, as_of: datetime) -> tuple[int, int]:

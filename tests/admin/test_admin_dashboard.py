@@ -76,7 +76,7 @@ class TestTheDashboard:
         fill(tenant, "ours")
         client = signed_in(tenant)
         cards = client.get(INDEX).context["cards"]
-        assert len(cards) == 7
+        assert len(cards) == 8
         for card in cards:
             assert client.get(card.link[1]).status_code == 200, card.title
 
@@ -91,7 +91,7 @@ class TestTheDashboard:
                 for number in range(200)
             )
         client = signed_in(tenant)
-        with django_assert_max_num_queries(34):  # type: ignore[operator]
+        with django_assert_max_num_queries(36):  # type: ignore[operator]
             client.get(INDEX)
 
     def test_says_which_hosts_are_behind(self, tenant: Tenant) -> None:
@@ -110,7 +110,7 @@ class TestTheDashboard:
         assert [column.text.rpartition(" ")[2] for column in card.plot.columns] == list("101010")
         assert "clocks: 1 off by more than 2 s, at most 5000 ms" in card.facts
 
-    @pytest.mark.parametrize(("role", "shown"), [("viewer", 7), ("operator", 7)])
+    @pytest.mark.parametrize(("role", "shown"), [("viewer", 8), ("operator", 8)])
     def test_is_for_every_role(self, tenant: Tenant, role: str, shown: int) -> None:
         assert len(signed_in(tenant, role).get(INDEX).context["cards"]) == shown
 
