@@ -14,12 +14,14 @@ from django.utils.safestring import SafeString
 from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
 from billing.admin_reviews import MarkFilter, ReviewMarks, SeverityFilter
+from billing.admin_rows import InvoiceRows
 from billing.amounts import written_amount
 from billing.core.exact import plain
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
 from billing.queries import changes_since_finalized
 from billing.waiting import what_it_waits_for
 from metering.core.quality import written
+from tenants.admin_import import Exports
 from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, display, name_with_badge
 
 _BADGES = {
@@ -161,7 +163,8 @@ class PaymentInline(ReadOnlyInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, ScopedAdmin):
+class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, Exports, ScopedAdmin):
+    resource_classes = (InvoiceRows,)
     empty_hint = (
         "A billing period's draft appears here within minutes after it has ended; until then the "
         "portal shows the customer a preview."

@@ -29,6 +29,8 @@ INSTALLED_APPS = [
     "django_cotton",
     "django_htmx",
     "unfold",
+    "unfold.contrib.import_export",
+    "import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
     MarkedAdmin,
     ScopedAdmin,
@@ -49,8 +50,22 @@ from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 admin.site.unregister(Group)
 
 
+class CustomerRows(TenantResource):
+    """Customers by their reference: known ones are changed, others added."""
+
+    class Meta:
+        model = Customer
+        import_id_fields = ("reference",)
+        fields = ("reference", "name", "time_zone")
+        export_order = fields
+        skip_unchanged = True
+        clean_model_instances = True
+
+
 @admin.register(Customer)
-class CustomerAdmin(MarkedAdmin):
+class CustomerAdmin(ImportsAndExports, MarkedAdmin):
+    resource_classes = (CustomerRows,)
+
     class Form(ScopedForm):
         time_zone = ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
