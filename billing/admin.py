@@ -1,9 +1,12 @@
 """Billing's pages in the operators' admin; each part has a module of its own."""
 
 from billing import (  # noqa: F401 they register their pages
+    admin_budgets,
     admin_contracts,
     admin_credit,
+    admin_disputes,
     admin_dunning,
+    admin_exports,
     admin_invoices,
     admin_late_usage,
     admin_ledger,

@@ -41,7 +41,11 @@ UNFOLD = {
             "950": "#101e41",
         },
     },
-    "STYLES": [lambda request: static("portal/admin.css")],
+    "STYLES": [
+        lambda request: static("portal/admin.css"),
+        lambda request: static("portal/dashboard.css"),
+    ],
+    "DASHBOARD_CALLBACK": "billing.admin_dashboard.dashboard",
     "SHOW_HISTORY": False,
     "SIDEBAR": {
         "show_search": True,
@@ -144,6 +148,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_invoice"),
                     },
                     {
+                        "title": "Disputes",
+                        "icon": "gavel",
+                        "link": reverse_lazy("admin:billing_dispute_changelist"),
+                        "permission": _may_view("billing.view_dispute"),
+                    },
+                    {
                         "title": "Billing runs",
                         "icon": "play_circle",
                         "link": reverse_lazy("admin:billing_billingrun_changelist"),
@@ -162,6 +172,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_suspension"),
                     },
                     {
+                        "title": "Finalizings of drafts",
+                        "icon": "done_all",
+                        "link": reverse_lazy("admin:billing_finalizing_changelist"),
+                        "permission": _may_view("billing.view_finalizing"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),
@@ -172,6 +188,18 @@ UNFOLD = {
                         "icon": "account_balance_wallet",
                         "link": reverse_lazy("admin:billing_wallet_changelist"),
                         "permission": _may_view("billing.view_wallet"),
+                    },
+                    {
+                        "title": "Budgets",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:billing_budget_changelist"),
+                        "permission": _may_view("billing.view_budget"),
+                    },
+                    {
+                        "title": "Budget requests",
+                        "icon": "contact_support",
+                        "link": reverse_lazy("admin:billing_budgetrequest_changelist"),
+                        "permission": _may_view("billing.view_budgetrequest"),
                     },
                     {
                         "title": "Ledger",
@@ -215,10 +243,22 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_tenant"),
                     },
                     {
+                        "title": "Credentials",
+                        "icon": "lock",
+                        "link": reverse_lazy("admin:metering_host_credentials"),
+                        "permission": _may_view("tenants.view_apikey"),
+                    },
+                    {
                         "title": "Members",
                         "icon": "badge",
                         "link": reverse_lazy("admin:tenants_member_changelist"),
                         "permission": _may_view("tenants.view_member"),
+                    },
+                    {
+                        "title": "Exports of everything",
+                        "icon": "archive",
+                        "link": reverse_lazy("admin:tenants_tenantexport_changelist"),
+                        "permission": _may_view("tenants.add_tenantexport"),
                     },
                     {
                         "title": "Enrolment tokens",

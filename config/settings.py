@@ -29,6 +29,8 @@ INSTALLED_APPS = [
     "django_cotton",
     "django_htmx",
     "unfold",
+    "unfold.contrib.import_export",
+    "import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -36,9 +38,12 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "pgtrigger",
+    "pghistory",
 ]
 
 MIDDLEWARE = [
+    "tenants.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -155,7 +160,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 600
-CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+CELERY_TASK_DEFAULT_QUEUE = env.text("CELERY_QUEUE", "hostmeter")
 # A task longer than this would be delivered again while it runs; the time limit is shorter.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -164,11 +169,20 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "prune-samples": {
+        "task": "metering.tasks.prune_samples",
+        "schedule": crontab(hour="4", minute="41"),
+    },
     # Hours are settled half an hour after their end.
     "allocate": {
         "task": "metering.tasks.allocate_all",
         "schedule": crontab(minute="2-59/10"),
         "options": {"expires": 600},
+    },
+    "watch-hosts": {
+        "task": "metering.tasks.watch_hosts_all",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
@@ -193,6 +207,36 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "watch-budgets": {
+        "task": "billing.tasks.watch_budgets",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
+    "note-tenants-usage": {
+        "task": "billing.tasks.note_tenants_usage",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
+    "review-new-drafts": {
+        "task": "billing.tasks.review_new_drafts",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "resume-finalizing": {
+        "task": "billing.tasks.resume_finalizing",
+        "schedule": crontab(minute="*/2"),
+        "options": {"expires": 120},
+    },
+    "count-accrued-revenue": {
+        "task": "billing.tasks.count_accrued_revenue",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "keep-exports": {
+        "task": "billing.tasks.keep_exports",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},
+    },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",
@@ -208,6 +252,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="33"),
         "options": {"expires": 3_600},
     },
+    "check-vat-ids": {
+        "task": "billing.tasks.check_vat_ids",
+        "schedule": crontab(minute="27"),
+        "options": {"expires": 3600},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),
@@ -216,6 +265,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Where VAT ids are confirmed; empty where nobody is to be asked.
+VIES_URL = env.text("VIES_URL", "https://ec.europa.eu/taxation_customs/vies/rest-api")
 
 # Tenants without a Stripe account of their own use this one. With an address alone, payments go to
 # the fake that answers there; `up` starts one where neither is set.
@@ -250,6 +302,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It tells of every file that it makes.
-    "loggers": {"factur-x": {"level": "WARNING"}},
+    # They tell of every file that they make, and of every request.
+    "loggers": {"factur-x": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

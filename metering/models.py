@@ -52,6 +52,9 @@ class Host(TenantOwned):
         editable=False,
         help_text="How far its clock was ahead of ours at its last push (behind: negative).",
     )
+    samples_stored = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Since they are counted; all it sent."
+    )
     generated = models.BooleanField(
         default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
     )
@@ -354,6 +357,12 @@ for _meter in METERS:
 
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
+from metering.history_models import (  # noqa: E402, F401
+    AgentSettingsChange,
+    AssignmentChange,
+    HostChange,
+    HostKeyChange,
+)
 from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
 from metering.stated_models import (  # noqa: E402, F401
     AllocationFailure,
@@ -361,3 +370,4 @@ from metering.stated_models import (  # noqa: E402, F401
     Correction,
     Event,
 )
+from metering.watch_models import HostNotice  # noqa: E402, F401

@@ -10,10 +10,12 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from metering import tenant_usage
 from metering.allocating import allocate_tenant
 from metering.rollups import roll_up
+from metering.watching import watch_hosts
 from tenants.models import Tenant
-from tenants.scope import installation_scope
+from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,41 @@ def _allocate(tenant_id: UUID) -> int:
     for failure in outcome.failures:
         logger.error("tenant %s: not spread: %s", tenant_id, failure)
     return outcome.postings
+
+
+@shared_task(name="metering.tasks.watch_hosts_all")
+def watch_hosts_all() -> int:
+    """Notice hosts that fall silent, are back or too old; how many notices changed, over all
+    tenants. A tenant in which it fails is logged and left to the next tick."""
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
+    return sum(_watch(tenant_id) for tenant_id in tenant_ids)
+
+
+def _watch(tenant_id: UUID) -> int:
+    try:
+        with tenant_scope(tenant_id):
+            return watch_hosts(as_of=timezone.now())
+    except Exception:
+        logger.exception("tenant %s: its hosts are not watched", tenant_id)
+        return 0
+
+
+@shared_task(name="metering.tasks.prune_samples")
+def prune_samples() -> int:
+    """Delete what is past a tenant's own, shorter retention; how many samples, over all tenants.
+    A tenant that fails is logged, and the next day tries again."""
+    with installation_scope():
+        shorter = Tenant.objects.filter(retention_days__isnull=False).order_by("id")
+        tenant_ids = list(shorter.values_list("id", flat=True))
+    deleted = 0
+    for tenant_id in tenant_ids:
+        try:
+            with tenant_scope(tenant_id):
+                deleted += tenant_usage.prune_samples(as_of=timezone.now())
+        except Exception:
+            logger.exception("tenant %s: its old samples are not deleted", tenant_id)
+    return deleted
 
 
 @shared_task(name="metering.tasks.keep_partitions")

@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
 from tenants.models import Customer, Member, Tenant, User
+from tenants.roles import staff_may
 from tenants.scope import user_scope
 
 CUSTOMER_KEY: Final = "hostmeter_customer"
@@ -36,6 +38,18 @@ class Reader:
     @property
     def tenant(self) -> Tenant:
         return self.membership.tenant
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether they may spend the customer's money, which the provider's staff may not."""
+        spends = self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
+        return spends and self.membership.customer_id is not None
+
+    @property
+    def may_run_hosts(self) -> bool:
+        """Whether they add the customer's own hosts and revoke their keys: its owners do."""
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
 
     @property
     def zone(self) -> ZoneInfo:
@@ -94,6 +108,18 @@ def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
     return chosen or Customer.objects.order_by("generated", "name", "id").first()
 
 
+def require_may_pay(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_pay:
+        raise PermissionDenied
+
+
+def require_may_run_hosts(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_run_hosts:
+        raise PermissionDenied
+
+
 def is_uuid(text: str) -> bool:
     try:
         UUID(text)
@@ -107,3 +133,10 @@ def _may_switch(member: Member) -> bool:
         return True
     with user_scope(member.user_id):
         return Member.objects.accepted().filter(user_id=member.user_id).count() > 1
+
+
+def may_change(reader: Reader, permission: str) -> bool:
+    """Whether the reader may change what is the customer's own: its people may, and of the
+    provider's staff those whose role may do `permission` in the admin."""
+    member = reader.membership
+    return member.customer_id is not None or staff_may(member.role, permission)

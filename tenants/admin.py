@@ -1,33 +1,30 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
-import zoneinfo
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import django.contrib.auth.admin  # noqa: F401
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminEmailInputWidget,
-    UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from tenants import admin_mail, admin_webhooks  # noqa: F401 registered with the app's other pages
-from tenants.admin_members import invitation_page
+from tenants.admin_history import HistoryPages, ReasonedForm
+from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
     MarkedAdmin,
     ScopedAdmin,
-    ScopedForm,
     action,
     ago,
     display,
@@ -36,17 +33,21 @@ from tenants.admin_pages import (
     name_with_badge,
     secret_page,
 )
-from tenants.invitations import make_tenant
+from tenants.admin_tenants import ZoneField
 from tenants.models import (
     ApiKey,
     Customer,
     EnrolmentToken,
     Environment,
-    Policy,
-    Tenant,
     User,
 )
-from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.operations import (
+    KeyNotInUse,
+    issue_api_key,
+    issue_enrolment_token,
+    rotate_api_key,
+)
+from tenants.refusals import sentence
 from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 
 # Rights come from the role in a tenant, never from a group that all tenants share. The import
@@ -54,74 +55,24 @@ from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 admin.site.unregister(Group)
 
 
-# Carries an owner's invitation from saving to answering.
-_INVITATION = "hostmeter.invitation"
-
-
-class _ZoneField(forms.ChoiceField):
-    def __init__(self, **options: Any) -> None:
-        names = sorted(zoneinfo.available_timezones())
-        widget = UnfoldAdminSelect2Widget(choices=[(name, name) for name in names])
-        super().__init__(choices=[(name, name) for name in names], widget=widget, **options)
-
-
-class TenantForm(ScopedForm):
-    """A tenant; a new one names its owner, who then invites everyone else."""
-
-    time_zone = _ZoneField(initial="UTC")
-    owner = forms.EmailField(
-        required=False,
-        widget=UnfoldAdminEmailInputWidget,
-        help_text="Who runs the tenant and adds its other members.",
-    )
+class CustomerRows(TenantResource):
+    """Customers by their reference: known ones are changed, others added."""
 
     class Meta:
-        model = Tenant
-        fields = ("name", "slug", "currency", "time_zone")
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if "owner" in self.fields:
-            self.fields["owner"].required = self.instance._state.adding
-
-
-@admin.register(Tenant)
-class TenantAdmin(ScopedAdmin):
-    form = TenantForm
-    empty_hint = "Add the first hosting provider; its owner then sets everything else up."
-    list_display = ("name", "slug", "currency", "time_zone")
-    search_fields = ("name", "slug")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        # The list of tenants is written from outside all of them.
-        may_add: bool = request.user.has_perm("tenants.add_tenant")
-        return may_add and not in_a_tenant(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = ["name", "slug", "currency", "time_zone"]
-        fields += ["mail_sender_name", "mail_sender_address"]
-        return fields if obj else [*fields, "owner"]
-
-    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        email = form.cleaned_data["owner"]
-        request.META[_INVITATION] = (email, make_tenant(obj, email, as_of=timezone.now()))
-
-    def response_add(
-        self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        return invitation_page(self, request, *request.META.pop(_INVITATION))
+        model = Customer
+        import_id_fields = ("reference",)
+        fields = ("reference", "name", "time_zone")
+        export_order = fields
+        skip_unchanged = True
+        clean_model_instances = True
 
 
 @admin.register(Customer)
-class CustomerAdmin(MarkedAdmin):
-    class Form(ScopedForm):
-        time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
+class CustomerAdmin(HistoryPages, ImportsAndExports, MarkedAdmin):
+    resource_classes = (CustomerRows,)
+
+    class Form(ReasonedForm):
+        time_zone = ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
     form = Form
     empty_hint = "Add whom you bill; then give them a subscription and assign applications to them."
@@ -142,38 +93,6 @@ class CustomerAdmin(MarkedAdmin):
         return {"time_zone": zone, **super().get_changeform_initial_data(request)}
 
 
-@admin.register(Policy)
-class PolicyAdmin(ScopedAdmin):
-    class Form(ScopedForm):
-        class Meta:
-            help_texts: ClassVar = {
-                "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
-                "agent's own interval.",
-            }
-
-    form = Form
-    empty_hint = "A policy says when a host counts as silent."
-    list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
-    search_fields = ("name",)
-
-
-@admin.register(Environment)
-class EnvironmentAdmin(MarkedAdmin):
-    empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
-    list_display = ("shown_name", "policy", "default_customer", "created_at")
-    list_filter = ("policy", "generated")
-    list_select_related = ("policy", "default_customer")
-    search_fields = ("name",)
-    fields = ("name", "policy", "default_customer")
-
-    @display(description="Name", ordering="name")
-    def shown_name(self, environment: Environment) -> SafeString | str:
-        return name_with_badge(environment.name, environment.generated)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class IssueTokenForm(forms.Form):
     """Which environment the next host enrols into."""
 
@@ -184,7 +103,7 @@ class IssueTokenForm(forms.Form):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Not in the declaration: there the query would run outside of any tenant.
-        environments = Environment.objects.filter(generated=False)
+        environments = Environment.objects.filter(generated=False, retired_at__isnull=True)
         self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
         self.has_choice = environments.exists()
 
@@ -198,7 +117,7 @@ def environment_hint() -> SafeString:
     )
 
 
-class _Credentials(ScopedAdmin):
+class _Credentials(HistoryPages, ScopedAdmin):
     """Secrets are issued on a page of their own, shown once, and revoked, never edited."""
 
     actions = ("revoke",)
@@ -335,10 +254,13 @@ class ApiKeyAdmin(_Credentials):
         "created_at",
         "expires_at",
         "last_used_at",
+        "last_used_from",
+        "minutes_used",
         "revoked_at",
     )
     readonly_fields = fields
     actions_list = ("issue",)
+    actions_detail = ("rotate",)
 
     @display(
         description="Status",
@@ -371,4 +293,33 @@ class ApiKeyAdmin(_Credentials):
             title="API key",
             text="Copy it now: only its hash is stored, and it cannot be shown again.",
             secret=form.issued(),
+        )
+
+    @action(description="Rotate", icon="autorenew", permissions=["issue"], url_path="rotate")
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        key = self.get_object(request, object_id)
+        if key is None:
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_changelist"))
+        if request.method != "POST":
+            return form_page(
+                self,
+                request,
+                forms.Form(),
+                title=f"Rotate {key}?",
+                text="You get a fresh key that may do the same. The present one holds for a day "
+                "more, so that you can give the program the new one meanwhile.",
+                submit="Rotate",
+            )
+        try:
+            secret = rotate_api_key(key, as_of=timezone.now())
+        except KeyNotInUse as refusal:
+            messages.error(request, sentence(refusal))
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_change", args=[key.pk]))
+        return secret_page(
+            self,
+            request,
+            title="API key",
+            text="Copy it now: only its hash is stored, and it cannot be shown again. The former "
+            "key holds for a day more.",
+            secret=secret,
         )

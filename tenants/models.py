@@ -3,7 +3,7 @@
 import zoneinfo
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -17,6 +17,19 @@ from django.utils import timezone
 from tenants.roles import installation_owner_may, staff_may
 from tenants.scope import current_tenant_id
 from tenants.scopes import CUSTOMER_SCOPES
+
+VERSION = r"^[0-9]{1,6}(\.[0-9]{1,6}){0,3}\Z"
+
+
+def validate_patterns(patterns: list[str]) -> None:
+    for pattern in patterns:
+        if not pattern.strip() or not pattern.isprintable():
+            raise ValidationError("Write each name on its own, without control characters.")
+
+
+DOMAIN: Final = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z"
+# What the wire contract still accepts has to find its place.
+RETENTION_DAYS_MIN: Final = 401
 
 
 def validate_time_zone(name: str) -> None:
@@ -95,6 +108,44 @@ class Tenant(models.Model):
         help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
         "Left empty, the installation's own.",
     )
+    # From here on only the installation's owner writes; a trigger holds it.
+    domain = models.CharField(
+        max_length=253,
+        unique=True,
+        null=True,
+        blank=True,
+        validators=[RegexValidator(DOMAIN, "Write a host name in lower case: billing.example.com")],
+        help_text="Under which its customers reach the portal. Empty: the installation's own.",
+    )
+    hosts_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="hosts at most",
+        help_text="In service at one time; a further one is refused. Empty: no limit.",
+    )
+    samples_per_second_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        verbose_name="samples a second at most",
+        help_text="On average over a minute; beyond it agents are asked to wait, and lose nothing. "
+        "Empty: no limit.",
+    )
+    retention_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(RETENTION_DAYS_MIN), MaxValueValidator(3_650)],
+        verbose_name="samples kept for days",
+        help_text="Whole months older than this are deleted; what was billed of them stays. "
+        "Empty: as long as the installation keeps samples.",
+    )
+    suspended_at = models.DateTimeField(null=True, editable=False)
+    suspended_for = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="The reason that its people read."
+    )
+    guide_dismissed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its people put the first-run guide away."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -102,6 +153,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_at is not None
 
 
 class TenantOwned(models.Model):
@@ -233,6 +288,49 @@ class Environment(TenantOwned):
         help_text="New applications of the environment are billed to this customer. "
         "Without one they wait as unassigned.",
     )
+    owner_customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="+",
+        verbose_name="run by the customer",
+        help_text="Whose own machines these are: its people add hosts here, see them and revoke "
+        "their keys. Empty: they are yours.",
+    )
+    application_patterns = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        size=100,
+        validators=[validate_patterns],
+        verbose_name="applications that may run here",
+        help_text="Names, with * for any characters. Empty: whatever the policy allows.",
+    )
+    hosts_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        verbose_name="hosts at most",
+        help_text="Further ones cannot enrol. Retired hosts do not count.",
+    )
+    applications_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        verbose_name="applications at most",
+        help_text="More are metered all the same, and shown as a breach.",
+    )
+    version = models.CharField(
+        max_length=27,
+        blank=True,
+        validators=[RegexValidator(VERSION, "Write a version as 1.4 or 1.4.2.")],
+        help_text="Of what its hosts run, such as their image. A policy may ask for a newer one.",
+    )
+    retired_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since then no host enrols here."
+    )
     generated = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -285,6 +383,10 @@ class ApiKey(TenantOwned):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    last_used_from = models.GenericIPAddressField(null=True, editable=False)
+    minutes_used = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="In how many minutes it was used."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -331,8 +433,21 @@ class IdempotencyRecord(TenantOwned):
         return self.key
 
 
+# Registered with the app's other models; they follow what is declared above.
+from tenants.export_models import TenantExport  # noqa: E402, F401
+from tenants.history_models import (  # noqa: E402, F401
+    ApiKeyChange,
+    CustomerChange,
+    EnrolmentTokenChange,
+    EnvironmentChange,
+    PolicyChange,
+    PolicyVersionChange,
+)
+
 # Registered with the app's other models; they refer to customers.
 from tenants.mail_models import MailMessage  # noqa: E402, F401
+from tenants.policy_models import PolicyVersion  # noqa: E402, F401
+from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
     WebhookDelivery,

@@ -10,10 +10,13 @@ _OPERATES = frozenset(
         "metering.correction",
         "tenants.environment",
         "tenants.policy",
+        "tenants.policyversion",
+        "metering.hostenvironment",
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
         "tenants.mailmessage",
+        "billing.budgetrequest",
     }
 )
 _BILLS = frozenset(
@@ -33,6 +36,7 @@ _BILLS = frozenset(
         "billing.invoice",
         "billing.invoiceline",
         "billing.lateusage",
+        "billing.dispute",
         "billing.billingrun",
         "billing.billingdetails",
         "billing.billingsettings",
@@ -41,12 +45,16 @@ _BILLS = frozenset(
         "billing.wallet",
         "billing.dunningstep",
         "billing.suspension",
+        "billing.budget",
+        "billing.budgetrequest",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
+# Everything at once, every customer's data included.
+_TAKES_ALONG = frozenset({"tenants.tenantexport"})
 
 _CHANGES: dict[str, frozenset[str]] = {
-    "owner": _OPERATES | _BILLS | _PEOPLE,
+    "owner": _OPERATES | _BILLS | _PEOPLE | _TAKES_ALONG,
     "operator": _OPERATES,
     "billing": _BILLS,
     "viewer": frozenset(),
@@ -57,14 +65,17 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
         "billing.invoicetax",
         "billing.payment",
+        "billing.disputemessage",
         "billing.journalentry",
         "billing.posting",
         "billing.creditmovement",
         "billing.topup",
+        "billing.finalizing",
     }
 )
 _VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN
@@ -87,4 +98,5 @@ def installation_owner_may(permission: str) -> bool:
         "tenants.view_tenant",
         "tenants.add_tenant",
         "tenants.change_tenant",
+        "tenants.view_tenantusage",
     }

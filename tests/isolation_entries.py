@@ -8,6 +8,9 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_PAYING = "tests/portal/test_paying.py::TestIsolation"
+_METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
+_HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -18,6 +21,8 @@ _NOTHING_THERE = "tests/metering/test_enrolment.py::test_other_addresses_of_the_
 ISOLATION_TESTS: dict[str, str] = {
     # Knows no tenant: it answers whether the database can be reached.
     "health": "tests/test_every_endpoint_has_isolation.py::test_health_says_nothing_of_anyone",
+    "admin-first-steps": "tests/admin/test_admin_dashboard.py"
+    "::TestFirstSteps::test_are_ticked_off_by_the_tenants_own_alone",
     "enrol": f"{_ENROLMENT}::test_answers_alike_whatever_is_wrong_with_the_token",
     "batches": f"{_INGEST}::test_a_key_of_another_tenant_is_unknown",
     "host-keys": f"{_CONTROL}::test_a_key_of_another_tenant_replaces_none_here",
@@ -37,9 +42,27 @@ ISOLATION_TESTS: dict[str, str] = {
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
+    "portal:budgets": _LIST,
+    "portal:new-budget": _LIST,
+    "portal:budget": _ONE,
+    "portal:edit-budget": _ONE,
+    "portal:remove-budget": _ONE,
+    "portal:webhooks": _LIST,
+    "portal:new-webhook": _LIST,
+    "portal:webhook": _ONE,
+    "portal:edit-webhook": _ONE,
+    "portal:webhook-action": _ONE,
+    "portal:webhook-delivery": _ONE,
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,
+    "portal:billing": _LIST,
+    "portal:hosts": _LIST,
+    "portal:enrol-host": _HOSTS,
+    "portal:host-enrolment": _HOSTS,
+    "portal:host-enrolment-state": _HOSTS,
+    "portal:revoke-host-token": _HOSTS,
+    "portal:revoke-host-key": _HOSTS,
     "portal:upcoming-invoice": _LIST,
     "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
@@ -52,9 +75,20 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
     "portal:invoice-document": _ONE,
+    "portal:pay": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment-methods": _METHODS,
+    "portal:add-payment-method": _METHODS,
+    "portal:change-payment-method": _METHODS,
+    "processor-webhook": "tests/billing/payments/test_events.py"
+    "::test_an_event_reaches_the_tenant_of_its_address_alone",
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
+    "portal:line-dispute": _ONE,
+    # By POST alone.
+    "portal:withdraw-dispute": "tests/portal/test_disputes.py"
+    "::TestIsolation::test_of_another_customer_answers_as_a_missing_one",
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
 }
@@ -64,11 +98,32 @@ _API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
 _API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
 _API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
 
+_API_DISPUTES = "tests/api/test_disputes.py::TestListing::test_is_of_the_callers_own_alone"
 _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
+    "create_environment": "tests/api/test_policies.py::TestEnvironments"
+    "::test_name_no_policy_and_no_customer_of_another_tenant",
+    "get_environment": _API_ONE,
+    "update_environment": _API_ONE,
+    "remove_an_environment": _API_ONE,
+    "retire_an_environment": _API_ONE,
+    "bring_an_environment_back": _API_ONE,
+    "list_policies": _API_LIST,
+    "create_policy": "tests/api/test_policies.py::TestPolicies"
+    "::test_of_another_tenant_may_have_the_same_name",
+    "get_policy": _API_ONE,
+    "update_policy": _API_ONE,
+    "list_policy_versions": _API_ONE,
+    "create_policy_version": _API_ONE,
+    "get_policy_version": _API_ONE,
+    "replace_policy_draft": _API_ONE,
+    "remove_policy_draft": _API_ONE,
+    "publish_policy_version": _API_ONE,
+    "roll_policy_version_out": _API_ONE,
+    "roll_policy_version_back": _API_ONE,
     "list_applications": _API_LIST,
     "list_instances": _API_LIST,
     "get_application": _API_ONE,
@@ -127,10 +182,22 @@ API_OPERATIONS: dict[str, str] = {
     "write_an_invoice_off": _API_ONE,
     "void_an_invoice": _API_ONE,
     "record_a_payment": _API_ONE,
+    "list_disputes": _API_DISPUTES,
+    "get_dispute": _API_ONE,
+    "create_dispute": _API_ONE,
+    "answer_a_dispute": _API_ONE,
+    "resolve_a_dispute": _API_ONE,
+    "withdraw_a_dispute": _API_ONE,
     "list_credit_grants": _API_LIST,
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
     "void_credit_grant": _API_ONE,
+    "list_budgets": _API_LIST,
+    "create_budget": _API_POST,
+    "get_budget": _API_ONE,
+    "update_budget": _API_ONE,
+    "remove_a_budget": _API_ONE,
+    "list_budget_alerts": _API_ONE,
     "list_webhook_endpoints": _API_LIST,
     "create_webhook_endpoint": _API_POST,
     "get_webhook_endpoint": _API_ONE,
@@ -160,6 +227,7 @@ ISOLATION_TESTS |= {
     **dict.fromkeys(
         (
             "api:environments",
+            "api:policies",
             "api:applications",
             "api:instances",
             "api:assignments",
@@ -175,11 +243,21 @@ ISOLATION_TESTS |= {
             "api:own-prices",
             "api:wallets",
             "api:webhook-endpoints",
+            "api:budgets",
         ),
         _API_LIST,
     ),
     **dict.fromkeys(
         (
+            "api:environments-environment-id",
+            "api:environments-environment-id-retire",
+            "api:environments-environment-id-bring-back",
+            "api:policies-policy-id",
+            "api:policies-policy-id-versions",
+            "api:policy-versions-policy-version-id",
+            "api:policy-versions-policy-version-id-publish",
+            "api:policy-versions-policy-version-id-roll-out",
+            "api:policy-versions-policy-version-id-roll-back",
             "api:customers-customer-id",
             "api:customers-customer-id-upcoming-invoice",
             "api:plans-plan-id",
@@ -187,6 +265,11 @@ ISOLATION_TESTS |= {
             "api:subscriptions-subscription-id",
             "api:subscriptions-subscription-id-end",
             "api:invoices-invoice-id",
+            "api:disputes-dispute-id",
+            "api:disputes-dispute-id-messages",
+            "api:disputes-dispute-id-resolve",
+            "api:disputes-dispute-id-withdraw",
+            "api:invoices-invoice-id-disputes",
             "api:invoices-invoice-id-finalize",
             "api:invoices-invoice-id-payments",
             "api:invoices-invoice-id-review",
@@ -215,6 +298,8 @@ ISOLATION_TESTS |= {
             "api:own-prices-own-price-id-end",
             "api:top-ups-top-up-id-failed",
             "api:top-ups-top-up-id-paid",
+            "api:budgets-budget-id",
+            "api:budgets-budget-id-alerts",
             "api:webhook-endpoints-endpoint-id",
             "api:webhook-endpoints-endpoint-id-deliveries",
             "api:webhook-endpoints-endpoint-id-rotate-secret",
@@ -226,6 +311,7 @@ ISOLATION_TESTS |= {
         ),
         _API_ONE,
     ),
+    "api:disputes": _API_DISPUTES,
     "api:usage": _API_USAGE,
     "api:events": API_OPERATIONS["deliver_events"],
 }

@@ -1,5 +1,10 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
+from billing.models.budgets import (
+    Budget,
+    BudgetAlert,
+    BudgetRequest,
+)
 from billing.models.collecting import (
     PayingCustomer,
     PaymentAttempt,
@@ -17,6 +22,10 @@ from billing.models.credit import (
     CreditMovement,
     TopUp,
     Wallet,
+)
+from billing.models.disputes import (
+    Dispute,
+    DisputeMessage,
 )
 from billing.models.dunning import (
     DunningAction,
@@ -56,6 +65,12 @@ from billing.models.proof import (
     InvoiceTerms,
     ProofKey,
 )
+from billing.models.reviews import (
+    AccruedRevenue,
+    Finalizing,
+    FinalizingStep,
+    InvoiceReview,
+)
 from billing.models.runs import (
     BillingRun,
     BillingShard,
@@ -68,20 +83,29 @@ from billing.models.taxes import (
 )
 
 __all__ = [
+    "AccruedRevenue",
     "BillingDetails",
     "BillingRun",
     "BillingSettings",
     "BillingShard",
+    "Budget",
+    "BudgetAlert",
+    "BudgetRequest",
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "Dispute",
+    "DisputeMessage",
     "DunningAction",
     "DunningHold",
     "DunningStep",
     "DunningTaken",
+    "Finalizing",
+    "FinalizingStep",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
+    "InvoiceReview",
     "InvoiceTax",
     "InvoiceTerms",
     "JournalEntry",
