@@ -39,6 +39,12 @@ class Reader:
         return self.membership.tenant
 
     @property
+    def may_pay(self) -> bool:
+        """Whether they may spend the customer's money, which the provider's staff may not."""
+        spends = self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
+        return spends and self.membership.customer_id is not None
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.customer.time_zone)
 

@@ -362,8 +362,9 @@ def _session(session: stripe.checkout.Session) -> Session:
 
 
 def _method(method: stripe.PaymentMethod) -> PaymentMethod:
-    card = method.card
-    debit = method.sepa_debit
+    # Of the members for each kind an answer holds its own kind's alone.
+    card: stripe.PaymentMethod.Card | None = getattr(method, "card", None)
+    debit: stripe.PaymentMethod.SepaDebit | None = getattr(method, "sepa_debit", None)
     if card:
         until = f"{card.exp_month:02}/{card.exp_year}"
         return PaymentMethod(method.id, method.type, card.brand, card.last4, until)

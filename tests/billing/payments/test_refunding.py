@@ -63,7 +63,7 @@ class TestRefunding:
         with tenant_scope(billed.tenant_id):
             assert credit_left(billed.customer, as_of=billed.as_of) == []
             assert JournalEntry.objects.filter(kind="refunded").count() == 1
-            assert sum_amounts(Posting.objects.values_list("amount", flat=True)) == 0
+            assert sum_amounts(list(Posting.objects.values_list("amount", flat=True))) == 0
 
     def test_in_parts_never_exceeds_the_payment(self, billed: Billed, note: Invoice) -> None:
         begun(billed, note, "7")
