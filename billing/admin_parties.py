@@ -131,7 +131,7 @@ class BillingDetailsAdmin(PartyAdmin):
     list_filter = ("country",)
     list_select_related = ("customer",)
     search_fields = ("customer__name", "legal_name", "vat_id")
-    fields = ("customer", *_PARTY, "currency", ("purchase_order", "buyer_reference"))
+    fields = ("customer", *_PARTY, "recipients", "currency", ("purchase_order", "buyer_reference"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("customer",)

@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from billing.closing import (
@@ -36,6 +37,7 @@ from billing.payment_tasks import (
     submit_refund_task,
 )
 from billing.queries.spending import customers_with_budgets
+from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
 from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
@@ -182,3 +184,32 @@ def _log(tenant_id: UUID, failure: Failure) -> None:
         logger.info("tenant %s: waits: %s", tenant_id, failure)
     else:
         logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
+
+
+@shared_task(name="billing.tasks.check_vat_ids")
+def check_vat_ids() -> int:
+    """Ask VIES for the VAT ids that are new or long unchecked; how many it answered for. Nothing
+    waits for it: an id that could not be asked for is asked for again later."""
+    if not settings.VIES_URL:
+        return 0
+    return sum(_check_vat_ids(tenant_id) for tenant_id in _tenant_ids())
+
+
+def _check_vat_ids(tenant_id: UUID) -> int:
+    answered = 0
+    with tenant_scope(tenant_id):
+        due = due_for_check(as_of=timezone.now())
+    for details in due:
+        # Asked outside of the scope, so that no transaction waits for the network.
+        try:
+            confirmed: bool | None = is_known(details.vat_id)
+        except NotReached as refusal:
+            logger.info("tenant %s: %s", tenant_id, refusal)
+            break
+        except NotAsked as refusal:
+            logger.info("tenant %s: %s", tenant_id, refusal)
+            confirmed = None
+        answered += confirmed is not None
+        with tenant_scope(tenant_id):
+            note_check(details, confirmed, as_of=timezone.now())
+    return answered

@@ -144,6 +144,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_invoice"),
                     },
                     {
+                        "title": "Disputes",
+                        "icon": "gavel",
+                        "link": reverse_lazy("admin:billing_dispute_changelist"),
+                        "permission": _may_view("billing.view_dispute"),
+                    },
+                    {
                         "title": "Billing runs",
                         "icon": "play_circle",
                         "link": reverse_lazy("admin:billing_billingrun_changelist"),

@@ -206,6 +206,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "check-vat-ids": {
+        "task": "billing.tasks.check_vat_ids",
+        "schedule": crontab(minute="27"),
+        "options": {"expires": 3600},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),
@@ -214,6 +219,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Where VAT ids are confirmed; empty where nobody is to be asked.
+VIES_URL = env.text("VIES_URL", "https://ec.europa.eu/taxation_customs/vies/rest-api")
 
 # Tenants without a Stripe account of their own use this one. With an address alone, payments go to
 # the fake that answers there; `up` starts one where neither is set.

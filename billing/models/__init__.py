@@ -23,6 +23,10 @@ from billing.models.credit import (
     TopUp,
     Wallet,
 )
+from billing.models.disputes import (
+    Dispute,
+    DisputeMessage,
+)
 from billing.models.invoices import (
     Invoice,
     InvoiceLine,
@@ -76,6 +80,8 @@ __all__ = [
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "Dispute",
+    "DisputeMessage",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",

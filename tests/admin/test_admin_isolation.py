@@ -25,7 +25,7 @@ from billing.models import (
     Subscription,
     TaxRate,
 )
-from billing.operations import close_due
+from billing.operations import Saying, close_due, finalize_invoice, open_dispute
 from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import BudgetTerms, add_budget
 from config.admin_site import UNFOLD
@@ -62,7 +62,10 @@ def fill(tenant: Tenant, word: str) -> None:
         )  # fmt: skip
         version = story.plan.versions.get()
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
-        close_due(as_of=NOVEMBER)
+        (draft,) = close_due(as_of=NOVEMBER)
+        issued = finalize_invoice(draft, as_of=NOVEMBER)
+        said = Saying(uuid4(), f"{word}@example.com", f"{word} objection")
+        open_dispute(issued.lines.earliest("position"), "price", said, as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
@@ -241,9 +244,9 @@ class TestRoles:
 
     @pytest.mark.parametrize("role", ["viewer", "operator"])
     def test_only_billing_finalizes(self, tenant: Tenant, role: str) -> None:
-        fill(tenant, "ours")
         with tenant_scope(tenant.pk):
-            invoice = Invoice.objects.get()
+            use(begin_story().shop, at(10, 3), cpu_us=1)
+            (invoice,) = close_due(as_of=NOVEMBER)
         page = reverse("admin:billing_invoice_finalize_one", args=[invoice.pk])
         assert signed_in(tenant, role).post(page).status_code == 403
         assert signed_in(tenant, "billing").post(page).status_code == 302
