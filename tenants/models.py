@@ -25,6 +25,8 @@ def validate_patterns(patterns: list[str]) -> None:
     for pattern in patterns:
         if not pattern.strip() or not pattern.isprintable():
             raise ValidationError("Write each name on its own, without control characters.")
+
+
 DOMAIN: Final = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z"
 # What the wire contract still accepts has to find its place.
 RETENTION_DAYS_MIN: Final = 401
@@ -422,6 +424,9 @@ class IdempotencyRecord(TenantOwned):
 
 
 # Registered with the app's other models; they follow what is declared above.
+# Registered with the app's other models; they refer to customers.
+# Registered with the app's other models; they refer to tenants and customers.
+from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.history_models import (  # noqa: E402, F401
     ApiKeyChange,
     CustomerChange,
@@ -431,10 +436,6 @@ from tenants.history_models import (  # noqa: E402, F401
     PolicyVersionChange,
 )
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
-
-# Registered with the app's other models; they refer to customers.
-# Registered with the app's other models; they refer to tenants and customers.
-from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
