@@ -77,6 +77,8 @@ def _watch(tenant_id: UUID) -> int:
     except Exception:
         logger.exception("tenant %s: its hosts are not watched", tenant_id)
         return 0
+
+
 @shared_task(name="metering.tasks.prune_samples")
 def prune_samples() -> int:
     """Delete what is past a tenant's own, shorter retention; how many samples, over all tenants.

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -21,12 +21,10 @@ from unfold.widgets import (
 
 from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_history import HistoryPages, ReasonedForm
-from tenants.admin_members import invitation_page
 from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
     MarkedAdmin,
     ScopedAdmin,
-    ScopedForm,
     action,
     ago,
     display,
@@ -41,7 +39,6 @@ from tenants.models import (
     Customer,
     EnrolmentToken,
     Environment,
-    Tenant,
     User,
 )
 from tenants.operations import (

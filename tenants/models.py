@@ -422,6 +422,9 @@ class IdempotencyRecord(TenantOwned):
 
 
 # Registered with the app's other models; they follow what is declared above.
+# Registered with the app's other models; they refer to customers.
+# Registered with the app's other models; they refer to tenants and customers.
+from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.history_models import (  # noqa: E402, F401
     ApiKeyChange,
     CustomerChange,
@@ -431,10 +434,6 @@ from tenants.history_models import (  # noqa: E402, F401
     PolicyVersionChange,
 )
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
-
-# Registered with the app's other models; they refer to customers.
-# Registered with the app's other models; they refer to tenants and customers.
-from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
