@@ -11,7 +11,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
-from metering.host_limit import require_room
+from metering.host_limit import require_tenants_room
 from metering.models import Host, HostKey
 from metering.telling import tell_enrolled
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
@@ -119,8 +119,8 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
         )
         if token is None or not token.is_usable(as_of):
             raise unauthorized("EnrolmentToken")
+        require_tenants_room()
         _hold_room(token.environment_id)
-        require_room()
         host = Host.objects.create(
             name=application.name,
             environment=token.environment,
