@@ -6,7 +6,7 @@ may drop digits of a quantity; the page then carries `exact` beside it. Amounts 
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Final
@@ -191,6 +191,16 @@ def day(moment: datetime, zone: tzinfo) -> str:
     return _written(moment.astimezone(zone), _DAY)
 
 
+def day_of_year(local: date) -> str:
+    """23 Nov; 23. Nov."""
+    return _written(local, _DAY_OF_YEAR)
+
+
+def month_name(local: date) -> str:
+    """Nov; Nov."""
+    return dates.format_date(local, "LLL", _language())
+
+
 def minute(moment: datetime, zone: tzinfo) -> str:
     """14:05, on a 24-hour clock."""
     return f"{moment.astimezone(zone):%H:%M}"
@@ -270,7 +280,7 @@ def _symbol(currency: str, language: str) -> str:
     return numbers.get_currency_symbol(currency, language)
 
 
-def _written(local: datetime, patterns: dict[str, str]) -> str:
+def _written(local: date, patterns: dict[str, str]) -> str:
     language = _language()
     return dates.format_date(local, patterns[language], language).replace(" ", NBSP)
 

@@ -93,6 +93,13 @@ def usage(meter: str, raw: int) -> SafeString:
 
 
 @register.simple_tag
+def usage_change(meter: str, raw: int) -> str:
+    """+20 CPU-seconds, or less with a minus."""
+    sign = "+" if raw > 0 else formatting.MINUS if raw < 0 else ""
+    return f"{sign}{formatting.usage(meter, abs(raw))}"
+
+
+@register.simple_tag
 def raw(meter: str, value: int | Decimal) -> str:
     return formatting.raw_quantity(meter, value)
 
@@ -261,9 +268,9 @@ def ago(moment: datetime, as_of: datetime) -> str:
 
 
 @register.simple_tag
-def share_bar(part: Decimal, whole: Decimal) -> SafeString:
+def share_bar(part: Decimal | int, whole: Decimal | int) -> SafeString:
     """A small bar beside a figure; it repeats the figure, so it is hidden from screen readers."""
-    filled = int(_BAR_WIDTH * max(part, Decimal(0)) / whole) if whole else 0
+    filled = int(_BAR_WIDTH * max(Decimal(part), Decimal(0)) / Decimal(whole)) if whole else 0
     return format_html(
         '<svg class="bar" viewBox="0 0 {w} 6" width="{w}" height="6" aria-hidden="true">'
         '<rect class="track" width="{w}" height="6"/>'
@@ -274,5 +281,5 @@ def share_bar(part: Decimal, whole: Decimal) -> SafeString:
 
 
 @register.simple_tag
-def share(part: Decimal, whole: Decimal) -> str:
-    return formatting.share(part, whole)
+def share(part: Decimal | int, whole: Decimal | int) -> str:
+    return formatting.share(Decimal(part), Decimal(whole))
