@@ -27,10 +27,24 @@ from billing.operations import (
     request_due_top_ups,
 )
 from billing.operations.budget_alerts import look_at_budgets
+from billing.operations.budgets import LOOK_AT_BUDGETS
 from billing.operations.runs import Failure
+from billing.payment_tasks import (
+    handle_processor_event,
+    reconcile_payments,
+    submit_attempt,
+    submit_refund_task,
+)
 from billing.queries.spending import customers_with_budgets
-from tenants.models import Tenant
+from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+__all__ = [
+    "handle_processor_event",
+    "reconcile_payments",
+    "submit_attempt",
+    "submit_refund_task",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +111,14 @@ def keep_credit() -> int:
         except Exception:
             logger.exception("tenant %s: credit was not looked at", tenant_id)
     return done
+
+
+@shared_task(name=LOOK_AT_BUDGETS)
+def look_at_budgets_of(tenant_id: str, customer_id: str) -> int:
+    """Look at a customer's budgets, one of which was set or changed; how many alerts were told."""
+    with tenant_scope(UUID(tenant_id)):
+        customer = Customer.objects.filter(pk=customer_id).first()
+        return 0 if customer is None else len(look_at_budgets(customer, as_of=timezone.now()))
 
 
 @shared_task(name="billing.tasks.watch_budgets")

@@ -215,6 +215,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_tenant"),
                     },
                     {
+                        "title": "Credentials",
+                        "icon": "lock",
+                        "link": reverse_lazy("admin:metering_host_credentials"),
+                        "permission": _may_view("tenants.view_apikey"),
+                    },
+                    {
                         "title": "Members",
                         "icon": "badge",
                         "link": reverse_lazy("admin:tenants_member_changelist"),

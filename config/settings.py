@@ -36,9 +36,12 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "pgtrigger",
+    "pghistory",
 ]
 
 MIDDLEWARE = [
+    "tenants.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -151,7 +154,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 600
-CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+CELERY_TASK_DEFAULT_QUEUE = env.text("CELERY_QUEUE", "hostmeter")
 # A task longer than this would be delivered again while it runs; the time limit is shorter.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -198,6 +201,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.restate_changed",
         "schedule": crontab(minute="11,41"),
     },
+    "reconcile-payments": {
+        "task": "billing.tasks.reconcile_payments",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
         "schedule": crontab(hour="3", minute="23"),
@@ -206,6 +214,12 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Tenants without a Stripe account of their own use this one. With an address alone, payments go to
+# the fake that answers there; `up` starts one where neither is set.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "").rstrip("/")
 
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
@@ -234,6 +248,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It tells of every file that it makes.
-    "loggers": {"factur-x": {"level": "WARNING"}},
+    # They tell of every file that they make, and of every request.
+    "loggers": {"factur-x": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
 from tenants.models import Customer, Member, Tenant, User
+from tenants.roles import staff_may
 from tenants.scope import user_scope
 
 CUSTOMER_KEY: Final = "hostmeter_customer"
@@ -36,6 +37,12 @@ class Reader:
     @property
     def tenant(self) -> Tenant:
         return self.membership.tenant
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether they may spend the customer's money, which the provider's staff may not."""
+        spends = self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
+        return spends and self.membership.customer_id is not None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -107,3 +114,10 @@ def _may_switch(member: Member) -> bool:
         return True
     with user_scope(member.user_id):
         return Member.objects.accepted().filter(user_id=member.user_id).count() > 1
+
+
+def may_change(reader: Reader, permission: str) -> bool:
+    """Whether the reader may change what is the customer's own: its people may, and of the
+    provider's staff those whose role may do `permission` in the admin."""
+    member = reader.membership
+    return member.customer_id is not None or staff_may(member.role, permission)

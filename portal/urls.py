@@ -11,14 +11,17 @@ from billing.documents.files import FORMS
 from portal.views import (
     applications,
     brand,
+    budgets,
     documents,
     invoices,
     lines,
     overview,
+    paying,
     people,
     proofs,
     session,
     usage,
+    webhooks,
 )
 
 
@@ -85,6 +88,19 @@ class ColourConverter:
         return value
 
 
+class ActionConverter:
+    """What is done to a webhook endpoint."""
+
+    regex = "rotate|test|disable|enable|remove"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ActionConverter, "action")
 register_converter(ColourConverter, "colour")
 register_converter(DayConverter, "day")
 register_converter(MonthConverter, "month")
@@ -105,6 +121,27 @@ urlpatterns = [
     path("brand/<colour:colour>.css", brand.brand_style, name="brand-style"),
     path("brand/logo/<str:digest>.svg", brand.brand_logo, name="brand-logo"),
     path("switch/", session.switch, name="switch"),
+    path("budgets/", budgets.budget_list, name="budgets"),
+    path("budgets/new/", budgets.new_budget, name="new-budget"),
+    path("budgets/<uuid:budget_id>/", budgets.budget_page, name="budget"),
+    path("budgets/<uuid:budget_id>/change/", budgets.edit_budget, name="edit-budget"),
+    path("budgets/<uuid:budget_id>/remove/", budgets.delete_budget, name="remove-budget"),
+    path("developers/webhooks/", webhooks.endpoint_list, name="webhooks"),
+    path("developers/webhooks/new/", webhooks.new_endpoint, name="new-webhook"),
+    path("developers/webhooks/<uuid:endpoint_id>/", webhooks.endpoint_page, name="webhook"),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/change/",
+        webhooks.edit_endpoint,
+        name="edit-webhook",
+    ),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/<action:action>/",
+        webhooks.endpoint_action,
+        name="webhook-action",
+    ),
+    path(
+        "developers/deliveries/<uuid:delivery_id>/", webhooks.delivery_page, name="webhook-delivery"
+    ),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),
     path("usage/", usage.usage_page, name="usage"),
@@ -129,6 +166,11 @@ urlpatterns = [
         name="upcoming-charge",
     ),
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
+    path("invoices/<uuid:invoice_id>/pay/", paying.pay, name="pay"),
+    path("invoices/<uuid:invoice_id>/payment/", paying.payment, name="payment"),
+    path("payment-methods/", paying.payment_methods, name="payment-methods"),
+    path("payment-methods/add/", paying.add_payment_method, name="add-payment-method"),
+    path("payment-methods/change/", paying.change_payment_method, name="change-payment-method"),
     path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
     path(
         "invoices/<uuid:invoice_id>/proof/bundle.zip",

@@ -1,20 +1,41 @@
-"""Puts each signed-in request inside its person's tenant."""
+"""Puts each signed-in request inside its person's tenant, and gives each request a name."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from uuid import UUID
+from typing import Final
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from tenants.authorship import acting
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
 
 SESSION_KEY = "hostmeter_membership"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
+
+REQUEST_ID: Final = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestIdMiddleware:
+    """Names each request: as the proxy in front did, or afresh. The answer tells the name, and it
+    is kept with what the request changes."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get(REQUEST_ID, "")
+        request.META[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        response = self.get_response(request)
+        response.headers[REQUEST_ID] = request.META[REQUEST_ID]
+        return response
 
 
 def choose_membership(user: User, wanted: str | None) -> Member | None:
@@ -47,7 +68,8 @@ class TenantMiddleware:
         membership = choose_membership(user, request.session.get(SESSION_KEY))
         user.membership = membership
         scope = _scope_of(user, membership.tenant_id if membership else None)
-        with scope, _time_zone_of(request, membership):
+        who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
+        with who, scope, _time_zone_of(request, membership):
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
             if response.status_code >= 500:

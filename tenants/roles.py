@@ -10,6 +10,8 @@ _OPERATES = frozenset(
         "metering.correction",
         "tenants.environment",
         "tenants.policy",
+        "tenants.policyversion",
+        "metering.hostenvironment",
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",

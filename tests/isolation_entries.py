@@ -8,6 +8,8 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_PAYING = "tests/portal/test_paying.py::TestIsolation"
+_METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -37,6 +39,17 @@ ISOLATION_TESTS: dict[str, str] = {
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
+    "portal:budgets": _LIST,
+    "portal:new-budget": _LIST,
+    "portal:budget": _ONE,
+    "portal:edit-budget": _ONE,
+    "portal:remove-budget": _ONE,
+    "portal:webhooks": _LIST,
+    "portal:new-webhook": _LIST,
+    "portal:webhook": _ONE,
+    "portal:edit-webhook": _ONE,
+    "portal:webhook-action": _ONE,
+    "portal:webhook-delivery": _ONE,
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,
@@ -52,6 +65,13 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
     "portal:invoice-document": _ONE,
+    "portal:pay": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment-methods": _METHODS,
+    "portal:add-payment-method": _METHODS,
+    "portal:change-payment-method": _METHODS,
+    "processor-webhook": "tests/billing/payments/test_events.py"
+    "::test_an_event_reaches_the_tenant_of_its_address_alone",
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
@@ -69,6 +89,26 @@ _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
+    "create_environment": "tests/api/test_policies.py::TestEnvironments"
+    "::test_name_no_policy_and_no_customer_of_another_tenant",
+    "get_environment": _API_ONE,
+    "update_environment": _API_ONE,
+    "remove_an_environment": _API_ONE,
+    "retire_an_environment": _API_ONE,
+    "bring_an_environment_back": _API_ONE,
+    "list_policies": _API_LIST,
+    "create_policy": "tests/api/test_policies.py::TestPolicies"
+    "::test_of_another_tenant_may_have_the_same_name",
+    "get_policy": _API_ONE,
+    "update_policy": _API_ONE,
+    "list_policy_versions": _API_ONE,
+    "create_policy_version": _API_ONE,
+    "get_policy_version": _API_ONE,
+    "replace_policy_draft": _API_ONE,
+    "remove_policy_draft": _API_ONE,
+    "publish_policy_version": _API_ONE,
+    "roll_policy_version_out": _API_ONE,
+    "roll_policy_version_back": _API_ONE,
     "list_applications": _API_LIST,
     "list_instances": _API_LIST,
     "get_application": _API_ONE,
@@ -166,6 +206,7 @@ ISOLATION_TESTS |= {
     **dict.fromkeys(
         (
             "api:environments",
+            "api:policies",
             "api:applications",
             "api:instances",
             "api:assignments",
@@ -187,6 +228,15 @@ ISOLATION_TESTS |= {
     ),
     **dict.fromkeys(
         (
+            "api:environments-environment-id",
+            "api:environments-environment-id-retire",
+            "api:environments-environment-id-bring-back",
+            "api:policies-policy-id",
+            "api:policies-policy-id-versions",
+            "api:policy-versions-policy-version-id",
+            "api:policy-versions-policy-version-id-publish",
+            "api:policy-versions-policy-version-id-roll-out",
+            "api:policy-versions-policy-version-id-roll-back",
             "api:customers-customer-id",
             "api:customers-customer-id-upcoming-invoice",
             "api:plans-plan-id",

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     """Customers say what they mean to spend, and are told."""
 
     dependencies = [
-        ("billing", "0019_counted"),
+        ("billing", "0020_payments"),
         ("metering", "0020_host_notices"),
         ("tenants", "0011_scopes_of_webhooks_and_budgets"),
     ]

@@ -5,6 +5,13 @@ from billing.models.budgets import (
     BudgetAlert,
     BudgetRequest,
 )
+from billing.models.collecting import (
+    PayingCustomer,
+    PaymentAttempt,
+    ProcessorAccount,
+    ProcessorEvent,
+    Refund,
+)
 from billing.models.contracts import (
     Discount,
     PlanTerms,
@@ -77,14 +84,19 @@ __all__ = [
     "JournalEntry",
     "LateUsage",
     "Logo",
+    "PayingCustomer",
     "Payment",
+    "PaymentAttempt",
     "Plan",
     "PlanTerms",
     "PlanVersion",
     "Posting",
     "Price",
     "PriceOverride",
+    "ProcessorAccount",
+    "ProcessorEvent",
     "ProofKey",
+    "Refund",
     "Subscription",
     "TaxRate",
     "TopUp",

@@ -7,7 +7,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from billing.core.budgets import THRESHOLDS
 from billing.models.fields import AMOUNT_DECIMALS, AMOUNT_DIGITS
@@ -43,15 +42,15 @@ class Budget(TenantOwned):
     """
 
     class Scope(models.TextChoices):
-        CUSTOMER = "customer", _("Everything")
-        APPLICATION = "application", _("One application")
-        ENVIRONMENT = "environment", _("One environment")
-        METER = "meter", _("One meter")
+        CUSTOMER = "customer", "Everything"
+        APPLICATION = "application", "One application"
+        ENVIRONMENT = "environment", "One environment"
+        METER = "meter", "One meter"
 
     class AtLimit(models.TextChoices):
-        TELL = "tell", _("Tell me")
-        ASK = "ask", _("Ask the operator")
-        STOP = "stop", _("Have the application stopped")
+        TELL = "tell", "Tell me"
+        ASK = "ask", "Ask the operator"
+        STOP = "stop", "Have the application stopped"
 
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, db_constraint=False, related_name="budgets"

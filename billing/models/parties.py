@@ -82,6 +82,11 @@ class BillingSettings(Party):
         help_text="A customer's budget may ask you to stop an application at its limit. You are "
         "asked in the admin and do it; nothing is stopped by itself.",
     )
+    collects_automatically = models.BooleanField(
+        default=True,
+        help_text="Issued invoices are collected at once where the customer has saved a payment "
+        "method.",
+    )
     late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,

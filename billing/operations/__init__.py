@@ -15,6 +15,7 @@ from billing.operations.agreements import (
 from billing.operations.credit import (
     CreditApplied,
     CreditNotGrantable,
+    CreditNotLeft,
     GrantVoided,
     NewGrant,
     apply_credit,
@@ -115,6 +116,7 @@ __all__ = [
     "CommitmentTooShort",
     "CreditApplied",
     "CreditNotGrantable",
+    "CreditNotLeft",
     "DiscountIsInvoiced",
     "DiscountNotUsable",
     "DocumentNotIssued",

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
+from celery import current_app
 from django.db import transaction
 from hostmeter_agent.wire import kind_of
 
@@ -20,6 +22,8 @@ from metering.models import Application, Assignment
 from tenants.models import Customer, Environment
 
 BUDGETS_MAX: Final = 100
+# The task's name, for whoever hands it on.
+LOOK_AT_BUDGETS: Final = "billing.tasks.look_at_budgets_of"
 LIMIT_BELOW: Final = Decimal(10) ** 15
 
 
@@ -63,6 +67,7 @@ def add_budget(customer: Customer, terms: BudgetTerms, *, as_of: datetime) -> Bu
         lock_customer(customer.pk)
         if Budget.objects.kept().filter(customer=customer).count() >= BUDGETS_MAX:
             raise TooManyBudgets(f"there are {BUDGETS_MAX} budgets already; remove one first")
+        _ask_for_figures(customer)
         return Budget.objects.create(customer=customer, created_at=as_of, **fields)
 
 
@@ -78,6 +83,7 @@ def change_budget(budget: Budget, terms: BudgetTerms) -> Budget:
         for name, value in fields.items():
             setattr(locked, name, value)
         locked.save(update_fields=list(fields))
+        _ask_for_figures(locked.customer)
         return locked
 
 
@@ -114,6 +120,13 @@ def decide_request(
         locked.decided_by, locked.decided_at = decided_by, as_of
         locked.save(update_fields=["state", "note", "decided_by", "decided_at"])
         return locked
+
+
+def _ask_for_figures(customer: Customer) -> None:
+    """Have a worker look at the budgets now; without one the next round does."""
+    names = [str(customer.tenant_id), str(customer.pk)]
+    ask = partial(current_app.send_task, LOOK_AT_BUDGETS, names)
+    transaction.on_commit(ask, robust=True)
 
 
 _MAKES_FIGURES: Final = ("scope", "application", "environment", "meter", "currency", "unit")

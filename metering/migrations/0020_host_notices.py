@@ -11,8 +11,8 @@ class Migration(migrations.Migration):
     """That a host fell silent is told once, and so is that it is back."""
 
     dependencies = [
-        ("metering", "0011_allocation_failures"),
-        ("tenants", "0003_api_access"),
+        ("metering", "0013_applied_policy"),
+        ("tenants", "0033_key_use"),
     ]
 
     operations = [

@@ -33,7 +33,9 @@ from metering.allocation_rules import state_rule
 from metering.corrections import delete_usage
 from metering.stated_models import AllocationRule, Correction
 from tenants.buckets import buckets
-from tenants.models import Tenant
+from tenants.models import Policy, Tenant
+from tenants.policies import draft_of
+from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tenants.webhook_models import WebhookDelivery
@@ -58,6 +60,7 @@ class Provider:
     rule: AllocationRule
     delivery: WebhookDelivery
     budget: Budget
+    policy_draft: PolicyVersion
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -80,6 +83,9 @@ class Provider:
             "endpoint_id": self.delivery.endpoint_id,
             "delivery_id": self.delivery.pk,
             "budget_id": self.budget.pk,
+            "environment_id": self.story.shop.environment_id,
+            "policy_id": self.policy_draft.policy_id,
+            "policy_version_id": self.policy_draft.pk,
             "form": "json",
         }
 
@@ -126,9 +132,10 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         delivery = send_test(endpoint, as_of=NOVEMBER)
         terms = BudgetTerms(f"{word} budget", Decimal(1), "EUR")
         budget = add_budget(story.customer, terms, as_of=NOVEMBER)
+        policy_draft = draft_of(Policy.objects.create(name=f"{word} policy"))
     return Provider(
         *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
-        *(correction, rule, delivery, budget),
+        *(correction, rule, delivery, budget, policy_draft),
     )
 
 

@@ -39,6 +39,15 @@ _PRICE = {"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price":
 
 BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
+    "update_environment": {"name": "Taken"},
+    "retire_an_environment": {},
+    "bring_an_environment_back": {},
+    "update_policy": {"name": "Taken"},
+    "create_policy_version": {"cpu_millicores": 1},
+    "replace_policy_draft": {"cpu_millicores": 1},
+    "publish_policy_version": {},
+    "roll_policy_version_out": {"rollout_percent": 1},
+    "roll_policy_version_back": {},
     "assign": {"customer_id": str(uuid4())},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
 from billing.models import BillingSettings, Budget, BudgetAlert, BudgetRequest
@@ -25,7 +26,7 @@ from billing.operations.budgets import (
 )
 from billing.queries import upcoming_invoice
 from billing.queries.spending import spending_of
-from billing.tasks import watch_budgets
+from billing.tasks import look_at_budgets_of, watch_budgets
 from metering.models import Application
 from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment, Tenant
@@ -286,6 +287,22 @@ def test_a_month_is_put_together_of_billing_periods_that_begin_within_it(inside:
 def test_a_budget_says_the_terms_it_was_made_of(story: Story) -> None:
     kept = budget(story, "12.5", application=story.shop, thresholds=["80"], by_email=False)
     assert terms_of(kept) == terms_of(change_budget(kept, terms_of(kept)))
+
+
+def test_setting_a_budget_asks_for_its_figures_at_once(
+    story: Story, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(current_app, "send_task", lambda *given: asked.append(given))
+    with django_capture_on_commit_callbacks(execute=True):
+        kept = budget(story)
+        change_budget(kept, terms_of(kept))
+    name, arguments = asked[0]
+    assert (name, len(asked)) == (look_at_budgets_of.name, 2)
+    assert arguments == [str(story.customer.tenant_id), str(story.customer.pk)]
+    look_at_budgets_of(*arguments)
+    kept.refresh_from_db()
+    assert kept.evaluated_at is not None
 
 
 @pytest.mark.django_db(transaction=True)
