@@ -52,6 +52,12 @@ def money(value: Decimal | int, currency: str) -> str:
 
 
 @register.simple_tag
+def money_change(value: Decimal, currency: str) -> str:
+    """+€12.34, or less with a minus."""
+    return f"{'+' if value > 0 else ''}{formatting.amount(value, currency)}"
+
+
+@register.simple_tag
 def least(currency: str) -> str:
     """The smallest amount that can be paid: €0.01."""
     return formatting.amount(currency_of(currency).minor_unit, currency)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -133,6 +134,22 @@ class TestTheExplorer:
         day = first_day(world)
         shown = page(reader, from_=day, to=day)
         assert "postgres" not in names(shown)
+
+
+class TestWhatIsNotTheirs:
+    @pytest.mark.parametrize("name", ["application", "instance"])
+    def test_answers_as_if_it_did_not_exist(self, reader: Client, world: World, name: str) -> None:
+        with tenant_scope(world.tenant.pk):
+            instance = Instance.objects.get(application=world.other_application)
+        theirs = {"application": world.other_application.pk, "instance": instance.pk}[name]
+        answers = [
+            reader.get(reverse(route), {name: str(wanted), "from": str(first_day(world)),
+                                        "to": str(first_day(world))})
+            for route in ("portal:usage", "portal:usage-file")
+            for wanted in (theirs, uuid4())
+        ]  # fmt: skip
+        assert {each.status_code for each in answers} == {404}
+        assert len({each.content for each in answers}) == 1
 
 
 class TestTheFile:
