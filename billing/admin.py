@@ -4,6 +4,8 @@ from billing import (  # noqa: F401 they register their pages
     admin_budgets,
     admin_contracts,
     admin_credit,
+    admin_disputes,
+    admin_exports,
     admin_invoices,
     admin_late_usage,
     admin_ledger,

@@ -121,6 +121,15 @@ def open_customer_tokens(customer: Customer, *, as_of: datetime) -> list[Enrolme
     )
 
 
+def customer_token(customer: Customer, token_id: UUID) -> EnrolmentToken:
+    """One of the customer's, also one that is used up. Raises NotTheirs."""
+    own = EnrolmentToken.objects.filter(environment__owner_customer=customer, pk=token_id)
+    token = own.select_related("environment").first()
+    if token is None:
+        raise NotTheirs("there is no such token")
+    return token
+
+
 def revoke_customer_token(customer: Customer, token_id: UUID, *, as_of: datetime) -> None:
     """Nobody enrols with the token any more; one that is spent stays as it is. Raises NotTheirs."""
     tokens = EnrolmentToken.objects.filter(pk=token_id, environment__owner_customer=customer)

@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -43,6 +44,12 @@ class Reader:
         """Whether they may spend the customer's money, which the provider's staff may not."""
         spends = self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
         return spends and self.membership.customer_id is not None
+
+    @property
+    def may_run_hosts(self) -> bool:
+        """Whether they add the customer's own hosts and revoke their keys: its owners do."""
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
 
     @property
     def zone(self) -> ZoneInfo:
@@ -99,6 +106,18 @@ def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
         return Customer.objects.get(pk=member.customer_id)
     chosen = Customer.objects.filter(pk=wanted).first() if wanted and is_uuid(wanted) else None
     return chosen or Customer.objects.order_by("generated", "name", "id").first()
+
+
+def require_may_pay(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_pay:
+        raise PermissionDenied
+
+
+def require_may_run_hosts(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_run_hosts:
+        raise PermissionDenied
 
 
 def is_uuid(text: str) -> bool:

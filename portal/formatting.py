@@ -6,7 +6,7 @@ may drop digits of a quantity; the page then carries `exact` beside it. Amounts 
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Final
@@ -199,6 +199,11 @@ def day_of_year(local: date) -> str:
 def month_name(local: date) -> str:
     """Nov; Nov."""
     return dates.format_date(local, "LLL", _language())
+
+
+def date_text(day: date) -> str:
+    """A day that no clock belongs to: 23 Nov 2026."""
+    return _written(datetime.combine(day, time.min), _DAY)
 
 
 def minute(moment: datetime, zone: tzinfo) -> str:

@@ -13,6 +13,8 @@ _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("applications", _("Applications"), "portal:applications"),
     ("usage", _("Usage"), "portal:usage"),
     ("invoices", _("Invoices"), "portal:invoices"),
+    ("billing", _("Billing details"), "portal:billing"),
+    ("hosts", _("Hosts"), "portal:hosts"),
     ("budgets", _("Budgets"), "portal:budgets"),
     ("webhooks", _("Webhooks"), "portal:webhooks"),
 )

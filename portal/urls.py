@@ -10,9 +10,12 @@ from hostmeter_agent.wire import BUCKET_SECONDS
 from billing.documents.files import FORMS
 from portal.views import (
     applications,
+    billing_details,
     brand,
     budgets,
+    disputes,
     documents,
+    hosts,
     invoices,
     lines,
     overview,
@@ -168,6 +171,25 @@ urlpatterns = [
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
     path("invoices/<uuid:invoice_id>/pay/", paying.pay, name="pay"),
     path("invoices/<uuid:invoice_id>/payment/", paying.payment, name="payment"),
+    path("hosts/", hosts.host_list, name="hosts"),
+    path("hosts/enrol/", hosts.enrol, name="enrol-host"),
+    path("hosts/enrolments/<uuid:token_id>/", hosts.enrolment, name="host-enrolment"),
+    path(
+        "hosts/enrolments/<uuid:token_id>/state/",
+        hosts.enrolment_state,
+        name="host-enrolment-state",
+    ),
+    path(
+        "hosts/enrolments/<uuid:token_id>/revoke/",
+        hosts.revoke_token,
+        name="revoke-host-token",
+    ),
+    path(
+        "hosts/<uuid:host_id>/keys/<uuid:key_id>/revoke/",
+        hosts.revoke_key,
+        name="revoke-host-key",
+    ),
+    path("billing/", billing_details.billing_page, name="billing"),
     path("payment-methods/", paying.payment_methods, name="payment-methods"),
     path("payment-methods/add/", paying.add_payment_method, name="add-payment-method"),
     path("payment-methods/change/", paying.change_payment_method, name="change-payment-method"),
@@ -185,6 +207,8 @@ urlpatterns = [
     ),
     path("invoices/focus/<month:month>/", documents.focus_month, name="focus-month"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
+    path(f"{_STORED_LINE}dispute/", disputes.line_dispute, name="line-dispute"),
+    path(f"{_STORED_LINE}dispute/withdraw/", disputes.withdraw, name="withdraw-dispute"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(
         f"{_STORED_LINE}buckets/<bucket:start>/",

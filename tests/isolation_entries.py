@@ -10,6 +10,7 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
 _PAYING = "tests/portal/test_paying.py::TestIsolation"
 _METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
+_HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -20,6 +21,8 @@ _NOTHING_THERE = "tests/metering/test_enrolment.py::test_other_addresses_of_the_
 ISOLATION_TESTS: dict[str, str] = {
     # Knows no tenant: it answers whether the database can be reached.
     "health": "tests/test_every_endpoint_has_isolation.py::test_health_says_nothing_of_anyone",
+    "admin-first-steps": "tests/admin/test_admin_dashboard.py"
+    "::TestFirstSteps::test_are_ticked_off_by_the_tenants_own_alone",
     "enrol": f"{_ENROLMENT}::test_answers_alike_whatever_is_wrong_with_the_token",
     "batches": f"{_INGEST}::test_a_key_of_another_tenant_is_unknown",
     "host-keys": f"{_CONTROL}::test_a_key_of_another_tenant_replaces_none_here",
@@ -56,6 +59,13 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:usage-file": "tests/portal/test_usage.py::TestTheFile::test_has_what_the_page_shows",
     "portal:usage-samples": _ONE,
     "portal:invoices": _LIST,
+    "portal:billing": _LIST,
+    "portal:hosts": _LIST,
+    "portal:enrol-host": _HOSTS,
+    "portal:host-enrolment": _HOSTS,
+    "portal:host-enrolment-state": _HOSTS,
+    "portal:revoke-host-token": _HOSTS,
+    "portal:revoke-host-key": _HOSTS,
     "portal:upcoming-invoice": _LIST,
     "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
@@ -78,6 +88,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
+    "portal:line-dispute": _ONE,
+    # By POST alone.
+    "portal:withdraw-dispute": "tests/portal/test_disputes.py"
+    "::TestIsolation::test_of_another_customer_answers_as_a_missing_one",
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
 }
@@ -87,6 +101,7 @@ _API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
 _API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
 _API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
 
+_API_DISPUTES = "tests/api/test_disputes.py::TestListing::test_is_of_the_callers_own_alone"
 _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 
 # Every operation of the API by its operationId.
@@ -170,6 +185,12 @@ API_OPERATIONS: dict[str, str] = {
     "write_an_invoice_off": _API_ONE,
     "void_an_invoice": _API_ONE,
     "record_a_payment": _API_ONE,
+    "list_disputes": _API_DISPUTES,
+    "get_dispute": _API_ONE,
+    "create_dispute": _API_ONE,
+    "answer_a_dispute": _API_ONE,
+    "resolve_a_dispute": _API_ONE,
+    "withdraw_a_dispute": _API_ONE,
     "list_credit_grants": _API_LIST,
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
@@ -247,6 +268,11 @@ ISOLATION_TESTS |= {
             "api:subscriptions-subscription-id",
             "api:subscriptions-subscription-id-end",
             "api:invoices-invoice-id",
+            "api:disputes-dispute-id",
+            "api:disputes-dispute-id-messages",
+            "api:disputes-dispute-id-resolve",
+            "api:disputes-dispute-id-withdraw",
+            "api:invoices-invoice-id-disputes",
             "api:invoices-invoice-id-finalize",
             "api:invoices-invoice-id-payments",
             "api:invoices-invoice-id-review",
@@ -288,6 +314,7 @@ ISOLATION_TESTS |= {
         ),
         _API_ONE,
     ),
+    "api:disputes": _API_DISPUTES,
     "api:usage": _API_USAGE,
     "api:events": API_OPERATIONS["deliver_events"],
 }

@@ -23,6 +23,10 @@ from billing.models.credit import (
     TopUp,
     Wallet,
 )
+from billing.models.disputes import (
+    Dispute,
+    DisputeMessage,
+)
 from billing.models.invoices import (
     Invoice,
     InvoiceLine,
@@ -54,6 +58,12 @@ from billing.models.proof import (
     InvoiceTerms,
     ProofKey,
 )
+from billing.models.reviews import (
+    AccruedRevenue,
+    Finalizing,
+    FinalizingStep,
+    InvoiceReview,
+)
 from billing.models.runs import (
     BillingRun,
     BillingShard,
@@ -66,6 +76,7 @@ from billing.models.taxes import (
 )
 
 __all__ = [
+    "AccruedRevenue",
     "BillingDetails",
     "BillingRun",
     "BillingSettings",
@@ -76,9 +87,14 @@ __all__ = [
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "Dispute",
+    "DisputeMessage",
+    "Finalizing",
+    "FinalizingStep",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
+    "InvoiceReview",
     "InvoiceTax",
     "InvoiceTerms",
     "JournalEntry",

@@ -18,6 +18,7 @@ from billing.models import Invoice, PayingCustomer, PaymentAttempt
 from billing.operations.invoices import locked_invoice
 from billing.operations.lifecycle import InvoiceNotPayable, record_payment
 from billing.operations.telling import tell_of_collecting
+from billing.queries.disputes import contested
 
 _State = PaymentAttempt.State
 ATTEMPTS_MAX: Final = 1_000
@@ -45,7 +46,8 @@ class NoPaymentMethod(Exception):
 def begin_attempt(
     invoice: Invoice, way: PaymentAttempt.Way, *, method_id: str = "", as_of: datetime
 ) -> PaymentAttempt:
-    """Note that all that is open of the invoice is to be collected; `submit` then asks for it.
+    """Note that all that is open of the invoice, and not disputed, is to be collected; `submit`
+    then asks for it.
 
     Raises InvoiceNotPayable, and AttemptOpen with the attempt that is under way.
     """
@@ -55,7 +57,8 @@ def begin_attempt(
         if current is not None:
             current.invoice = locked
             raise AttemptOpen(current)
-        if locked.status not in PAYABLE or not locked.open_amount:
+        amount = contested(locked).undisputed
+        if locked.status not in PAYABLE or not amount:
             raise InvoiceNotPayable(f"nothing is to be paid of {locked}")
         last = locked.attempts.aggregate(last=Max("number"))["last"] or 0
         if last >= ATTEMPTS_MAX:
@@ -64,7 +67,7 @@ def begin_attempt(
             invoice=locked,
             number=last + 1,
             way=way,
-            amount=locked.open_amount,
+            amount=amount,
             currency=locked.currency,
             method_id=method_id,
             created_at=as_of,
@@ -93,7 +96,8 @@ def mark_submitted(attempt: PaymentAttempt, *, as_of: datetime) -> PaymentAttemp
         if locked is None:
             return None
         # It may have been paid, credited or taken back since it was asked for.
-        if locked.invoice.status not in PAYABLE or locked.invoice.open_amount < locked.amount:
+        asked_for = contested(locked.invoice).undisputed
+        if locked.invoice.status not in PAYABLE or asked_for < locked.amount:
             _end(locked, _State.FAILED, "not_open", "Less is open than was to be paid.", as_of)
             return None
         locked.state, locked.submitted_at, locked.checked_at = _State.SUBMITTED, as_of, as_of

@@ -46,6 +46,13 @@ def recipient_of(customer: Customer) -> str:
     return billing_details(customer).email
 
 
+def recipients_of(customer: Customer) -> list[str]:
+    """Everybody who is sent the customer's invoices, each once, the main address first; nobody
+    while none is known."""
+    details = billing_details(customer)
+    return list(dict.fromkeys(each for each in (details.email, *details.recipients) if each))
+
+
 def billing_currency(customer: Customer) -> str:
     """What the customer is billed in, as far as it is known: by their details, their newest
     subscription's plan, or their provider."""

@@ -19,13 +19,14 @@ from billing.models import (
     BillingSettings,
     CreditMovement,
     Discount,
+    Finalizing,
     Invoice,
     PlanTerms,
     PriceOverride,
     Subscription,
     TaxRate,
 )
-from billing.operations import close_due
+from billing.operations import Saying, close_due, finalize_invoice, open_dispute
 from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import BudgetTerms, add_budget
 from config.admin_site import UNFOLD
@@ -33,6 +34,7 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.export_models import TenantExport
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
@@ -62,8 +64,13 @@ def fill(tenant: Tenant, word: str) -> None:
         )  # fmt: skip
         version = story.plan.versions.get()
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
-        close_due(as_of=NOVEMBER)
+        (draft,) = close_due(as_of=NOVEMBER)
+        issued = finalize_invoice(draft, as_of=NOVEMBER)
+        said = Saying(uuid4(), f"{word}@example.com", f"{word} objection")
+        open_dispute(issued.lines.earliest("position"), "price", said, as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
+        TenantExport.objects.create(asked_by=f"{word}@example.com")
+        Finalizing.objects.create(author=f"{word}@example.com")
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
             story.shop, (at(9, 4), at(9, 5)), reason=f"{word}-reason", author="a@b.example",
@@ -241,9 +248,9 @@ class TestRoles:
 
     @pytest.mark.parametrize("role", ["viewer", "operator"])
     def test_only_billing_finalizes(self, tenant: Tenant, role: str) -> None:
-        fill(tenant, "ours")
         with tenant_scope(tenant.pk):
-            invoice = Invoice.objects.get()
+            use(begin_story().shop, at(10, 3), cpu_us=1)
+            (invoice,) = close_due(as_of=NOVEMBER)
         page = reverse("admin:billing_invoice_finalize_one", args=[invoice.pk])
         assert signed_in(tenant, role).post(page).status_code == 403
         assert signed_in(tenant, "billing").post(page).status_code == 302

@@ -13,6 +13,7 @@ from tenants.scope import tenant_scope
 from tenants.scopes import CUSTOMER_SCOPES
 from tests.api.calling import Program, done, problem, program_of
 from tests.api.conftest import Provider
+from tests.api.test_disputes import disputed
 from tests.isolation_entries import API_OPERATIONS
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +61,10 @@ BODIES: dict[str, Any] = {
     "end_allocation_rule": {"ends_at": "2026-12-20T00:00:00Z", "author": "taken"},
     "end_a_discount": {"ends_at": "2026-12-20T00:00:00Z"},
     "void_an_invoice": {"reason": "taken"},
+    "create_dispute": {"line": 1, "reason": "price", "words": "taken", "author": "nobody"},
+    "answer_a_dispute": {"side": "operator", "words": "taken", "author": "nobody"},
+    "resolve_a_dispute": {"outcome": "upheld", "words": "taken", "author": "nobody"},
+    "withdraw_a_dispute": {"author": "nobody"},
     "record_a_payment": {"amount": "1", "received_on": "2026-11-02", "reference": "taken"},
     "backtest_a_version": {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
     "publish_version": {
@@ -83,6 +88,14 @@ def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:
     return send(path, BODIES.get(name))
 
 
+def with_dispute(provider: Provider, name: str) -> dict[str, Any]:
+    """What the paths ask for; a dispute needs an issued invoice, which other operations do not."""
+    _, path = _OPERATIONS[name]
+    if "{dispute_id}" not in path:
+        return dict(provider.ids)
+    return {**provider.ids, "dispute_id": disputed(provider).pk}
+
+
 def test_every_operation_has_its_entry() -> None:
     assert set(API_OPERATIONS) == set(_OPERATIONS), "put them into tests/isolation_entries.py"
 
@@ -100,9 +113,10 @@ def test_a_list_names_nothing_of_another_tenant(
 def test_what_another_tenant_has_answers_as_if_it_did_not_exist(
     name: str, provider: Provider, other_provider: Provider, program: Program
 ) -> None:
-    theirs = ask(program, name, other_provider.ids)
-    none = {each: uuid4() for each in other_provider.ids}
-    missing = ask(program, name, {**none, "form": other_provider.ids["form"]})
+    ids = with_dispute(other_provider, name)
+    theirs = ask(program, name, ids)
+    none = {each: uuid4() for each in ids}
+    missing = ask(program, name, {**none, "form": ids["form"]})
     problem(theirs, 404)
     assert theirs.content == missing.content
 
@@ -114,7 +128,7 @@ def test_what_another_customer_has_answers_as_if_it_did_not_exist(
     with tenant_scope(provider.tenant.pk):
         other = Customer.objects.create(name="Other", reference="other")
     own = program_of(provider.tenant, customer=other)
-    seen = ask(own, name, provider.ids)
+    seen = ask(own, name, with_dispute(provider, name))
     # A customer's own key has no scope that changes anything.
     (scope,) = _SCOPES[name]
     problem(seen, 404 if scope in CUSTOMER_SCOPES else 403)

@@ -161,11 +161,12 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:upcoming-line-day": _upcoming(_day),
     "portal:upcoming-line-bucket": _upcoming(_bucket),
     "portal:invoice-line": _stored(_line),
+    "portal:line-dispute": _stored(lambda moment: "dispute/"),
     "portal:invoice-line-day": _stored(_day),
     "portal:invoice-line-bucket": _stored(_bucket),
 }
-LISTS = ("overview", "applications", "usage", "invoices", "upcoming-invoice", "switch", "budgets",
-         "new-budget", "webhooks", "new-webhook")  # fmt: skip
+LISTS = ("overview", "applications", "usage", "invoices", "billing", "hosts", "upcoming-invoice",
+         "switch", "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
 
 
 class TestOnePage:
