@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from billing.admin_rows import SubscriptionRows
 from billing.amounts import written_amount
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.core.periods import bucket_start
@@ -26,6 +27,7 @@ from billing.operations.subscriptions import currency_for, require_commitment
 from billing.overrides import OverrideNotUsable
 from billing.queries import is_used
 from billing.queries.charged import has_been_taken
+from tenants.admin_import import ImportsAndExports
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display, name_with_badge
 from tenants.models import Customer
 from tenants.refusals import sentence
@@ -104,7 +106,8 @@ class SubscriptionForm(ScopedForm):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ScopedAdmin):
+class SubscriptionAdmin(ImportsAndExports, ScopedAdmin):
+    resource_classes = (SubscriptionRows,)
     form = SubscriptionForm
     empty_hint = "Subscribe a customer to a plan; from its start on their usage is invoiced."
     list_display = ("customer_name", "plan", "interval", "cycle", "starts_at", "ends_at")

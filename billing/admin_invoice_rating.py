@@ -19,6 +19,7 @@ from billing.operations import (
     UsageNotRolledUp,
     recompute_draft,
 )
+from billing.operations.reviews import review_drafts
 from tenants.admin_pages import ScopedAdmin, action
 from tenants.scope import current_tenant_id
 
@@ -69,6 +70,7 @@ class RatingActions(InvoiceQuestions):
         except (UsageNotRolledUp, InvoiceCurrencyDiffers) as refusal:
             messages.error(request, f"{invoice} of {invoice.customer}: {refusal}.")
         else:
+            review_drafts(as_of=timezone.now(), among=[draft.pk])
             self.log_change(request, draft, "Recomputed.")
             messages.success(
                 request, f"{draft.customer}: {written_amount(draft.total, draft.currency)}"

@@ -13,12 +13,15 @@ from django.utils.safestring import SafeString
 
 from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
+from billing.admin_reviews import MarkFilter, ReviewMarks, SeverityFilter
+from billing.admin_rows import InvoiceRows
 from billing.amounts import written_amount
 from billing.core.exact import plain
 from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
 from billing.queries import changes_since_finalized
 from billing.waiting import what_it_waits_for
 from metering.core.quality import written
+from tenants.admin_import import Exports
 from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, display, name_with_badge
 
 _BADGES = {
@@ -48,6 +51,7 @@ class ReviewFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [
+            ("drafts", "being issued: all drafts"),
             ("review", "the end of its review"),
             ("more", "usage, tax or an operator"),
             ("payment", "payment"),
@@ -57,6 +61,8 @@ class ReviewFilter(admin.SimpleListFilter):
         now = timezone.now()
         if self.value() == "review":
             return queryset.filter(status=Invoice.Status.IN_REVIEW, review_until__gt=now)
+        if self.value() == "drafts":
+            return queryset.filter(finalized_at__isnull=True)
         if self.value() == "more":
             return queryset.filter(finalized_at__isnull=True).exclude(review_until__gt=now)
         if self.value() == "payment":
@@ -157,7 +163,8 @@ class PaymentInline(ReadOnlyInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
+class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, Exports, ScopedAdmin):
+    resource_classes = (InvoiceRows,)
     empty_hint = (
         "A billing period's draft appears here within minutes after it has ended; until then the "
         "portal shows the customer a preview."
@@ -170,14 +177,16 @@ class InvoiceAdmin(InvoiceActions, InvoiceFiles, ScopedAdmin):
         "shown_total",
         "shown_open",
         "state",
+        "unusual",
         "waits_for",
     )
-    list_filter = (ReviewFilter, "status", "kind", "customer")
+    list_filter = (ReviewFilter, SeverityFilter, MarkFilter, "status", "kind", "customer")
     list_select_related = ("customer", "refers_to")
     search_fields = ("number", "customer__name", "customer__reference")
     date_hierarchy = "period_start"
     fields = (
         ("shown_number", "shown_kind", "state", "waits_for"),
+        "marks_in_words",
         ("corrects", "reason"),
         ("billed_to", "customer_reference", "plan_label"),
         "documents",

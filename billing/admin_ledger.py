@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
 
+from billing.admin_rows import LedgerRows
 from billing.amounts import written_amount
 from billing.core.exact import EXACT
 from billing.core.ledger import TrialBalanceRow
@@ -30,6 +31,7 @@ from billing.queries.ledger import (
     trial_balance,
 )
 from tenants.admin_figures import IN_REACH, DaysForm, Table, midnight
+from tenants.admin_import import Exports
 from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, action, display
 from tenants.models import Customer
 
@@ -82,7 +84,8 @@ class PostingInline(ReadOnlyInline):
 
 
 @admin.register(JournalEntry)
-class JournalEntryAdmin(ScopedAdmin):
+class JournalEntryAdmin(Exports, ScopedAdmin):
+    resource_classes = (LedgerRows,)
     """Entries are written by what they stand for: an invoice, a payment, a grant."""
 
     empty_hint = "An entry is written with every invoice, payment, grant and top-up."

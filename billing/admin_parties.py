@@ -8,9 +8,11 @@ from django.http import HttpRequest
 from stdnum import bic, iban
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from billing.admin_rows import TaxRateRows
 from billing.documents.glyphs import not_shown
 from billing.models import BillingDetails, BillingSettings, TaxRate
 from billing.taxes import may_be_vat_id
+from tenants.admin_import import ImportsAndExports
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display
 
 _PARTY = (
@@ -141,7 +143,8 @@ class BillingDetailsAdmin(PartyAdmin):
 
 
 @admin.register(TaxRate)
-class TaxRateAdmin(ScopedAdmin):
+class TaxRateAdmin(ImportsAndExports, ScopedAdmin):
+    resource_classes = (TaxRateRows,)
     """Issued invoices hold the rates that they were taxed by, so a rate may be changed."""
 
     empty_hint = "Without any rate your invoices bear no tax. Begin with your own country's."

@@ -23,6 +23,7 @@ from billing.admin_backtest import (
     streamed,
 )
 from billing.admin_prices import PriceInline
+from billing.admin_rows import PlanRows, PriceRows
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.models import (
     Invoice,
@@ -36,6 +37,7 @@ from billing.operations import (
     publish_draft,
 )
 from billing.queries import is_used
+from tenants.admin_import import Exports, ImportsAndExports
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
@@ -134,7 +136,8 @@ class PlanForm(ScopedForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(ScopedAdmin):
+class PlanAdmin(ImportsAndExports, ScopedAdmin):
+    resource_classes = (PlanRows,)
     form = PlanForm
     empty_hint = "Add a plan, then its first version with prices, then subscribe a customer to it."
     list_display = ("name", "currency", "newest_version", "in_effect_from")
@@ -207,7 +210,8 @@ class PlanAdmin(ScopedAdmin):
 
 
 @admin.register(PlanVersion)
-class PlanVersionAdmin(ScopedAdmin):
+class PlanVersionAdmin(Exports, ScopedAdmin):
+    resource_classes = (PriceRows,)
     """A version's prices. Once an invoice has used it, it is for reading."""
 
     form = PlanVersionForm

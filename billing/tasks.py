@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from billing.accruing import count_accrued
 from billing.closing import (
     WORK_ON_RUN,
     WORKERS_ASKED,
@@ -21,6 +23,8 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.finalizing import WORK_ON_FINALIZING, finalize_steps, unfinished
+from billing.models import BillingShard
 from billing.operations import (
     UsageNotRolledUp,
     expire_credit,
@@ -29,6 +33,7 @@ from billing.operations import (
 )
 from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import LOOK_AT_BUDGETS
+from billing.operations.reviews import review_new_drafts
 from billing.operations.runs import Failure
 from billing.payment_tasks import (
     handle_processor_event,
@@ -39,6 +44,14 @@ from billing.payment_tasks import (
 from billing.queries.spending import customers_with_budgets
 from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
 from tenants.models import Customer, Tenant
+from billing.tenant_exports import (
+    forget_old_exports,
+    make_export,
+    unfinished_exports,
+)
+from metering.tenant_usage import note_usage
+from tenants.exports import MAKE_EXPORT
+from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 __all__ = [
@@ -51,6 +64,11 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BUDGETS_SECONDS: Final = 240
+_MARKS_HOLD: Final = timedelta(hours=1)
+_FIGURES_HOLD: Final = timedelta(minutes=9)
+_COUNTING_TAKES: Final = timedelta(minutes=4)
+_EXPORTING_TAKES: Final = timedelta(minutes=6)
+
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
 
@@ -144,9 +162,98 @@ def watch_budgets() -> int:
     return told
 
 
-def _tenant_ids() -> list[UUID]:
+@shared_task(name="billing.tasks.note_tenants_usage")
+def note_tenants_usage() -> int:
+    """Count every tenant's figures for the installation's owner; of how many tenants. One in which
+    it fails is logged, and the next run tries again."""
+    as_of, noted = timezone.now(), 0
     with installation_scope():
-        return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    for tenant_id in tenant_ids:
+        try:
+            with tenant_scope(tenant_id):
+                open_jobs = BillingShard.objects.filter(done_at=None).count()
+                note_usage(as_of=as_of, open_jobs=open_jobs)
+                noted += 1
+        except Exception:
+            logger.exception("tenant %s: its figures were not counted", tenant_id)
+    return noted
+
+
+@shared_task(name=WORK_ON_FINALIZING)
+def work_on_finalizing(tenant_id: str, finalizing_id: str) -> int:
+    """Finalize what an operator chose, until nothing of it is left; how many invoices."""
+    return finalize_steps(UUID(tenant_id), UUID(finalizing_id))
+
+
+@shared_task(name="billing.tasks.resume_finalizing")
+def resume_finalizing() -> int:
+    """Go on with what a worker that was killed has left; how many invoices, over all tenants."""
+    return sum(
+        finalize_steps(tenant_id, finalizing_id)
+        for tenant_id in _tenant_ids()
+        for finalizing_id in unfinished(tenant_id)
+    )
+
+
+@shared_task(name="billing.tasks.review_new_drafts")
+def review_drafts_of_all() -> int:
+    """Look through new drafts, and once an hour through all; how many, over all tenants."""
+    as_of, looked_at = timezone.now(), 0
+    for tenant_id in _tenant_ids():
+        try:
+            with tenant_scope(tenant_id):
+                looked_at += review_new_drafts(as_of=as_of, marked_before=as_of - _MARKS_HOLD)
+        except Exception:
+            logger.exception("tenant %s: its drafts were not looked through", tenant_id)
+    return looked_at
+
+
+@shared_task(name="billing.tasks.count_accrued_revenue")
+def count_accrued_revenue() -> int:
+    """Count what running periods have come to, the oldest figures first, for as long as the task
+    may take; how many customers, over all tenants. The next one goes on where it stopped."""
+    as_of, counted = timezone.now(), 0
+    for tenant_id in _tenant_ids():
+        try:
+            while timezone.now() - as_of < _COUNTING_TAKES and count_accrued(
+                tenant_id, as_of=as_of, counted_before=as_of - _FIGURES_HOLD
+            ):
+                counted += 1
+        except Exception:
+            logger.exception("tenant %s: what has accrued was not counted", tenant_id)
+    return counted
+
+
+@shared_task(name=MAKE_EXPORT)
+def make_export_task(tenant_id: str, export_id: str) -> bool:
+    """Go on with an export of everything; whether it is finished."""
+    return make_export(UUID(tenant_id), UUID(export_id), until=timezone.now() + _EXPORTING_TAKES)
+
+
+@shared_task(name="billing.tasks.keep_exports")
+def keep_exports() -> int:
+    """Go on with exports that were cut off, and remove old archives; how many were removed. A
+    tenant's that fails says why, and is tried again."""
+    removed, as_of = 0, timezone.now()
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    for tenant_id in tenant_ids:
+        removed += forget_old_exports(tenant_id, as_of=as_of)
+        for export_id in unfinished_exports(tenant_id):
+            try:
+                make_export(tenant_id, export_id, until=as_of + _EXPORTING_TAKES)
+            except Exception:
+                logger.exception("tenant %s: its export was not made", tenant_id)
+    return removed
+
+
+def _tenant_ids() -> list[UUID]:
+    """Those in whose name something is done by itself; of a suspended one it waits until it is
+    lifted."""
+    with installation_scope():
+        active = Tenant.objects.filter(suspended_at=None).order_by("pk")
+        return list(active.values_list("pk", flat=True))
 
 
 def _close(tenant_id: UUID) -> int:

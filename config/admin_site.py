@@ -41,7 +41,11 @@ UNFOLD = {
             "950": "#101e41",
         },
     },
-    "STYLES": [lambda request: static("portal/admin.css")],
+    "STYLES": [
+        lambda request: static("portal/admin.css"),
+        lambda request: static("portal/dashboard.css"),
+    ],
+    "DASHBOARD_CALLBACK": "billing.admin_dashboard.dashboard",
     "SHOW_HISTORY": False,
     "SIDEBAR": {
         "show_search": True,
@@ -156,6 +160,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
+                        "title": "Finalizings of drafts",
+                        "icon": "done_all",
+                        "link": reverse_lazy("admin:billing_finalizing_changelist"),
+                        "permission": _may_view("billing.view_finalizing"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),
@@ -231,6 +241,12 @@ UNFOLD = {
                         "icon": "badge",
                         "link": reverse_lazy("admin:tenants_member_changelist"),
                         "permission": _may_view("tenants.view_member"),
+                    },
+                    {
+                        "title": "Exports of everything",
+                        "icon": "archive",
+                        "link": reverse_lazy("admin:tenants_tenantexport_changelist"),
+                        "permission": _may_view("tenants.add_tenantexport"),
                     },
                     {
                         "title": "Enrolment tokens",

@@ -29,6 +29,8 @@ INSTALLED_APPS = [
     "django_cotton",
     "django_htmx",
     "unfold",
+    "unfold.contrib.import_export",
+    "import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -163,6 +165,10 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOSTMETER_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "metering.tasks.roll_up_all", "schedule": 5.0, "options": {"expires": 5}},
     "keep-partitions": {"task": "metering.tasks.keep_partitions", "schedule": crontab(minute="7")},
+    "prune-samples": {
+        "task": "metering.tasks.prune_samples",
+        "schedule": crontab(hour="4", minute="41"),
+    },
     # Hours are settled half an hour after their end.
     "allocate": {
         "task": "metering.tasks.allocate_all",
@@ -194,6 +200,31 @@ CELERY_BEAT_SCHEDULE = {
     "watch-budgets": {
         "task": "billing.tasks.watch_budgets",
         "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
+    "note-tenants-usage": {
+        "task": "billing.tasks.note_tenants_usage",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
+    "review-new-drafts": {
+        "task": "billing.tasks.review_new_drafts",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "resume-finalizing": {
+        "task": "billing.tasks.resume_finalizing",
+        "schedule": crontab(minute="*/2"),
+        "options": {"expires": 120},
+    },
+    "count-accrued-revenue": {
+        "task": "billing.tasks.count_accrued_revenue",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "keep-exports": {
+        "task": "billing.tasks.keep_exports",
+        "schedule": crontab(minute="*/10"),
         "options": {"expires": 600},
     },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},

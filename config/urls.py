@@ -5,6 +5,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 
+from billing.admin_guide import guide_view
 from metering.views import unknown_endpoint
 from portal.views.session import admin_sign_in
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path("health/", health, name="health"),
     # One way in, with its limit on guessing.
     path("admin/login/", admin_sign_in, name="admin-sign-in"),
+    path("admin/first-steps/", guide_view, name="admin-first-steps"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(("config.api", "api"))),
     path("api/v1/", include("metering.urls")),

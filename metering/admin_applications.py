@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from import_export.fields import Field
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from metering.assignments import PeriodAlreadyInvoiced, running
@@ -26,6 +27,7 @@ from metering.operations import (
     unassign_application,
 )
 from metering.usage_rows import UsagePeriod
+from tenants.admin_import import ImportsAndExports, Named, OnlyNew
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,
@@ -133,8 +135,46 @@ class ApplicationInstances(ReadOnlyInline):
     per_page = 20
 
 
+class _ApplicationNamed(Named):
+    """An application's name is one's own within its environment only."""
+
+    def get_queryset(self, value: Any, row: Any, *args: Any, **options: Any) -> Any:
+        return Application.objects.filter(environment__name=row.get("environment", ""))
+
+
+class AssignmentRows(OnlyNew):
+    """Whom applications are billed to from when on, as assigning them one by one does."""
+
+    environment = Field("application__environment__name", "environment", readonly=True)
+    application = Field("application", "application", _ApplicationNamed(Application, "name"))
+    customer = Field("customer", "customer", Named(Customer, "reference"))
+
+    class Meta:
+        model = Assignment
+        import_id_fields = ("application", "customer", "starts_at")
+        fields = ("environment", "application", "customer", "starts_at")
+        export_order = fields
+
+    def do_instance_save(self, instance: Any, is_create: bool) -> None:
+        instance.pk = assign_application(
+            instance.application,
+            instance.customer,
+            from_=instance.starts_at,
+            as_of=timezone.now(),
+        ).pk
+
+    def filter_export(self, queryset: Any, **options: Any) -> Any:
+        """Of the applications that the list shows."""
+        assignments = Assignment.objects.filter(application__in=queryset.order_by())
+        ordered = assignments.select_related("application__environment", "customer")
+        return super().filter_export(ordered.order_by("application", "starts_at"), **options)
+
+
 @admin.register(Application)
-class ApplicationAdmin(MarkedAdmin):
+class ApplicationAdmin(ImportsAndExports, MarkedAdmin):
+    resource_classes = (AssignmentRows,)
+    # The rows are assignments, and the log of applications does not take them.
+    skip_admin_log = True
     empty_hint = "Applications appear here by themselves as soon as a host delivers their usage."
     list_display = ("shown_name", "billed_to", "environment", "first_seen_at")
     list_filter = (AssignedFilter, CustomerFilter, "environment", "generated")

@@ -12,6 +12,7 @@ from django.utils import timezone
 from metering.models import Host
 from metering.retiring import bring_back_hosts, retire_hosts
 from tenants.admin_pages import ago, chosen_again, form_page
+from tenants.problems import Problem
 
 if TYPE_CHECKING:
     from tenants.admin_pages import MarkedAdmin as _Pages
@@ -64,5 +65,9 @@ class RetiringActions(_Pages):
 
     @admin.action(description="Bring back into service", permissions=["change"])
     def bring_back(self, request: HttpRequest, hosts: "QuerySet[Host]") -> None:
-        back = bring_back_hosts([host.pk for host in hosts])
+        try:
+            back = bring_back_hosts([host.pk for host in hosts])
+        except Problem as no_room:
+            messages.error(request, str(no_room))
+            return
         messages.success(request, f"Back in service: {back}. Their agents deliver as before.")

@@ -11,6 +11,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
+from metering.host_limit import require_room
 from metering.models import Host, HostKey
 from metering.telling import tell_enrolled
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
@@ -101,8 +102,9 @@ def require_room(environment: Environment) -> None:
 def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
     """Spend the token and register the host with its key, or do neither.
 
-    Raises Problem 401 for a token that is unknown, used, expired or revoked, and 409 for a key
-    that is enrolled already and where the environment takes no further host.
+    Raises Problem 401 for a token that is unknown, used, expired or revoked, 409 for a key that is
+    enrolled already and where the environment takes no further host, and 403 where the tenant may
+    have none; the token stays good.
     """
     tenant_id = tenant_of(application.token, ENROLMENT_TOKEN)
     if tenant_id is None:
@@ -118,6 +120,7 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
         if token is None or not token.is_usable(as_of):
             raise unauthorized("EnrolmentToken")
         _hold_room(token.environment_id)
+        require_room()
         host = Host.objects.create(
             name=application.name,
             environment=token.environment,

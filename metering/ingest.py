@@ -256,6 +256,7 @@ def _note_arrival(delivery: _Delivery, registered: dict[InstanceName, InstanceId
             "buckets": _array(bucket.isoformat() for _, bucket in marks),
             "received_at": delivery.received_at,
             "window_end": max(window.end for window in batch.windows.values()),
+            "samples": batch.samples,
             "clock_skew_ms": delivery.proof.skew_ms(delivery.received_at),
         },
     )

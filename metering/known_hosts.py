@@ -37,6 +37,8 @@ class KnownHost:
     environments: dict[str, UUID]
     expires_at: datetime
     key_awaits_use: bool = False
+    # The tenant's limit; None without one.
+    samples_per_second_max: int | None = None
     instances: dict[InstanceName, InstanceIds] = field(default_factory=dict)
     epochs: set[UUID] = field(default_factory=set)
     # By their digest: the content is the tenant's, whatever key a batch gives it.
@@ -94,7 +96,7 @@ def _stored_host(key_id: str, as_of: datetime) -> KnownHost | None:
     tenant_id = UUID(match[1])
     with tenant_scope(tenant_id):
         key = (
-            HostKey.objects.select_related("host__environment")
+            HostKey.objects.select_related("host__environment", "tenant")
             .filter(key_id=key_id, revoked_at__isnull=True)
             .first()
         )
@@ -111,6 +113,7 @@ def _stored_host(key_id: str, as_of: datetime) -> KnownHost | None:
         environments={environment.name: environment.pk for environment in environments},
         expires_at=min(kept_until, key.expires_at or kept_until),
         key_awaits_use=key.awaits_use,
+        samples_per_second_max=key.tenant.samples_per_second_max,
     )
 
 

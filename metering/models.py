@@ -52,6 +52,9 @@ class Host(TenantOwned):
         editable=False,
         help_text="How far its clock was ahead of ours at its last push (behind: negative).",
     )
+    samples_stored = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Since they are counted; all it sent."
+    )
     generated = models.BooleanField(
         default=False, editable=False, help_text="Made by the demo; no machine stands behind it."
     )

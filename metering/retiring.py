@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from metering.host_keys import lock_hosts, revoke_keys
+from metering.host_limit import require_room
 from metering.models import Host, HostKey
 
 
@@ -25,10 +26,14 @@ def retire_hosts(hosts: Collection[UUID], *, as_of: datetime) -> int:
 @transaction.atomic
 def bring_back_hosts(hosts: Collection[UUID]) -> int:
     """Put hosts into service again, with the keys that retiring revoked: what their agents have
-    kept meanwhile is then taken. A key that was revoked for itself stays so. How many came back."""
+    kept meanwhile is then taken. A key that was revoked for itself stays so. How many came back.
+
+    Raises Problem 403 where the tenant may not have so many in service."""
     lock_hosts(hosts)
     retired = Host.objects.filter(pk__in=hosts, retired_at__isnull=False)
     chosen = list(retired.values_list("pk", flat=True))
+    if chosen:
+        require_room(len(chosen))
     HostKey.objects.filter(host__in=chosen, revoked_at=F("host__retired_at")).update(
         revoked_at=None
     )

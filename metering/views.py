@@ -22,6 +22,7 @@ from metering.endpoints import (
 )
 from metering.ingest import store_batch, unknown_environments
 from metering.known_hosts import KnownHost, known_hosts
+from metering.rates import count_samples
 from metering.wire_body import decode_batch
 from tenants.bodies import body_of, problem_response
 from tenants.problems import Problem
@@ -63,6 +64,7 @@ def batches(request: HttpRequest) -> HttpResponse:
     if unknown_environments(batch, host):
         # It may have been given to the host within the last minute.
         host = known_hosts.fresh_host_of(proof.key_id, as_of=now) or host
+    count_samples(host, batch.samples, as_of=now)
     receipt = store_batch(
         host, proof, batch, digest=sha256(inflated).digest() if coding else proof.sha256, as_of=now
     )

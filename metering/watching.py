@@ -35,7 +35,7 @@ def watch_hosts(*, as_of: datetime) -> int:
 
 def _outdated(hosts: Mapping[UUID, Host], as_of: datetime) -> _Noticed:
     """Hosts whose agent is older than the minimum, whose time is over."""
-    wanted = desired_states(list(hosts.values()))
+    wanted = desired_states(list(hosts.values()), as_of=as_of)
     found = {}
     for applied in AppliedState.objects.filter(host__in=list(hosts)):
         desired = wanted[applied.host_id]

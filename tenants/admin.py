@@ -1,6 +1,5 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
-import zoneinfo
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +15,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminEmailInputWidget,
-    UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -25,6 +22,7 @@ from unfold.widgets import (
 from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_members import invitation_page
+from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
     MarkedAdmin,
     ScopedAdmin,
@@ -37,7 +35,7 @@ from tenants.admin_pages import (
     name_with_badge,
     secret_page,
 )
-from tenants.invitations import make_tenant
+from tenants.admin_tenants import ZoneField
 from tenants.models import (
     ApiKey,
     Customer,
@@ -60,73 +58,24 @@ from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 admin.site.unregister(Group)
 
 
-# Carries an owner's invitation from saving to answering.
-_INVITATION = "hostmeter.invitation"
-
-
-class _ZoneField(forms.ChoiceField):
-    def __init__(self, **options: Any) -> None:
-        names = sorted(zoneinfo.available_timezones())
-        widget = UnfoldAdminSelect2Widget(choices=[(name, name) for name in names])
-        super().__init__(choices=[(name, name) for name in names], widget=widget, **options)
-
-
-class TenantForm(ScopedForm):
-    """A tenant; a new one names its owner, who then invites everyone else."""
-
-    time_zone = _ZoneField(initial="UTC")
-    owner = forms.EmailField(
-        required=False,
-        widget=UnfoldAdminEmailInputWidget,
-        help_text="Who runs the tenant and adds its other members.",
-    )
+class CustomerRows(TenantResource):
+    """Customers by their reference: known ones are changed, others added."""
 
     class Meta:
-        model = Tenant
-        fields = ("name", "slug", "currency", "time_zone")
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if "owner" in self.fields:
-            self.fields["owner"].required = self.instance._state.adding
-
-
-@admin.register(Tenant)
-class TenantAdmin(ScopedAdmin):
-    form = TenantForm
-    empty_hint = "Add the first hosting provider; its owner then sets everything else up."
-    list_display = ("name", "slug", "currency", "time_zone")
-    search_fields = ("name", "slug")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        # The list of tenants is written from outside all of them.
-        may_add: bool = request.user.has_perm("tenants.add_tenant")
-        return may_add and not in_a_tenant(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = ["name", "slug", "currency", "time_zone"]
-        return fields if obj else [*fields, "owner"]
-
-    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        email = form.cleaned_data["owner"]
-        request.META[_INVITATION] = (email, make_tenant(obj, email, as_of=timezone.now()))
-
-    def response_add(
-        self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        return invitation_page(self, request, *request.META.pop(_INVITATION))
+        model = Customer
+        import_id_fields = ("reference",)
+        fields = ("reference", "name", "time_zone")
+        export_order = fields
+        skip_unchanged = True
+        clean_model_instances = True
 
 
 @admin.register(Customer)
-class CustomerAdmin(HistoryPages, MarkedAdmin):
+class CustomerAdmin(HistoryPages, ImportsAndExports, MarkedAdmin):
+    resource_classes = (CustomerRows,)
+
     class Form(ReasonedForm):
-        time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
+        time_zone = ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
     form = Form
     empty_hint = "Add whom you bill; then give them a subscription and assign applications to them."

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from http import HTTPStatus
 from typing import Final
 from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +20,8 @@ from tenants.scope import installation_scope, tenant_scope, user_scope
 SESSION_KEY = "hostmeter_membership"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
+# What a person whose tenant is suspended may still do: leave it, for another or for good.
+_WAYS_OUT = ("portal:switch", "portal:sign-out", "portal:password")
 
 REQUEST_ID: Final = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -39,7 +43,8 @@ class RequestIdMiddleware:
 
 
 def choose_membership(user: User, wanted: str | None) -> Member | None:
-    """The membership picked in this session, else the first; None for a person who has none."""
+    """The membership picked in this session, else the first of a tenant that is not suspended;
+    None for a person who has none."""
     with user_scope(user.pk):
         memberships = list(
             Member.objects.accepted()
@@ -48,7 +53,11 @@ def choose_membership(user: User, wanted: str | None) -> Member | None:
             .order_by("tenant__name", "id")
         )
     by_id = {str(membership.pk): membership for membership in memberships}
-    return by_id.get(wanted or "") or next(iter(memberships), None)
+    memberships.sort(key=lambda each: each.tenant.is_suspended)
+    chosen = by_id.get(wanted or "") or next(iter(memberships), None)
+    # The installation's owner is not shut out by what only the owner can lift.
+    shut_out = chosen is not None and chosen.tenant.is_suspended and user.is_superuser
+    return None if shut_out else chosen
 
 
 class TenantMiddleware:
@@ -70,11 +79,23 @@ class TenantMiddleware:
         scope = _scope_of(user, membership.tenant_id if membership else None)
         who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
         with who, scope, _time_zone_of(request, membership):
+            if membership is not None and membership.tenant.is_suspended and _enters(request):
+                return _suspended(request, membership)
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
             if response.status_code >= 500:
                 transaction.set_rollback(True)
         return response
+
+
+def _enters(request: HttpRequest) -> bool:
+    return request.path not in {reverse(name) for name in _WAYS_OUT}
+
+
+def _suspended(request: HttpRequest, membership: Member) -> HttpResponse:
+    """One plain answer to every page of the tenant's, the admin's as well."""
+    tenant = membership.tenant
+    return render(request, "suspended.html", {"tenant": tenant}, status=HTTPStatus.FORBIDDEN)
 
 
 def _time_zone_of(

@@ -3,7 +3,7 @@
 import zoneinfo
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -25,6 +25,9 @@ def validate_patterns(patterns: list[str]) -> None:
     for pattern in patterns:
         if not pattern.strip() or not pattern.isprintable():
             raise ValidationError("Write each name on its own, without control characters.")
+DOMAIN: Final = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z"
+# What the wire contract still accepts has to find its place.
+RETENTION_DAYS_MIN: Final = 401
 
 
 def validate_time_zone(name: str) -> None:
@@ -93,6 +96,44 @@ class Tenant(models.Model):
         max_length=3, default="EUR", validators=[RegexValidator("^[A-Z]{3}$", "Use ISO 4217.")]
     )
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    # From here on only the installation's owner writes; a trigger holds it.
+    domain = models.CharField(
+        max_length=253,
+        unique=True,
+        null=True,
+        blank=True,
+        validators=[RegexValidator(DOMAIN, "Write a host name in lower case: billing.example.com")],
+        help_text="Under which its customers reach the portal. Empty: the installation's own.",
+    )
+    hosts_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="hosts at most",
+        help_text="In service at one time; a further one is refused. Empty: no limit.",
+    )
+    samples_per_second_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        verbose_name="samples a second at most",
+        help_text="On average over a minute; beyond it agents are asked to wait, and lose nothing. "
+        "Empty: no limit.",
+    )
+    retention_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(RETENTION_DAYS_MIN), MaxValueValidator(3_650)],
+        verbose_name="samples kept for days",
+        help_text="Whole months older than this are deleted; what was billed of them stays. "
+        "Empty: as long as the installation keeps samples.",
+    )
+    suspended_at = models.DateTimeField(null=True, editable=False)
+    suspended_for = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="The reason that its people read."
+    )
+    guide_dismissed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its people put the first-run guide away."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -100,6 +141,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_at is not None
 
 
 class TenantOwned(models.Model):
@@ -388,6 +433,9 @@ from tenants.history_models import (  # noqa: E402, F401
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
 
 # Registered with the app's other models; they refer to customers.
+# Registered with the app's other models; they refer to tenants and customers.
+from tenants.export_models import TenantExport  # noqa: E402, F401
+from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
     WebhookDelivery,

@@ -35,16 +35,16 @@ class Rates:
         self._counts: dict[str, _Count] = {}
         self._cache_rests_until = 0.0
 
-    def counted(self, key: str, limit: int, now: float) -> int:
-        """Count one more under the key; how many there were in this minute with it."""
+    def counted(self, key: str, limit: int, now: float, *, by: int = 1) -> int:
+        """Count so many more under the key; how many there were in this minute with them."""
         minute = int(now) // MINUTE_SECONDS
         count = self._counts.get(key)
         if count is None or count.minute != minute:
             if len(self._counts) >= _COUNTS_MAX:
                 self._counts.clear()
             count = self._counts[key] = _Count(minute)
-        count.unsettled += 1
-        if count.unsettled >= min(_SETTLE_EVERY, max(limit // 10, 1)):
+        count.unsettled += by
+        if count.unsettled >= min(_SETTLE_EVERY * by, max(limit // 10, 1)):
             self._settle(key, count, now)
         return count.total + count.unsettled
 

@@ -46,9 +46,11 @@ _BILLS = frozenset(
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
+# Everything at once, every customer's data included.
+_TAKES_ALONG = frozenset({"tenants.tenantexport"})
 
 _CHANGES: dict[str, frozenset[str]] = {
-    "owner": _OPERATES | _BILLS | _PEOPLE,
+    "owner": _OPERATES | _BILLS | _PEOPLE | _TAKES_ALONG,
     "operator": _OPERATES,
     "billing": _BILLS,
     "viewer": frozenset(),
@@ -69,6 +71,7 @@ _SEEN = frozenset(
         "billing.posting",
         "billing.creditmovement",
         "billing.topup",
+        "billing.finalizing",
     }
 )
 _VIEWS = _OPERATES | _BILLS | _PEOPLE | _SEEN
@@ -91,4 +94,5 @@ def installation_owner_may(permission: str) -> bool:
         "tenants.view_tenant",
         "tenants.add_tenant",
         "tenants.change_tenant",
+        "tenants.view_tenantusage",
     }

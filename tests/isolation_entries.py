@@ -21,6 +21,8 @@ _NOTHING_THERE = "tests/metering/test_enrolment.py::test_other_addresses_of_the_
 ISOLATION_TESTS: dict[str, str] = {
     # Knows no tenant: it answers whether the database can be reached.
     "health": "tests/test_every_endpoint_has_isolation.py::test_health_says_nothing_of_anyone",
+    "admin-first-steps": "tests/admin/test_admin_dashboard.py"
+    "::TestFirstSteps::test_are_ticked_off_by_the_tenants_own_alone",
     "enrol": f"{_ENROLMENT}::test_answers_alike_whatever_is_wrong_with_the_token",
     "batches": f"{_INGEST}::test_a_key_of_another_tenant_is_unknown",
     "host-keys": f"{_CONTROL}::test_a_key_of_another_tenant_replaces_none_here",

@@ -58,6 +58,12 @@ from billing.models.proof import (
     InvoiceTerms,
     ProofKey,
 )
+from billing.models.reviews import (
+    AccruedRevenue,
+    Finalizing,
+    FinalizingStep,
+    InvoiceReview,
+)
 from billing.models.runs import (
     BillingRun,
     BillingShard,
@@ -70,6 +76,7 @@ from billing.models.taxes import (
 )
 
 __all__ = [
+    "AccruedRevenue",
     "BillingDetails",
     "BillingRun",
     "BillingSettings",
@@ -82,9 +89,12 @@ __all__ = [
     "Discount",
     "Dispute",
     "DisputeMessage",
+    "Finalizing",
+    "FinalizingStep",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
+    "InvoiceReview",
     "InvoiceTax",
     "InvoiceTerms",
     "JournalEntry",

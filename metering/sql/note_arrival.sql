@@ -8,5 +8,6 @@ WITH marks AS (
 UPDATE metering_host
 SET last_seen_at = greatest(last_seen_at, %(received_at)s),
     last_window_end = greatest(last_window_end, %(window_end)s),
-    clock_skew_ms = %(clock_skew_ms)s
+    clock_skew_ms = %(clock_skew_ms)s,
+    samples_stored = samples_stored + %(samples)s
 WHERE id = %(host_id)s

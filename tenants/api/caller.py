@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import F, Q
 from django.http import HttpRequest
 
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Tenant
 from tenants.problems import Problem, unauthorized
 from tenants.scope import tenant_scope
 from tenants.secrets import API_KEY, digest_of, tenant_of
@@ -54,17 +54,33 @@ class ApiRequest(HttpRequest):
 
 
 def authenticated(request: HttpRequest, *, as_of: datetime) -> Caller:
-    """Raises Problem 401: one answer for a key that is missing, unknown, revoked or expired."""
+    """Raises Problem 401: one answer for a key that is missing, unknown, revoked or expired; 403
+    where its tenant is suspended."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     tenant_id = tenant_of(secret.strip(), API_KEY) if scheme.lower() == "bearer" else None
     if tenant_id is None:
         raise unauthorized("Bearer")
     with tenant_scope(tenant_id):
-        key = ApiKey.objects.filter(digest=digest_of(secret.strip())).first()
+        key = (
+            ApiKey.objects.select_related("tenant").filter(digest=digest_of(secret.strip())).first()
+        )
         if key is None or not key.is_usable(as_of):
             raise unauthorized("Bearer")
+        if key.tenant.is_suspended:
+            raise _suspended(key.tenant)
         _note_use(key, request.META.get("REMOTE_ADDR") or None, as_of)
     return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id, key.name)
+
+
+def _suspended(tenant: Tenant) -> Problem:
+    reason = f" {tenant.suspended_for}" if tenant.suspended_for else ""
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        f"This provider is suspended.{reason} Usage goes on being stored and nothing is lost; ask "
+        "the installation's owner.",
+        kind="tenant-suspended",
+        title="Provider suspended",
+    )
 
 
 def _note_use(key: ApiKey, address: str | None, as_of: datetime) -> None:

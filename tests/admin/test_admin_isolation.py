@@ -19,6 +19,7 @@ from billing.models import (
     BillingSettings,
     CreditMovement,
     Discount,
+    Finalizing,
     Invoice,
     PlanTerms,
     PriceOverride,
@@ -33,6 +34,7 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.export_models import TenantExport
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
@@ -67,6 +69,8 @@ def fill(tenant: Tenant, word: str) -> None:
         said = Saying(uuid4(), f"{word}@example.com", f"{word} objection")
         open_dispute(issued.lines.earliest("position"), "price", said, as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
+        TenantExport.objects.create(asked_by=f"{word}@example.com")
+        Finalizing.objects.create(author=f"{word}@example.com")
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
             story.shop, (at(9, 4), at(9, 5)), reason=f"{word}-reason", author="a@b.example",
