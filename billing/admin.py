@@ -6,6 +6,7 @@ from billing import (  # noqa: F401 they register their pages
     admin_credit,
     admin_disputes,
     admin_exports,
+    admin_dunning,
     admin_invoices,
     admin_late_usage,
     admin_ledger,

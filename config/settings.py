@@ -149,6 +149,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
+# Without a mail server, messages are shown in the worker's log.
+globals().update(env.mail_server("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "hostmeter@localhost")
+
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -193,6 +197,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.prune_webhook_events",
         "schedule": crontab(minute="47"),
     },
+    "send-mail": {
+        "task": "tenants.tasks.send_mail",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "prune-mail": {"task": "tenants.tasks.prune_mail", "schedule": crontab(minute="52")},
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
@@ -241,6 +251,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.check_vat_ids",
         "schedule": crontab(minute="27"),
         "options": {"expires": 3600},
+    },
+    "dun": {
+        "task": "billing.tasks.dun_overdue",
+        "schedule": crontab(minute="33"),
+        "options": {"expires": 3_600},
     },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",

@@ -19,7 +19,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants import admin_mail, admin_webhooks  # noqa: F401 registered with the app's other pages
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (

@@ -79,8 +79,9 @@ def invitation_page(
         page,
         request,
         title=f"Invitation of {email}",
-        text="Give it to this person and nobody else: whoever opens it can accept it. It works "
-        "once, within 7 days, and cannot be shown again.",
+        text="It is sent to them by e-mail. If you hand it over yourself, give it to this person "
+        "and nobody else: whoever opens it can accept it. It works once, within 7 days, and cannot "
+        "be shown again.",
         secret=link,
     )
 

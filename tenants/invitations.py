@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
+from django.urls import reverse
+
+from tenants.mail import queue
+from tenants.mail_kinds import look
 from tenants.models import Member, Tenant, User
 from tenants.scope import current_tenant_id, tenant_scope, user_scope
 from tenants.secrets import INVITATION, digest_of, make_secret, tenant_of
@@ -29,8 +34,8 @@ class LastOwner(Exception):
 
 
 def invite(member: Member, email: str, *, as_of: datetime) -> str:
-    """Save a new membership for the person with this e-mail; the invitation, shown once and
-    stored hashed. An account is made where there is none, without a password."""
+    """Save a new membership for the person with this e-mail; the invitation, shown once, sent to
+    them and stored hashed. An account is made where there is none, without a password."""
     user = User.objects.filter(email=email.lower()).first()
     member.user = user or User.objects.create_user(email)
     return _invited(member, as_of)
@@ -98,6 +103,17 @@ def _invited(member: Member, as_of: datetime) -> str:
     secret = make_secret(INVITATION, current_tenant_id())
     member.invitation_digest, member.invited_at = digest_of(secret), as_of
     member.save()
+    queue(
+        kind="invitation",
+        key=f"{member.pk}:{member.invitation_digest.hex()}",
+        to=[member.user.email],
+        language=look().language,
+        context={
+            "tenant": Tenant.objects.values_list("name", flat=True).get(pk=current_tenant_id()),
+            "url": f"{settings.BASE_URL}{reverse('portal:join', args=[secret])}",
+        },
+        as_of=as_of,
+    )
     return secret
 
 

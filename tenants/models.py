@@ -136,6 +136,16 @@ class Tenant(models.Model):
     guide_dismissed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its people put the first-run guide away."
     )
+    mail_sender_name = models.CharField(
+        max_length=120,
+        blank=True,
+        help_text="Whom customers see an e-mail come from. Left empty, the tenant's name.",
+    )
+    mail_sender_address = models.EmailField(
+        blank=True,
+        help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
+        "Left empty, the installation's own.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -437,6 +447,7 @@ from tenants.history_models import (  # noqa: E402, F401
 )
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
+from tenants.mail_models import MailMessage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
     WebhookDelivery,

@@ -27,6 +27,13 @@ from billing.models.disputes import (
     Dispute,
     DisputeMessage,
 )
+from billing.models.dunning import (
+    DunningAction,
+    DunningHold,
+    DunningStep,
+    DunningTaken,
+    Suspension,
+)
 from billing.models.invoices import (
     Invoice,
     InvoiceLine,
@@ -91,6 +98,10 @@ __all__ = [
     "DisputeMessage",
     "Finalizing",
     "FinalizingStep",
+    "DunningAction",
+    "DunningHold",
+    "DunningStep",
+    "DunningTaken",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
@@ -114,6 +125,7 @@ __all__ = [
     "ProofKey",
     "Refund",
     "Subscription",
+    "Suspension",
     "TaxRate",
     "TopUp",
     "Wallet",
