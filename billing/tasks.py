@@ -23,9 +23,9 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.dunning_tasks import dun_overdue
 from billing.finalizing import WORK_ON_FINALIZING, finalize_steps, unfinished
 from billing.models import BillingShard
-from billing.dunning_tasks import dun_overdue
 from billing.operations import (
     UsageNotRolledUp,
     expire_credit,

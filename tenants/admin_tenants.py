@@ -68,8 +68,8 @@ class TenantForm(ScopedForm):
     class Meta:
         model = Tenant
         fields = (
-            "name", "slug", "domain", "currency", "time_zone", "hosts_max",
-            "samples_per_second_max", "retention_days",
+            "name", "slug", "domain", "currency", "time_zone", "mail_sender_name",
+            "mail_sender_address", "hosts_max", "samples_per_second_max", "retention_days",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -210,6 +210,7 @@ class TenantAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         who = ["name", "slug", "domain", "currency", "time_zone"]
+        who += ["mail_sender_name", "mail_sender_address"]
         limits = ("hosts_max", "samples_per_second_max", "retention_days")
         if obj is None:
             return [(None, {"fields": [*who, "owner"]}), ("Limits", {"fields": limits})]
