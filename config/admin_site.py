@@ -160,6 +160,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_billingrun"),
                     },
                     {
+                        "title": "Finalizings of drafts",
+                        "icon": "done_all",
+                        "link": reverse_lazy("admin:billing_finalizing_changelist"),
+                        "permission": _may_view("billing.view_finalizing"),
+                    },
+                    {
                         "title": "Dunning steps",
                         "icon": "notifications_active",
                         "link": reverse_lazy("admin:billing_dunningstep_changelist"),
@@ -170,12 +176,6 @@ UNFOLD = {
                         "icon": "pause_circle",
                         "link": reverse_lazy("admin:billing_suspension_changelist"),
                         "permission": _may_view("billing.view_suspension"),
-                    },
-                    {
-                        "title": "Finalizings of drafts",
-                        "icon": "done_all",
-                        "link": reverse_lazy("admin:billing_finalizing_changelist"),
-                        "permission": _may_view("billing.view_finalizing"),
                     },
                     {
                         "title": "Credit grants",

@@ -247,15 +247,15 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
-    "dun": {
-        "task": "billing.tasks.dun_overdue",
-        "schedule": crontab(minute="33"),
-        "options": {"expires": 3_600},
-    },
     "check-vat-ids": {
         "task": "billing.tasks.check_vat_ids",
         "schedule": crontab(minute="27"),
         "options": {"expires": 3600},
+    },
+    "dun": {
+        "task": "billing.tasks.dun_overdue",
+        "schedule": crontab(minute="33"),
+        "options": {"expires": 3_600},
     },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",

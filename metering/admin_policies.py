@@ -43,7 +43,7 @@ from tenants.policy_models import TERMS, PolicyVersion
 from tenants.refusals import sentence
 
 _STATES: dict[str, str] = {
-    "draft": "info", "in effect": "success", "to come": "warning", "followed": "info",
+    "draft": "info", "in effect": "success", "to come": "warning",
     "taken back": "danger",
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
-from metering import host_limit
+from metering.host_limit import require_tenants_room
 from metering.models import Host, HostKey
 from metering.telling import tell_enrolled
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
@@ -85,7 +85,7 @@ class NoRoom(Exception):
     """An environment takes no further host: it has as many as it may, or is retired."""
 
 
-def require_room(environment: Environment) -> None:
+def require_place(environment: Environment) -> None:
     """Call it with the environment locked. Raises NoRoom."""
     if environment.retired_at is not None:
         raise NoRoom(f"the environment {environment} is retired, so no host enrols in it")
@@ -119,8 +119,8 @@ def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
         )
         if token is None or not token.is_usable(as_of):
             raise unauthorized("EnrolmentToken")
+        require_tenants_room()
         _hold_room(token.environment_id)
-        host_limit.require_room()
         host = Host.objects.create(
             name=application.name,
             environment=token.environment,
@@ -138,7 +138,7 @@ def _hold_room(environment_id: UUID) -> None:
     # Of two hosts that come at the same time one waits, and finds the place taken.
     environment = Environment.objects.select_for_update(no_key=True).get(pk=environment_id)
     try:
-        require_room(environment)
+        require_place(environment)
     except NoRoom as full:
         raise Problem(
             HTTPStatus.CONFLICT,

@@ -11,7 +11,13 @@ from tenants.history_models import history_of_model
 
 class HostChange(
     history_of_model(  # type: ignore[misc]
-        Host, "last_seen_at", "last_window_end", "clock_skew_ms", "cpu_count", "memory_bytes"
+        Host,
+        "last_seen_at",
+        "last_window_end",
+        "clock_skew_ms",
+        "samples_stored",
+        "cpu_count",
+        "memory_bytes",
     )
 ):
     """Changes of hosts: renamed, moved, retired."""

@@ -8,7 +8,7 @@ from tenants.problems import Problem
 from tenants.scope import current_tenant_id
 
 
-def require_room(hosts: int = 1) -> None:
+def require_tenants_room(hosts: int = 1) -> None:
     """Raises Problem 403 where the tenant is suspended, or so many hosts more are too many. Until
     the transaction ends no other host comes in beside them."""
     tenant = Tenant.objects.select_for_update(no_key=True).get(pk=current_tenant_id())

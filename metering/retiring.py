@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from metering.host_keys import lock_hosts, revoke_keys
-from metering.host_limit import require_room
+from metering.host_limit import require_tenants_room
 from metering.models import Host, HostKey
 
 
@@ -33,7 +33,7 @@ def bring_back_hosts(hosts: Collection[UUID]) -> int:
     retired = Host.objects.filter(pk__in=hosts, retired_at__isnull=False)
     chosen = list(retired.values_list("pk", flat=True))
     if chosen:
-        require_room(len(chosen))
+        require_tenants_room(len(chosen))
     HostKey.objects.filter(host__in=chosen, revoked_at=F("host__retired_at")).update(
         revoked_at=None
     )

@@ -1,10 +1,11 @@
-"""Usage in points, as programs ask for it: by application, environment or instance, in buckets of
-a time zone. Inside a tenant's scope; quantities are exact integers in the meter's wire unit."""
+"""Usage in points, as programs and the portal ask for it: by application, environment, instance or
+host, in buckets of a time zone. Inside a tenant's scope; quantities are exact integers in the
+meter's wire unit."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,17 +21,21 @@ from metering.usage_rows import UsagePeriod, rows_of, within
 
 Bucket = Literal["5m", "hour", "day", "month", "none"]
 Group = Literal["application", "environment", "instance"]
+# Programs are told no hosts (decision 0034).
+Key = Group | Literal["host"]
 
 # Where a point begins, and what its keys are.
 _Place = tuple[Any, ...]
 _Rows = QuerySet[Any, dict[str, Any]]
 
 POINTS_MAX: Final = 10_000
-_KEYS: Final[dict[Group, str]] = {
+_KEYS: Final[dict[Key, str]] = {
     "application": "application_id",
     "environment": "application__environment_id",
     "instance": "instance_id",
+    "host": "instance__host_id",
 }
+_HOUR: Final = timedelta(hours=1)
 
 
 class TooManyPoints(Exception):
@@ -38,15 +43,34 @@ class TooManyPoints(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One instance, or one host, that usage is asked of; without either it is all of it."""
+
+    instance_id: UUID | None = None
+    host_id: UUID | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.instance_id is None and self.host_id is None
+
+
+ALL: Final = Part()
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
-    """A quantity in the bucket that starts at `start`, of what `keys` name. `qualities` are those
-    in which its usage was measured, the best first."""
+    """A quantity in the bucket that starts at `start`, of what `keys` name. `measured` is how its
+    usage was measured, the best first. What events and corrections state is on no host."""
 
     start: datetime
     meter: str
-    keys: dict[Group, UUID]
+    keys: dict[Key, UUID | None]
     quantity: int
-    qualities: tuple[str, ...]
+    measured: tuple[Measured, ...]
+
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.quality for each in self.measured))
 
 
 def usage_points(
@@ -55,7 +79,8 @@ def usage_points(
     *,
     bucket: Bucket,
     time_zone: str,
-    groups: Sequence[Group] = (),
+    groups: Sequence[Key] = (),
+    part: Part = ALL,
 ) -> list[Point]:
     """The sum, or the maximum of a `.max` meter, by groups and buckets, in order of time. Where a
     meter was not measured at all there is no point: absent is not zero.
@@ -66,10 +91,10 @@ def usage_points(
         return []
     start = min(period.start for period in periods)
     keys = [_KEYS[group] for group in groups]
-    at = _start_of(bucket, time_zone, start)
+    at = start_of(bucket, time_zone, start)
     sources = [
         rows.order_by().annotate(at=at).values("at", *keys)
-        for rows in _sources(periods, bucket, time_zone, groups)
+        for rows in sources_of(periods, bucket, time_zone, groups, part)
     ]
     behind = _profiles_behind(sources, keys)
     points: list[Point] = []
@@ -80,7 +105,7 @@ def usage_points(
                 meter,
                 dict(zip(groups, place[1:], strict=True)),
                 quantity,
-                _qualities(behind[place], meter),
+                _measured(behind[place], meter),
             )
             for place, quantity in _quantities(sources, meter, keys).items()
         ]
@@ -89,15 +114,31 @@ def usage_points(
     return sorted(points, key=lambda each: (each.start, each.meter, str(each.keys)))
 
 
-def _sources(
-    periods: Sequence[UsagePeriod], bucket: Bucket, time_zone: str, groups: Collection[Group]
+def sources_of(
+    periods: Sequence[UsagePeriod],
+    bucket: Bucket,
+    time_zone: str,
+    groups: Collection[Key],
+    part: Part = ALL,
 ) -> "Iterator[QuerySet[DayRollup] | QuerySet[HourRollup] | QuerySet[Rollup]]":
     """Whole days and hours and the buckets of those that are cut, where they tell as much; they do
     not say which instance, and an hour of some time zones is no hour of UTC."""
-    if "instance" in groups or bucket in ("5m", "hour"):
-        yield within(Rollup.objects.all(), periods)
-    else:
-        yield from rows_of(periods, None if bucket == "none" else ZoneInfo(time_zone), ())
+    zone = ZoneInfo(time_zone)
+    by_hour = bucket != "hour" or _has_whole_hours(periods, zone)
+    if part.is_all and bucket != "5m" and by_hour and not {"instance", "host"}.intersection(groups):
+        yield from rows_of(periods, None if bucket == "none" else zone, ())
+        return
+    rows = within(Rollup.objects.all(), periods)
+    if part.instance_id is not None:
+        rows = rows.filter(instance=part.instance_id)
+    yield rows if part.host_id is None else rows.filter(instance__host=part.host_id)
+
+
+def _has_whole_hours(periods: Sequence[UsagePeriod], zone: ZoneInfo) -> bool:
+    """Whether the zone's hours are those of UTC, at both ends of the time."""
+    ends = (min(each.start for each in periods), max(each.end for each in periods))
+    offsets = [each.astimezone(zone).utcoffset() or timedelta() for each in ends]
+    return not any(offset % _HOUR for offset in offsets)
 
 
 def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> dict[_Place, int]:
@@ -109,7 +150,8 @@ def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> 
     return found
 
 
-def _start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
+def start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
+    """In which bucket a row lies; `start` is where all of the time begins."""
     if bucket == "5m":
         return F("bucket_start")
     if bucket == "none":
@@ -139,8 +181,5 @@ def _profiles_behind(
     }
 
 
-def _qualities(profiles: Collection[Profile | None], meter: str) -> tuple[str, ...]:
-    measured: list[Measured] = [
-        (profile.of(meter) if profile else None) or NOT_STATED for profile in profiles
-    ]
-    return tuple(dict.fromkeys(each.quality for each in in_order(measured)))
+def _measured(profiles: Collection[Profile | None], meter: str) -> tuple[Measured, ...]:
+    return in_order((profile.of(meter) if profile else None) or NOT_STATED for profile in profiles)

@@ -1,4 +1,4 @@
-"""Stacked bar charts as numbers for an SVG: pure, in whole units of the drawing, no floats.
+"""Stacked bar charts as numbers for an SVG: in whole units of the drawing, no floats.
 
 The template draws what `bar_chart` returns. A chart is laid out twice, for a wide and for a narrow
 screen, because SVG text shrinks with its drawing and would be unreadable on a phone.
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from django.utils.translation import gettext, ngettext
+
 SERIES_MAX: Final = 6
-OTHERS: Final = "others"
 _ZERO: Final = Decimal(0)
 _STEPS: Final = 4
 _LABEL_GAP: Final = 8
@@ -33,12 +34,30 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A place on the time axis: `label` stands below it, `name` in its tooltip. The axis names the
-    `group` (such as the month) where it begins."""
+    `group` (such as the month) where it begins. Of a slot that `is_gap` nothing is known, which is
+    not zero; `gap` says so in words."""
 
     label: str
     name: str
     is_open: bool = False
     group: str = ""
+    gap: str = ""
+
+    @property
+    def is_gap(self) -> bool:
+        return bool(self.gap)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a slot is compared with, and its name."""
+
+    name: str
+    value: Decimal
+
+
+# What of an earlier time stands beside a slot; None where nothing was measured then.
+Slotted = Earlier | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,20 @@ class Bar:
     colour: int
     title: str
     is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a slot's earlier value lies: a line across the place of its bar."""
+
+    x: int
+    y: int
+    width: int
+    title: str
+
+    @property
+    def end(self) -> int:
+        return self.x + self.width
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +144,8 @@ class Drawing:
     bars: tuple[Bar, ...]
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
+    gaps: tuple[Bar, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     @property
     def label_x(self) -> int:
@@ -151,16 +186,20 @@ def bar_chart(
     series: Sequence[Series],
     written: Callable[[Decimal], str],
     axis: Axis | None = None,
+    earlier: Sequence[Slotted] = (),
 ) -> Chart:
-    """A stacked bar for each slot, a layer for each series, largest series first.
+    """A stacked bar for each slot, a layer for each series, largest series first; of `earlier`,
+    if given, a mark for each slot.
 
-    Beyond SERIES_MAX series the smallest are added up as one, named `OTHERS`. Every series must
+    Beyond SERIES_MAX series the smallest are added up as one, the others. Every series must
     have one value for each slot. A value below zero (a day on which a cheaper tier was reached) is
     not drawn; it stands in the rows.
     """
     divided = axis or Axis(written)
     layers = merge_smallest(series) or (Series("", (_ZERO,) * len(slots)),)
-    drawings = tuple(_draw(layout, slots, layers, written, divided) for layout in (WIDE, NARROW))
+    drawings = tuple(
+        _draw(layout, slots, layers, written, divided, earlier) for layout in (WIDE, NARROW)
+    )
     return Chart(
         tuple(slots), layers, drawings, _summary(slots, layers, written), unit=divided.unit
     )
@@ -172,10 +211,15 @@ def _summary(
     """The chart in a sentence, for those who do not see it."""
     sums = [sum(values, _ZERO) for values in zip(*(each.values for each in series), strict=True)]
     if not any(sums):
-        return "No bars: every value is zero"
+        return gettext("No bars: every value is zero")
     highest = max(range(len(sums)), key=lambda index: sums[index])
-    bars = f"{len(slots)} bar" if len(slots) == 1 else f"{len(slots)} bars"
-    return f"{bars}; the highest is {slots[highest].name} with {written(sums[highest])}"
+    words = ngettext(
+        "%(count)d bar; the highest is %(name)s with %(value)s",
+        "%(count)d bars; the highest is %(name)s with %(value)s",
+        len(slots),
+    )
+    value = written(sums[highest])
+    return words % {"count": len(slots), "name": slots[highest].name, "value": value}
 
 
 def merge_smallest(series: Sequence[Series]) -> tuple[Series, ...]:
@@ -185,7 +229,7 @@ def merge_smallest(series: Sequence[Series]) -> tuple[Series, ...]:
         return tuple(ordered)
     kept, rest = ordered[: SERIES_MAX - 1], ordered[SERIES_MAX - 1 :]
     sums = tuple(sum(values, _ZERO) for values in zip(*(each.values for each in rest), strict=True))
-    return (*kept, Series(f"{len(rest)} {OTHERS}", sums))
+    return (*kept, Series(gettext("%(count)d others") % {"count": len(rest)}, sums))
 
 
 def nice_ceiling(largest: Decimal) -> Decimal:
@@ -202,10 +246,11 @@ def _draw(
     series: Sequence[Series],
     written: Callable[[Decimal], str],
     axis: Axis,
+    earlier: Sequence[Slotted],
 ) -> Drawing:
     drawn = [[max(value, _ZERO) for value in each.values] for each in series]
     sums = [sum(values, _ZERO) for values in zip(*drawn, strict=True)]
-    ceiling = axis.ceiling(max(sums, default=_ZERO))
+    ceiling = axis.ceiling(max([*sums, *(each.value for each in earlier if each)], default=_ZERO))
     y_ticks = tuple(
         Tick(
             layout.floor - layout.plot_height * part // _STEPS,
@@ -219,7 +264,41 @@ def _draw(
     for index, (slot, place) in enumerate(zip(slots, places, strict=True)):
         parts = [(each.name, each.values[index]) for each in series]
         bars += _stack(layout, place, slot, parts, ceiling, written)
-    return Drawing(layout, left, tuple(bars), y_ticks, _x_ticks(layout, slots, places))
+    return Drawing(
+        layout,
+        left,
+        tuple(bars),
+        y_ticks,
+        _x_ticks(layout, slots, places),
+        tuple(
+            _gap(layout, slot, place)
+            for slot, place in zip(slots, places, strict=True)
+            if slot.is_gap
+        ),
+        tuple(
+            _mark(layout, each, place, ceiling, written)
+            for each, place in zip(earlier, places, strict=False)
+            if each is not None
+        ),
+    )
+
+
+def _gap(layout: Layout, slot: Slot, place: tuple[int, int]) -> Bar:
+    """The place of a bar that nobody measured, from the axis to the top."""
+    title = f"{slot.name}: {slot.gap}"
+    return Bar(place[0], layout.top, place[1], layout.plot_height, 0, title, is_open=False)
+
+
+def _mark(
+    layout: Layout,
+    earlier: Earlier,
+    place: tuple[int, int],
+    ceiling: Decimal,
+    written: Callable[[Decimal], str],
+) -> Mark:
+    height = max(earlier.value, _ZERO) * layout.plot_height / ceiling
+    y = layout.floor - int(height.to_integral_value())
+    return Mark(place[0], y, place[1], f"{earlier.name}: {written(earlier.value)}")
 
 
 def _stack(

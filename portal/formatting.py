@@ -191,6 +191,16 @@ def day(moment: datetime, zone: tzinfo) -> str:
     return _written(moment.astimezone(zone), _DAY)
 
 
+def day_of_year(local: date) -> str:
+    """23 Nov; 23. Nov."""
+    return _written(local, _DAY_OF_YEAR)
+
+
+def month_name(local: date) -> str:
+    """Nov; Nov."""
+    return dates.format_date(local, "LLL", _language())
+
+
 def date_text(day: date) -> str:
     """A day that no clock belongs to: 23 Nov 2026."""
     return _written(datetime.combine(day, time.min), _DAY)
@@ -275,7 +285,7 @@ def _symbol(currency: str, language: str) -> str:
     return numbers.get_currency_symbol(currency, language)
 
 
-def _written(local: datetime, patterns: dict[str, str]) -> str:
+def _written(local: date, patterns: dict[str, str]) -> str:
     language = _language()
     return dates.format_date(local, patterns[language], language).replace(" ", NBSP)
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("overview", _("Overview"), "portal:overview"),
     ("applications", _("Applications"), "portal:applications"),
+    ("usage", _("Usage"), "portal:usage"),
     ("invoices", _("Invoices"), "portal:invoices"),
     ("billing", _("Billing details"), "portal:billing"),
     ("hosts", _("Hosts"), "portal:hosts"),

@@ -12,6 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from billing.billable import assigned_periods
 from billing.core.exact import EXACT, ZERO, plain
@@ -34,13 +35,21 @@ from metering.models import Application, Host
 from metering.usage import usage_by_application, usage_by_day
 from metering.usage_rows import UsagePeriod
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
-from portal.formatting import amount, quantity, unit_name, usage, usage_unit
+from portal.formatting import (
+    amount,
+    day_of_year,
+    month_name,
+    quantity,
+    unit_name,
+    usage,
+    usage_unit,
+)
 from tenants.models import Customer, Member, User
 from tenants.scope import user_scope
 
 HOSTS_SHOWN_MAX: Final = 20
 # What stands on no application: fees, minimums, discounts.
-OTHER_CHARGES: Final = "Other charges"
+OTHER_CHARGES: Final = gettext_noop("Other charges")
 
 
 def memberships_of(user: User) -> list[Member]:
@@ -145,7 +154,7 @@ def day_slots(period: Period, zone: ZoneInfo, *, as_of: datetime) -> list[Slot]:
     """The chart's slots for a period's days; the running day is still open."""
     today = as_of.astimezone(zone).date()
     return [
-        Slot(str(day.day), f"{day.day} {day:%b}", is_open=day == today, group=f"{day:%b}")
+        Slot(str(day.day), day_of_year(day), is_open=day == today, group=month_name(day))
         for day in local_days(period, zone)
     ]
 
@@ -164,7 +173,7 @@ def charges_chart(
         by_application[charge.name, charge.application_id][charge.day] = charge.amount
     series = [
         Series(
-            name or OTHER_CHARGES,
+            name or gettext(OTHER_CHARGES),
             tuple(amounts.get(day, ZERO) for day in days),
             application_id in generated,
         )

@@ -23,6 +23,7 @@ from portal.views import (
     people,
     proofs,
     session,
+    usage,
     webhooks,
 )
 
@@ -146,6 +147,13 @@ urlpatterns = [
     ),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),
+    path("usage/", usage.usage_page, name="usage"),
+    path("usage/usage.csv", usage.usage_file, name="usage-file"),
+    path(
+        "usage/samples/<uuid:application_id>/<bucket:start>/",
+        usage.usage_samples,
+        name="usage-samples",
+    ),
     path("invoices/", invoices.invoice_list, name="invoices"),
     path("invoices/upcoming/", invoices.upcoming_page, name="upcoming-invoice"),
     path(_UPCOMING_LINE, lines.upcoming_line, name="upcoming-line"),

@@ -68,8 +68,8 @@ class TenantForm(ScopedForm):
     class Meta:
         model = Tenant
         fields = (
-            "name", "slug", "domain", "currency", "time_zone", "hosts_max",
-            "samples_per_second_max", "retention_days", "mail_sender_name", "mail_sender_address",
+            "name", "slug", "domain", "currency", "time_zone", "mail_sender_name",
+            "mail_sender_address", "hosts_max", "samples_per_second_max", "retention_days",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -98,16 +98,6 @@ class Tenant(models.Model):
         max_length=3, default="EUR", validators=[RegexValidator("^[A-Z]{3}$", "Use ISO 4217.")]
     )
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    mail_sender_name = models.CharField(
-        max_length=120,
-        blank=True,
-        help_text="Whom customers see an e-mail come from. Left empty, the tenant's name.",
-    )
-    mail_sender_address = models.EmailField(
-        blank=True,
-        help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
-        "Left empty, the installation's own.",
-    )
     # From here on only the installation's owner writes; a trigger holds it.
     domain = models.CharField(
         max_length=253,
@@ -145,6 +135,16 @@ class Tenant(models.Model):
     )
     guide_dismissed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its people put the first-run guide away."
+    )
+    mail_sender_name = models.CharField(
+        max_length=120,
+        blank=True,
+        help_text="Whom customers see an e-mail come from. Left empty, the tenant's name.",
+    )
+    mail_sender_address = models.EmailField(
+        blank=True,
+        help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
+        "Left empty, the installation's own.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -434,6 +434,8 @@ class IdempotencyRecord(TenantOwned):
 
 
 # Registered with the app's other models; they follow what is declared above.
+# Registered with the app's other models; they refer to customers.
+# Registered with the app's other models; they refer to tenants and customers.
 from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.history_models import (  # noqa: E402, F401
     ApiKeyChange,
@@ -443,8 +445,6 @@ from tenants.history_models import (  # noqa: E402, F401
     PolicyChange,
     PolicyVersionChange,
 )
-
-# Registered with the app's other models; they refer to customers.
 from tenants.mail_models import MailMessage  # noqa: E402, F401
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401

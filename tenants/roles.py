@@ -15,8 +15,8 @@ _OPERATES = frozenset(
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
-        "tenants.mailmessage",
         "billing.budgetrequest",
+        "tenants.mailmessage",
     }
 )
 _BILLS = frozenset(
@@ -43,10 +43,10 @@ _BILLS = frozenset(
         "billing.taxrate",
         "billing.creditgrant",
         "billing.wallet",
-        "billing.dunningstep",
-        "billing.suspension",
         "billing.budget",
         "billing.budgetrequest",
+        "billing.dunningstep",
+        "billing.suspension",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})

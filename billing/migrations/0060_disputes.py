@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                     "line",
                     models.ForeignKey(
                         db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="disputes",
                         to="billing.invoiceline",
                     ),

@@ -40,8 +40,10 @@ class Dispute(TenantOwned):
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
     )
+    # The database holds it. Django would ask for disputes whenever a draft's lines are replaced,
+    # one by one, and a draft has none.
     line = models.ForeignKey(
-        InvoiceLine, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
+        InvoiceLine, on_delete=models.DO_NOTHING, db_constraint=False, related_name="disputes"
     )
     reason = models.CharField(max_length=10, choices=Reason.choices)
     amount = models.DecimalField(

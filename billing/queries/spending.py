@@ -162,7 +162,8 @@ def _foreseen(
     ]
     into_today = now.replace(tzinfo=None) - datetime(today.year, today.month, today.day)  # noqa: DTZ001
     elapsed = Decimal((today - first).days) + Decimal(into_today.seconds) / 86_400
-    return forecast(daily, elapsed, Decimal((last - first).days + 1))
+    days = Decimal((last - first).days + 1)
+    return forecast(daily, elapsed, days, first_weekday=first.weekday())
 
 
 def _days_of(month: Period, time_zone: str) -> tuple[date, date]:

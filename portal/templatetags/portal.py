@@ -54,6 +54,12 @@ def money(value: Decimal | int, currency: str) -> str:
 
 
 @register.simple_tag
+def money_change(value: Decimal, currency: str) -> str:
+    """+€12.34, or less with a minus."""
+    return f"{'+' if value > 0 else ''}{formatting.amount(value, currency)}"
+
+
+@register.simple_tag
 def least(currency: str) -> str:
     """The smallest amount that can be paid: €0.01."""
     return formatting.amount(currency_of(currency).minor_unit, currency)
@@ -92,6 +98,13 @@ def usage(meter: str, raw: int) -> SafeString:
     return format_html(
         '<data value="{}" title="{}">{}</data>', str(raw), title, formatting.usage(meter, int(raw))
     )
+
+
+@register.simple_tag
+def usage_change(meter: str, raw: int) -> str:
+    """+20 CPU-seconds, or less with a minus."""
+    sign = "+" if raw > 0 else formatting.MINUS if raw < 0 else ""
+    return f"{sign}{formatting.usage(meter, abs(raw))}"
 
 
 @register.simple_tag
@@ -269,9 +282,9 @@ def ago(moment: datetime, as_of: datetime) -> str:
 
 
 @register.simple_tag
-def share_bar(part: Decimal, whole: Decimal) -> SafeString:
+def share_bar(part: Decimal | int, whole: Decimal | int) -> SafeString:
     """A small bar beside a figure; it repeats the figure, so it is hidden from screen readers."""
-    filled = int(_BAR_WIDTH * max(part, Decimal(0)) / whole) if whole else 0
+    filled = int(_BAR_WIDTH * max(Decimal(part), Decimal(0)) / Decimal(whole)) if whole else 0
     return format_html(
         '<svg class="bar" viewBox="0 0 {w} 6" width="{w}" height="6" aria-hidden="true">'
         '<rect class="track" width="{w}" height="6"/>'
@@ -282,8 +295,8 @@ def share_bar(part: Decimal, whole: Decimal) -> SafeString:
 
 
 @register.simple_tag
-def share(part: Decimal, whole: Decimal) -> str:
-    return formatting.share(part, whole)
+def share(part: Decimal | int, whole: Decimal | int) -> str:
+    return formatting.share(Decimal(part), Decimal(whole))
 
 
 @register.filter

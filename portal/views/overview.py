@@ -12,6 +12,7 @@ from billing.queries.credit import credit_left
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
 from portal.queries import applications_named, applications_of, charges_by_meter, charges_chart
+from portal.standing import standing_of
 
 # With windows of 10 s, a push each 30 s and rollups each 5 s the figures stay within a minute.
 REFRESH_SECONDS: Final = 15
@@ -38,6 +39,7 @@ def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
     }
     if month is not None:
         context |= _charges(month, reader)
+        context["standing"] = standing_of(reader.customer, month, as_of=reader.as_of)
     return render(request, "portal/overview.html", context)
 
 

@@ -1,6 +1,7 @@
 """Operators record bank transfers from a statement, once, after having looked at each."""
 
 import re
+from decimal import Decimal
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -58,7 +59,7 @@ class TestAStatement:
             confirmed(clerk, page, pays_0="1", pays_1="")
         with tenant_scope(tenant.pk):
             payment = Payment.objects.get()
-            assert (payment.amount, payment.reference) == (10, "bank B-1")
+            assert (payment.amount, payment.reference) == (Decimal(10), "bank B-1")
             assert Invoice.objects.get().status == "paid"
         assert "recorded: Invoice 1" in read(clerk)
 

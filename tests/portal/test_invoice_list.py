@@ -103,4 +103,4 @@ def test_a_viewer_is_not_asked_to_pay(world: World, reader: Client) -> None:
 
 def test_a_state_is_said_in_german(world: World, reader: Client) -> None:
     page = reader.get(PAGE, headers={"Accept-Language": "de"}).content.decode()
-    assert ">festgeschrieben<" in page
+    assert ">ausgestellt<" in page

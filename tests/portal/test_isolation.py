@@ -104,6 +104,11 @@ def _webhook(route: str, *more: str) -> tuple[Address, Address]:
     return theirs, lambda world: reverse(f"portal:{route}", args=[uuid4(), *more])
 
 
+def _samples(world: World, application_id: UUID) -> str:
+    """The bucket of the first customer's and the other one's newest usage."""
+    return reverse("portal:usage-samples", args=[application_id, bucket_of(world.as_of)])
+
+
 def _line(moment: datetime) -> str:
     return ""
 
@@ -120,6 +125,10 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:application": (
         lambda world: reverse("portal:application", args=[world.other_application.pk]),
         lambda world: reverse("portal:application", args=[uuid4()]),
+    ),
+    "portal:usage-samples": (
+        lambda world: _samples(world, world.other_application.pk),
+        lambda world: _samples(world, uuid4()),
     ),
     "portal:invoice": (
         lambda world: reverse("portal:invoice", args=[world.other_invoice.pk]),
@@ -156,8 +165,8 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:invoice-line-day": _stored(_day),
     "portal:invoice-line-bucket": _stored(_bucket),
 }
-LISTS = ("overview", "applications", "invoices", "billing", "hosts", "upcoming-invoice", "switch",
-         "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
+LISTS = ("overview", "applications", "usage", "invoices", "billing", "hosts", "upcoming-invoice",
+         "switch", "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
 
 
 class TestOnePage:

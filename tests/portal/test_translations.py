@@ -30,7 +30,7 @@ ENGLISH = {
     "portal/line.html", "portal/line_bucket.html",
     "portal/line_day.html", "portal/line_postings.html",
     "portal/overview.html",
-    "portal/parts/chart.html", "portal/parts/gaps.html",
+    "portal/parts/gaps.html",
     "portal/parts/silent.html", "portal/parts/steps.html", "portal/parts/usage_table.html",
 }  # fmt: skip
 

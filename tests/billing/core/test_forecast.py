@@ -39,9 +39,26 @@ class TestAForecast:
             Decimal(3), Decimal(3), Decimal(3)
         )
 
-    @given(st.lists(AMOUNTS, min_size=3, max_size=31))
-    def test_never_falls_below_what_has_come(self, daily: list[Decimal]) -> None:
-        known = forecast(daily, Decimal(len(daily)), Decimal(31))
+    def test_tells_weekends_from_working_days(self) -> None:
+        # From a Monday on: a week of 10 a day that rests on its weekend, and a week more.
+        week = days("10", "10", "10", "10", "10", "1", "1")
+        known = forecast(week, Decimal(7), Decimal(14), first_weekday=0)
+        assert known == Forecast(Decimal(104), Decimal(104), Decimal(104))
+
+    def test_counts_the_rest_of_a_day_at_the_rate_of_its_kind(self) -> None:
+        week = days("10", "10", "10", "10", "10", "1", "1", "4")
+        known = forecast(week, Decimal("7.5"), Decimal(8), first_weekday=0)
+        assert known is not None
+        assert known.middle == 56 + 5
+
+    def test_takes_days_for_alike_until_both_kinds_are_known(self) -> None:
+        week = days("2", "4", "6", "0")
+        alike = forecast(week, Decimal(4), Decimal(30))
+        assert forecast(week, Decimal(4), Decimal(30), first_weekday=2) == alike
+
+    @given(st.lists(AMOUNTS, min_size=3, max_size=31), st.integers(0, 6))
+    def test_never_falls_below_what_has_come(self, daily: list[Decimal], weekday: int) -> None:
+        known = forecast(daily, Decimal(len(daily)), Decimal(31), first_weekday=weekday)
         assert known is not None
         assert sum(daily) <= known.low <= known.middle <= known.high
 

@@ -1,0 +1,336 @@
+"""The usage explorer's answer: how much, when, of what, how it was measured, and what is missing.
+Every query runs inside a tenant's scope, and counts the time alone in which an application was
+assigned to the customer."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext
+from hostmeter_agent.wire import kind_of
+
+from billing.billable import assigned_periods
+from metering.core.aggregation import combined_quantities
+from metering.core.quality import Measured, in_order
+from metering.models import Application
+from metering.usage_coverage import Covered, covered_by_bucket, meter_totals
+from metering.usage_points import Key, Point, usage_points
+from metering.usage_rows import UsagePeriod
+from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
+from portal.formatting import day_of_year, month_name, quantity, unit_name, usage, usage_unit
+from portal.usage_names import names_of
+from portal.usage_question import Question
+from tenants.models import Customer
+
+ROWS_MAX: Final = 50
+_FIVE_MINUTES: Final = timedelta(minutes=5)
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bar's time [start, end)."""
+
+    start: datetime
+    end: datetime
+    quantity: int | None
+    earlier: int | None
+    earlier_start: datetime | None
+    covered: Covered | None
+    is_open: bool
+    is_gap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one environment, application, instance, host or meter used."""
+
+    id: UUID | None
+    name: str
+    meter: str
+    quantity: int
+    earlier: int | None
+    measured: tuple[Measured, ...]
+    generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """`rows` are the largest, `more` the others together, `more_count` how many these are."""
+
+    question: Question
+    places: tuple[Place, ...]
+    rows: tuple[Row, ...]
+    more: int
+    more_count: int
+    total: int | None
+    earlier_total: int | None
+    chart: Chart
+    periods: Sequence[UsagePeriod]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether quantities of this meter make a sum; of maxima the largest counts."""
+        return kind_of(self.question.meter) != "maximum"
+
+
+def periods_of(customer: Customer, question: Question, zone: ZoneInfo) -> list[UsagePeriod]:
+    """When what is asked of was the customer's."""
+    own = assigned_periods(customer, question.period(zone))
+    if question.application is not None:
+        own = [each for each in own if each.application_id == question.application]
+    if question.environment is not None:
+        rows = Application.objects.filter(environment=question.environment)
+        inside = set(rows.values_list("pk", flat=True))
+        own = [each for each in own if each.application_id in inside]
+    return own
+
+
+def explored(
+    customer: Customer,
+    question: Question,
+    meters: Sequence[str],
+    *,
+    known_to: datetime | None,
+    as_of: datetime,
+) -> Explored:
+    """`meters` are those that rows of meters are of; all usage is known up to `known_to`. Raises
+    metering.usage_points.TooManyPoints."""
+    zone = ZoneInfo(customer.time_zone)
+    now = _Asked.of(customer, question, zone)
+    before_question = question.earlier()
+    before = None if before_question is None else _Asked.of(customer, before_question, zone)
+    rows = _meter_rows(now, before, meters) if question.key is None else _rows(now, before)
+    places = _places(now, before, known_to, as_of)
+    total = _combined(question.meter, [each.quantity for each in places])
+    left = rows[ROWS_MAX:]
+    return Explored(
+        question,
+        places,
+        tuple(rows[:ROWS_MAX]),
+        _combined(question.meter, [each.quantity for each in left]) or 0,
+        len(left),
+        total,
+        None if before is None else _combined(question.meter, list(before.by_place.values())),
+        _chart(now, places, rows, zone),
+        now.periods,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question with the time that it is of, and what each bar comes to."""
+
+    question: Question
+    zone: ZoneInfo
+    periods: Sequence[UsagePeriod]
+    by_place: Mapping[datetime, int]
+
+    @classmethod
+    def of(cls, customer: Customer, question: Question, zone: ZoneInfo) -> "_Asked":
+        asked = cls(question, zone, periods_of(customer, question, zone), {})
+        return replace(asked, by_place={each.start: each.quantity for each in asked.points(())})
+
+    def points(self, keys: Sequence[Key], *, whole: bool = False) -> list[Point]:
+        return usage_points(
+            self.periods,
+            [self.question.meter],
+            bucket="none" if whole else self.question.step,
+            time_zone=self.zone.key,
+            groups=keys,
+            part=self.question.part,
+        )
+
+
+def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
+    """The largest first; what was there earlier alone stands last."""
+    key = now.question.key
+    if key is None:
+        return []
+    found = {each.keys[key]: each for each in now.points([key], whole=True)}
+    earlier: dict[UUID | None, int] = {}
+    if before is not None:
+        earlier = {each.keys[key]: each.quantity for each in before.points([key], whole=True)}
+    ids = list(dict.fromkeys([*found, *earlier]))
+    names = names_of(key, ids)
+    rows = [
+        Row(
+            each,
+            names[each].name,
+            now.question.meter,
+            found[each].quantity if each in found else 0,
+            None if before is None else earlier.get(each, 0),
+            found[each].measured if each in found else (),
+            names[each].generated,
+        )
+        for each in ids
+    ]
+    return sorted(rows, key=lambda row: (-row.quantity, -(row.earlier or 0), row.name))
+
+
+def _meter_rows(now: _Asked, before: _Asked | None, meters: Sequence[str]) -> list[Row]:
+    zone, part = now.zone.key, now.question.part
+    used = meter_totals(now.periods, meters, time_zone=zone, part=part)
+    earlier = (
+        None if before is None else meter_totals(before.periods, meters, time_zone=zone, part=part)
+    )
+    return [
+        Row(None, meter, meter, used[meter], None if earlier is None else earlier.get(meter, 0), ())
+        for meter in meters
+        if meter in used
+    ]
+
+
+def _places(
+    now: _Asked, before: _Asked | None, known_to: datetime | None, as_of: datetime
+) -> tuple[Place, ...]:
+    question = now.question
+    covered = covered_by_bucket(
+        now.periods, bucket=question.step, time_zone=now.zone.key, part=question.part
+    )
+    starts = list(_starts(question, now.zone))
+    ends = [*starts[1:], question.period(now.zone).end]
+    others = [] if before is None else list(_starts(before.question, before.zone))
+    places = []
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        other = others[index] if index < len(others) else None
+        used = now.by_place.get(start)
+        places.append(
+            Place(
+                start,
+                end,
+                used,
+                None if before is None or other is None else before.by_place.get(other),
+                other,
+                covered.get(start),
+                is_open=start <= as_of < end,
+                is_gap=used is None and _is_expected(now.periods, start, end, known_to),
+            )
+        )
+    return tuple(places)
+
+
+def _is_expected(
+    periods: Sequence[UsagePeriod], start: datetime, end: datetime, known_to: datetime | None
+) -> bool:
+    """Whether usage of all of this time should be known by now."""
+    if known_to is None or end > known_to:
+        return False
+    return any(each.start < end and start < each.end for each in periods)
+
+
+def _starts(question: Question, zone: ZoneInfo) -> Iterator[datetime]:
+    """When, in UTC, its bars begin."""
+    period = question.period(zone)
+    if question.step in ("5m", "hour"):
+        step = _HOUR if question.step == "hour" else _FIVE_MINUTES
+        count = -(-(period.end - period.start) // step)
+        yield from (period.start + number * step for number in range(count))
+        return
+    day = question.first if question.step == "day" else question.first.replace(day=1)
+    while day <= question.last:
+        yield datetime.combine(day, time(), zone).astimezone(period.start.tzinfo)
+        day = day + _DAY if question.step == "day" else _next_month(day)
+
+
+def _next_month(first: date) -> date:
+    return (first + 32 * _DAY).replace(day=1)
+
+
+def _combined(meter: str, quantities: Sequence[int | None]) -> int | None:
+    known = [each for each in quantities if each is not None]
+    return combined_quantities(meter, known) if known else None
+
+
+def _chart(now: _Asked, places: Sequence[Place], rows: Sequence[Row], zone: ZoneInfo) -> Chart:
+    meter = now.question.meter
+    unit = usage_unit(meter, max((each.quantity or 0 for each in places), default=0))
+    axis = Axis(quantity, unit=unit_name(unit.name, Decimal(2)), size=Decimal(unit.raw_per_unit))
+    earlier = [
+        None
+        if each.earlier is None or each.earlier_start is None
+        else Earlier(_name(each.earlier_start, now.question, zone), Decimal(each.earlier))
+        for each in places
+    ]
+    return bar_chart(
+        [_slot(each, now.question, zone) for each in places],
+        _series(now, places, rows),
+        lambda raw: usage(meter, int(raw)),
+        axis,
+        earlier if any(earlier) else (),
+    )
+
+
+def _series(now: _Asked, places: Sequence[Place], rows: Sequence[Row]) -> list[Series]:
+    """The largest groups, and all others as one; maxima cannot be stacked on each other."""
+    whole = tuple(Decimal(each.quantity or 0) for each in places)
+    key = now.question.key
+    if key is None or len(rows) < 2 or kind_of(now.question.meter) == "maximum":
+        return [Series("", whole)]
+    shown = rows if len(rows) <= SERIES_MAX else rows[: SERIES_MAX - 1]
+    by_place = _by_place(now, key, [row.id for row in shown])
+    layers = [
+        Series(
+            row.name,
+            tuple(Decimal(by_place[row.id].get(each.start, 0)) for each in places),
+            row.generated,
+        )
+        for row in shown
+    ]
+    if len(rows) > len(shown):
+        others = gettext("%(count)d others") % {"count": len(rows) - len(shown)}
+        sums = [sum(values) for values in zip(*(each.values for each in layers), strict=True)]
+        rest = tuple(all_ - own for all_, own in zip(whole, sums, strict=True))
+        layers.append(Series(others, rest))
+    return layers
+
+
+def _by_place(
+    now: _Asked, key: Key, ids: Sequence[UUID | None]
+) -> dict[UUID | None, dict[datetime, int]]:
+    """Of a few groups alone, so that the answer is bounded however many there are."""
+    asked = now
+    if key in {"application", "environment"}:
+        wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
+        inside = set(wanted.values_list("pk", flat=True))
+        asked = replace(now, periods=[p for p in now.periods if p.application_id in inside])
+    found: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
+    for each in asked.points([key]):
+        found[each.keys[key]][each.start] = each.quantity
+    return found
+
+
+_FIELDS: Final = {"application": "pk", "environment": "environment"}
+
+
+def _slot(place: Place, question: Question, zone: ZoneInfo) -> Slot:
+    local = place.start.astimezone(zone)
+    label, group = {
+        "5m": (f"{local:%H:%M}", ""),
+        "hour": (f"{local:%H}", day_of_year(local)),
+        "day": (str(local.day), month_name(local)),
+        "month": (month_name(local), f"{local:%Y}"),
+    }[question.step]
+    gap = gettext("nothing was measured") if place.is_gap else ""
+    return Slot(label, _name(place.start, question, zone), place.is_open, group, gap)
+
+
+def _name(start: datetime, question: Question, zone: ZoneInfo) -> str:
+    local = start.astimezone(zone)
+    return {
+        "5m": f"{local:%H:%M}",
+        "hour": f"{day_of_year(local)}, {local:%H:%M}",
+        "day": day_of_year(local),
+        "month": f"{month_name(local)} {local:%Y}",
+    }[question.step]
+
+
+def all_measured(rows: Sequence[Row]) -> tuple[Measured, ...]:
+    """How all of it was measured."""
+    return in_order(each for row in rows for each in row.measured)
