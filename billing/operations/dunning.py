@@ -23,9 +23,9 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.lifecycle import InvoiceNotPayable
 from billing.operations.mailing import mail_of_invoice
 from billing.operations.suspending import end_suspension, suspend
+from billing.queries.disputes import is_paused
 from billing.queries.dunning import (
     holds_of,
-    is_paused,
     schedule,
     suspended_for_nothing,
     taken_of,

@@ -1,8 +1,7 @@
 """What is dunned, and who is suspended. Nothing here writes."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime
-from typing import Final
 
 from django.db.models import QuerySet
 
@@ -10,14 +9,6 @@ from billing.core.dunning import Hold, Step
 from billing.core.lifecycle import PAYABLE
 from billing.models import DunningStep, Invoice, Suspension
 from tenants.models import Customer
-
-# Whoever knows of disputes says here which invoices they keep from being dunned.
-PAUSED_BY: Final[list[Callable[[Invoice], bool]]] = []
-
-
-def is_paused(invoice: Invoice) -> bool:
-    """Whether something outside of dunning, such as an open dispute, asks for it to stand still."""
-    return any(asks(invoice) for asks in PAUSED_BY)
 
 
 def schedule() -> list[Step]:

@@ -71,11 +71,11 @@ def billing_currency(customer: Customer) -> str:
 
 
 def mail_recipients(customer: Customer) -> list[str]:
-    """Who gets what the customer is sent by e-mail: the address of their billing details; while
-    there is none, their own people. Nobody, where neither is known."""
-    details = billing_details(customer)
-    if details.email:
-        return [details.email]
+    """Who gets what the customer is sent by e-mail: recipients_of; while there are none, their own
+    people. Nobody, where neither is known."""
+    named = recipients_of(customer)
+    if named:
+        return named
     people = Member.objects.accepted().filter(customer=customer, user__is_active=True)
     return list(people.order_by("pk").values_list("user__email", flat=True)[:_RECIPIENTS_MAX])
 

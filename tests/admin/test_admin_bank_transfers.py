@@ -27,7 +27,7 @@ STATEMENT = (
 @pytest.fixture
 def invoice(tenant: Tenant) -> Invoice:
     with tenant_scope(tenant.pk):
-        return issue(draft(subscribed(), "10.00", billed_to="Shop-Ltd"))
+        return issue(draft(subscribed(), "10.00", billed_to="Shop-Ltd", time_zone="UTC"))
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ class TestAStatement:
         self, tenant: Tenant, other_tenant: Tenant, clerk: Client
     ) -> None:
         with tenant_scope(other_tenant.pk):
-            issue(draft(subscribed("theirs"), "10.00", series="X-"))
+            issue(draft(subscribed("theirs"), "10.00", series="X-", time_zone="UTC"))
         assert "no open invoice has number X-1" in confirmed(clerk, read(clerk), pays_0="X-1")
         with tenant_scope(other_tenant.pk):
             assert not Payment.objects.exists()

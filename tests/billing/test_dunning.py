@@ -1,9 +1,8 @@
 """An invoice that is not paid is dunned by the tenant's schedule, each step once."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -18,9 +17,17 @@ from billing.models import (
     PaymentAttempt,
     Suspension,
 )
-from billing.operations import close_due, finalize_invoice, record_payment, void_invoice
+from billing.operations import (
+    Saying,
+    close_due,
+    finalize_invoice,
+    open_dispute,
+    record_payment,
+    void_invoice,
+    withdraw_dispute,
+)
 from billing.operations.dunning import dun, hold_dunning, resume_dunning
-from billing.queries.dunning import PAUSED_BY, is_suspended
+from billing.queries.dunning import is_suspended
 from tenants.mail_models import MailMessage
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
@@ -114,22 +121,13 @@ class TestAHold:
         assert not dunned(invoice, 42)
         assert len(dunned(invoice, 43)) == 2
 
-    @pytest.fixture
-    def disputed(self) -> Iterator[set[UUID]]:
-        found: set[UUID] = set()
-
-        def is_disputed(invoice: Invoice) -> bool:
-            return invoice.pk in found
-
-        PAUSED_BY.append(is_disputed)
-        yield found
-        PAUSED_BY.remove(is_disputed)
-
-    def test_of_a_dispute_lasts_as_long_as_it(self, invoice: Invoice, disputed: set[UUID]) -> None:
-        disputed.add(invoice.pk)
+    def test_of_a_dispute_lasts_as_long_as_it(self, invoice: Invoice) -> None:
+        saying = Saying(uuid4(), "ann@shop.example", "We did not use that.")
+        line = invoice.lines.all()[0]
+        dispute = open_dispute(line, "quantity", saying, as_of=NOVEMBER + DAY)
         assert not dunned(invoice, 1)
         assert not dunned(invoice, 30)
-        disputed.clear()
+        withdraw_dispute(dispute, by="ann@shop.example", as_of=NOVEMBER + 45 * DAY)
         assert not dunned(invoice, 31)
         assert len(dunned(invoice, 34)) == 2
 
