@@ -16,7 +16,7 @@ from billing.collecting import reconcile
 from billing.core.collecting import attempt_of_key
 from billing.gateway import Event, GatewayError
 from billing.gateway.webhooks import parse_event
-from billing.models import PaymentAttempt, ProcessorEvent, Refund
+from billing.models import Invoice, Payment, PaymentAttempt, ProcessorEvent, Refund
 from billing.operations.payers import customer_paying_as
 from billing.payers import finish_card_setup
 from billing.refunding import reconcile_refund
@@ -26,6 +26,17 @@ logger = logging.getLogger(__name__)
 
 TRIES_MAX: Final = 50
 WAITING_MAX: Final = 500
+
+
+def is_of_this_tenant(event: Event) -> bool:
+    """Whether it is about a customer, an invoice or a payment of the tenant's. Tenants may share an
+    account, and then each hears of all that happens there: what is another's is not kept."""
+    if event.customer_id and customer_paying_as(event.customer_id) is not None:
+        return True
+    key = attempt_of_key(event.attempt_key)
+    if key is not None and Invoice.objects.filter(pk=key[0]).exists():
+        return True
+    return bool(event.intent_id) and Payment.objects.filter(reference=event.intent_id).exists()
 
 
 def store_event(event: Event, *, as_of: datetime) -> UUID:

@@ -42,16 +42,15 @@ from billing.payment_tasks import (
     submit_refund_task,
 )
 from billing.queries.spending import customers_with_budgets
-from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
-from tenants.models import Customer, Tenant
 from billing.tenant_exports import (
     forget_old_exports,
     make_export,
     unfinished_exports,
 )
+from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
 from metering.tenant_usage import note_usage
 from tenants.exports import MAKE_EXPORT
-from tenants.models import Tenant
+from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 __all__ = [

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from billing.gateway import NoAccount, NotGenuine, account_of_tenant, read_event
 from billing.gateway.webhooks import BYTES_MAX
 from billing.payment_tasks import hand_on_event
-from billing.processor_events import store_event
+from billing.processor_events import is_of_this_tenant, store_event
 from tenants.models import Tenant
 from tenants.scope import installation_scope, tenant_scope
 
@@ -33,5 +33,7 @@ def processor_webhook(request: HttpRequest, slug: str) -> HttpResponse:
             event = read_event(request.body, request.headers.get("Stripe-Signature", ""), secret)
         except (NotGenuine, NoAccount):
             return refused
+        if not is_of_this_tenant(event):
+            return HttpResponse("nothing of this tenant\n")
         hand_on_event(tenant_id, store_event(event, as_of=timezone.now()))
     return HttpResponse("stored\n")

@@ -16,7 +16,7 @@ from django.db.models.functions import Least
 from hostmeter_agent.wire import BUCKET_SECONDS
 
 from metering.core.buckets import bucket_of
-from metering.enrolment import require_place
+from metering.enrolment import require_room_in
 from metering.host_keys import lock_hosts
 from metering.host_state import host_status, key_state
 from metering.models import Host, HostKey
@@ -105,7 +105,7 @@ def issue_customer_token(
             raise NotTheirs("there is no such environment")
         if len(open_customer_tokens(customer, as_of=as_of)) >= TOKENS_OPEN_MAX:
             raise TooManyTokens
-        require_place(environment)
+        require_room_in(environment)
         return issued_enrolment_token(environment, as_of=as_of)
 
 

@@ -85,7 +85,7 @@ class NoRoom(Exception):
     """An environment takes no further host: it has as many as it may, or is retired."""
 
 
-def require_place(environment: Environment) -> None:
+def require_room_in(environment: Environment) -> None:
     """Call it with the environment locked. Raises NoRoom."""
     if environment.retired_at is not None:
         raise NoRoom(f"the environment {environment} is retired, so no host enrols in it")
@@ -138,7 +138,7 @@ def _hold_room(environment_id: UUID) -> None:
     # Of two hosts that come at the same time one waits, and finds the place taken.
     environment = Environment.objects.select_for_update(no_key=True).get(pk=environment_id)
     try:
-        require_place(environment)
+        require_room_in(environment)
     except NoRoom as full:
         raise Problem(
             HTTPStatus.CONFLICT,

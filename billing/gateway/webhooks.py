@@ -17,7 +17,7 @@ class NotGenuine(Exception):
 @dataclass(frozen=True, slots=True)
 class Event:
     """`object_type` and `object_id` say what it is about: payment_intent pi_…, refund re_….
-    `attempt_key` is what we noted there."""
+    `attempt_key` is what we noted there, `intent_id` the payment of a refund."""
 
     id: str
     type: str
@@ -25,6 +25,7 @@ class Event:
     object_id: str
     customer_id: str
     attempt_key: str
+    intent_id: str
     body: str
 
 
@@ -49,5 +50,6 @@ def parse_event(body: str) -> Event:
         str(about.get("id") or ""),
         str(about.get("customer") or ""),
         str((about.get("metadata") or {}).get("attempt") or ""),
+        str(about.get("payment_intent") or ""),
         body,
     )

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0011_allocation_failures"),
+        ("metering", "0020_host_notices"),
     ]
 
     operations = [

@@ -8,6 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from billing.core.budgets import FORECAST
+from billing.core.currencies import currency_of
+from billing.core.money import round_amount
 from billing.models import Budget
 from portal import formatting
 
@@ -26,6 +28,14 @@ def figure(value: Decimal | None, budget: Budget) -> str:
     if budget.currency:
         return formatting.amount(value.normalize() if value else Decimal(0), budget.currency)
     return f"{formatting.quantity(value)}{NBSP}{formatting.unit_name(budget.unit, value)}"
+
+
+@register.simple_tag
+def estimate(value: Decimal | None, budget: Budget) -> str:
+    """As figure, of what is foreseen: an amount no finer than its currency."""
+    if value is None or not budget.currency:
+        return figure(value, budget)
+    return figure(round_amount(value, currency_of(budget.currency)), budget)
 
 
 @register.filter

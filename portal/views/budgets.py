@@ -1,6 +1,5 @@
 """A customer's budgets: what is spent of them, what they told, and their forms."""
 
-from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -47,7 +46,10 @@ def budget_list(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_safe
 def budget_page(request: HttpRequest, reader: Reader, budget_id: UUID) -> HttpResponse:
     budget = get_object_or_404(_budgets_of(reader), pk=budget_id)
-    alerts = budget.alerts.prefetch_related("requests")
+    # Of those that were noted together the one that was told stands first.
+    alerts = budget.alerts.prefetch_related("requests").order_by(
+        "-noted_at", "-told", "-threshold", "pk"
+    )
     context = {
         **_frame(reader),
         "budget": budget,
@@ -119,7 +121,6 @@ def _frame(reader: Reader) -> dict[str, object]:
         "reader": reader,
         "section": "budgets",
         "may_change": may_change(reader, _CHANGE),
-        "hundred": Decimal(100),
     }
 
 

@@ -120,6 +120,18 @@ class TestACustomer:
         assert "The operator has done it. We raised it." in shown
         assert "reached together with a higher one" in shown
 
+    def test_sees_no_forecast_finer_than_the_currency(self, reader: Client, world: World) -> None:
+        send(reader, "new-budget", filled_in())
+        budget = only(world)
+        with tenant_scope(world.tenant.pk):
+            Budget.objects.update(
+                foreseen_low=Decimal("1.2345"), foreseen=Decimal("2.3456"),
+                foreseen_high=Decimal(3), spent=Decimal("1.20"), evaluated_at=world.as_of,
+            )  # fmt: skip
+        shown = words(page(reader, "budget", budget.pk))
+        assert "€2.35" in shown
+        assert "between €1.23 and €3.00" in shown
+
     def test_is_offered_stopping_where_the_provider_allows_it(
         self, reader: Client, world: World
     ) -> None:

@@ -11,10 +11,10 @@ from urllib.request import Request, urlopen
 from uuid import UUID
 
 import pytest
-from billing.fake_stripe.server import FakeStripe
 from django.utils import timezone
 from pytest_django import Settings
 
+from billing.fake_stripe.server import FakeStripe
 from billing.gateway import Stripe, account_of_tenant
 from billing.models import Invoice, PayingCustomer
 from billing.operations import close_due, finalize_invoice

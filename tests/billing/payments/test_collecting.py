@@ -6,11 +6,11 @@ from decimal import Decimal
 from itertools import product
 
 import pytest
-from billing.fake_stripe.faults import Faults
 from django.db import IntegrityError, transaction
 
 from billing.collecting import due_for_reconciling, reconcile, submit
 from billing.core.collecting import TRANSITIONS, State
+from billing.fake_stripe.faults import Faults
 from billing.models import JournalEntry, Payment, PaymentAttempt
 from billing.operations import record_payment, void_invoice
 from billing.operations.collecting import (

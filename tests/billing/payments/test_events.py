@@ -12,7 +12,7 @@ from django.test import Client
 
 from billing.core.collecting import attempt_of_key, idempotency_key
 from billing.gateway import FAKE_WEBHOOK_SECRET
-from billing.models import PaymentAttempt, ProcessorEvent
+from billing.models import PayingCustomer, Payment, PaymentAttempt, ProcessorEvent
 from billing.operations.collecting import collect
 from billing.payment_tasks import reconcile_tenant
 from billing.processor_events import handle_event, waiting_events
@@ -139,11 +139,50 @@ class TestForged:
 def test_an_event_reaches_the_tenant_of_its_address_alone(
     billed: Billed, lost: PaymentAttempt, other_tenant: Tenant
 ) -> None:
+    """Tenants may share an account: what is genuine, and another's, is taken and not kept."""
     assert tell(body(lost), url="/webhooks/stripe/second-host/") == 200
     with tenant_scope(other_tenant.pk):
-        (row,) = waiting_events()
-    handle_event(other_tenant.pk, row, as_of=billed.as_of)
+        assert not ProcessorEvent.objects.exists()
     assert billed.read().status == "finalized"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"object": "customer", "id": "cus_x", "customer": "cus_of_nobody"},
+        {"object": "refund", "id": "re_x", "payment_intent": "pi_of_nobody"},
+        {"object": "payment_intent", "id": "pi_x", "metadata": {"attempt": "other-1"}},
+        {"object": "balance"},
+    ],
+    ids=lambda about: about["object"],
+)
+def test_an_event_about_nothing_of_ours_is_not_kept(
+    billed: Billed, about: dict[str, object]
+) -> None:
+    text = json.dumps({"id": "evt_1", "type": "some.event", "data": {"object": about}})
+
+    assert tell(text) == 200
+
+    with tenant_scope(billed.tenant_id):
+        assert not ProcessorEvent.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["customer", "refund"])
+def test_an_event_about_a_customer_or_a_refund_of_ours_is_kept(
+    billed: Billed, lost: PaymentAttempt, kind: str
+) -> None:
+    tell(body(lost))
+    handle(billed)
+    with tenant_scope(billed.tenant_id):
+        payer, payment = PayingCustomer.objects.get(), Payment.objects.get()
+    more = {"customer": payer.processor_id, "payment_intent": payment.reference}
+    name = "customer" if kind == "customer" else "payment_intent"
+    about = {"object": kind, "id": "any", name: more[name]}
+
+    tell(json.dumps({"id": "evt_2", "type": f"{kind}.updated", "data": {"object": about}}))
+
+    with tenant_scope(billed.tenant_id):
+        assert ProcessorEvent.objects.filter(event_id="evt_2").exists()
 
 
 def test_a_key_names_its_attempt() -> None:
