@@ -209,6 +209,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_member"),
                     },
                     {
+                        "title": "Audit log",
+                        "icon": "history_edu",
+                        "link": reverse_lazy("admin:tenants_auditentry_changelist"),
+                        "permission": _may_view("tenants.view_auditentry"),
+                    },
+                    {
                         "title": "Enrolment tokens",
                         "icon": "key",
                         "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),

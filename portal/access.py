@@ -1,10 +1,14 @@
-"""Who reads a page, and which customer's: every page of the portal goes through `customer_page`."""
+"""Who reads a page, and which customer's: every page of the portal goes through `customer_page`.
+
+Staff have no customer of their own. They read one's pages by an impersonation, which the customer
+sees in their audit log.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, ParamSpec
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,13 +16,18 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from tenants.access_models import Impersonation
+from tenants.audit import acting, origin_of
+from tenants.impersonation import running
+from tenants.middleware import VISITED_CUSTOMER_KEY
 from tenants.models import Customer, Member, Tenant, User
 from tenants.scope import user_scope
 
-CUSTOMER_KEY: Final = "hostmeter_customer"
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 P = ParamSpec("P")
 
@@ -32,6 +41,7 @@ class Reader:
     customer: Customer
     may_switch: bool
     as_of: datetime
+    impersonation: Impersonation | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -40,6 +50,18 @@ class Reader:
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.customer.time_zone)
+
+    @property
+    def may_keep_people(self) -> bool:
+        """The customer's own owners keep its people and keys; the operator does so in the admin."""
+        return self.impersonation is None and self.membership.role == Member.Role.OWNER
+
+    @property
+    def may_keep_billing(self) -> bool:
+        """Whether they may change how the customer is billed and pays."""
+        if self.impersonation is not None:
+            return self.impersonation.may_change
+        return self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
 
 
 def customer_page(
@@ -65,13 +87,17 @@ def customer_page(
             return redirect("admin:index")
         if member is None:
             return render(request, "portal/no_access.html", status=403)
-        customer = chosen_customer(member, request.session.get(CUSTOMER_KEY))
+        impersonation = impersonation_of(request, member)
+        customer = impersonation.customer if impersonation else _own_customer(member)
         if customer is None:
-            return render(request, "portal/no_customer.html")
+            return _choose_first(request)
         reader = Reader(
-            member.user, member, customer, may_switch=_may_switch(member), as_of=timezone.now()
+            member.user, member, customer, may_switch(member), timezone.now(), impersonation
         )
-        with timezone.override(reader.zone):
+        origin = origin_of(request, impersonation_id=impersonation.pk if impersonation else None)
+        with timezone.override(reader.zone), acting(origin):
+            if impersonation and not impersonation.may_change and request.method not in _READS:
+                return render(request, "portal/read_only.html", {"reader": reader}, status=403)
             return view(request, reader, *args, **kwargs)
 
     return answer
@@ -86,12 +112,25 @@ def membership_of(request: HttpRequest) -> Member | None:
     return user.membership
 
 
-def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
-    """The member's own customer; for staff the one they chose, else the first real one."""
-    if member.customer_id is not None:
-        return Customer.objects.get(pk=member.customer_id)
-    chosen = Customer.objects.filter(pk=wanted).first() if wanted and is_uuid(wanted) else None
-    return chosen or Customer.objects.order_by("generated", "name", "id").first()
+def impersonation_of(request: HttpRequest, member: Member) -> Impersonation | None:
+    """What staff read a customer's pages by; None for the customer's own people."""
+    chosen = request.session.get(VISITED_CUSTOMER_KEY)
+    if member.customer_id is not None or not chosen:
+        return None
+    return running(UUID(chosen), member.user, of_a_customer=True, as_of=timezone.now())
+
+
+def _own_customer(member: Member) -> Customer | None:
+    return Customer.objects.get(pk=member.customer_id) if member.customer_id else None
+
+
+def _choose_first(request: HttpRequest) -> HttpResponseBase:
+    """Staff say whose pages they want to read and why."""
+    if not Customer.objects.exists():
+        return render(request, "portal/no_customer.html")
+    if request.method in _READS:
+        return redirect_to_login(request.get_full_path(), reverse("portal:switch"))
+    return redirect("portal:switch")
 
 
 def is_uuid(text: str) -> bool:
@@ -102,7 +141,7 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def _may_switch(member: Member) -> bool:
+def may_switch(member: Member) -> bool:
     if member.customer_id is None:
         return True
     with user_scope(member.user_id):

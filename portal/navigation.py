@@ -12,6 +12,7 @@ _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("overview", _("Overview"), "portal:overview"),
     ("applications", _("Applications"), "portal:applications"),
     ("invoices", _("Invoices"), "portal:invoices"),
+    ("team", _("Team and access"), "portal:team"),
 )
 
 

@@ -1,7 +1,7 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
 import zoneinfo
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import django.contrib.auth.admin  # noqa: F401
@@ -22,7 +22,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants import admin_audit, admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants.admin_look_inside import LooksInside
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
     MarkedAdmin,
@@ -36,6 +37,7 @@ from tenants.admin_pages import (
     name_with_badge,
     secret_page,
 )
+from tenants.audit import note
 from tenants.invitations import make_tenant
 from tenants.models import (
     ApiKey,
@@ -86,7 +88,7 @@ class TenantForm(ScopedForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ScopedAdmin):
+class TenantAdmin(LooksInside, ScopedAdmin):
     form = TenantForm
     empty_hint = "Add the first hosting provider; its owner then sets everything else up."
     list_display = ("name", "slug", "currency", "time_zone")
@@ -219,8 +221,15 @@ class _Credentials(ScopedAdmin):
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, chosen: "QuerySet[Any]") -> None:
-        revoked = chosen.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
-        messages.success(request, f"Revoked: {revoked}.")
+        now = timezone.now()
+        ended = list(chosen.filter(revoked_at__isnull=True).select_for_update(of=("self",)))
+        chosen.filter(pk__in=[each.pk for each in ended]).update(revoked_at=now)
+        for each in ended:
+            self.note_revoked(each, now)
+        messages.success(request, f"Revoked: {len(ended)}.")
+
+    def note_revoked(self, credential: Any, as_of: datetime) -> None:
+        """Put the end of one into the audit log, where that kind stands in it."""
 
 
 @admin.register(EnrolmentToken)
@@ -309,14 +318,22 @@ class IssueKeyForm(forms.Form):
 
     def issued(self) -> str:
         """The fresh key."""
-        now, days = timezone.now(), self.cleaned_data["days"]
-        return issue_api_key(
-            self.cleaned_data["name"],
-            self.cleaned_data["scopes"],
-            customer=self.cleaned_data["customer"],
+        now, days, data = timezone.now(), self.cleaned_data["days"], self.cleaned_data
+        key = issue_api_key(
+            data["name"],
+            data["scopes"],
+            customer=data["customer"],
             expires_at=None if days is None else now + timedelta(days=days),
             as_of=now,
         )
+        note(
+            "api_key_issued",
+            as_of=now,
+            customer=data["customer"],
+            subject=data["name"],
+            scopes=sorted(data["scopes"]),
+        )
+        return key
 
 
 @admin.register(ApiKey)
@@ -347,6 +364,14 @@ class ApiKeyAdmin(_Credentials):
         if key.revoked_at:
             return "revoked"
         return "valid" if key.is_usable(timezone.now()) else "expired"
+
+    def note_revoked(self, credential: ApiKey, as_of: datetime) -> None:
+        note(
+            "api_key_revoked",
+            as_of=as_of,
+            customer=credential.customer_id,
+            subject=credential.name,
+        )
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
@@ -9,10 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from tenants.audit import acting, origin_of
+from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
 
 SESSION_KEY = "hostmeter_membership"
+# What the session impersonates: of a tenant "<tenant's id>/<impersonation's id>", of a customer of
+# the current tenant the impersonation's id.
+VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
+VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
 
@@ -30,6 +37,21 @@ def choose_membership(user: User, wanted: str | None) -> Member | None:
     return by_id.get(wanted or "") or next(iter(memberships), None)
 
 
+def visiting_membership(user: User, visited: str | None) -> Member | None:
+    """What the installation's owner may do in the tenant that they look into: read."""
+    if not user.is_superuser or not visited:
+        return None
+    tenant_id, impersonation_id = map(UUID, visited.split("/"))
+    with tenant_scope(tenant_id):
+        impersonation = running(impersonation_id, user, of_a_customer=False, as_of=timezone.now())
+        if impersonation is None:
+            return None
+        tenant = impersonation.tenant
+    member = Member(user=user, tenant=tenant, role=Member.Role.VIEWER)
+    member.impersonation = impersonation
+    return member
+
+
 class TenantMiddleware:
     """Runs the view, its template included, in one transaction that sees one tenant.
 
@@ -44,10 +66,12 @@ class TenantMiddleware:
         if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
-        membership = choose_membership(user, request.session.get(SESSION_KEY))
+        membership = visiting_membership(
+            user, request.session.get(VISITED_TENANT_KEY)
+        ) or choose_membership(user, request.session.get(SESSION_KEY))
         user.membership = membership
         scope = _scope_of(user, membership.tenant_id if membership else None)
-        with scope, _time_zone_of(request, membership):
+        with scope, _time_zone_of(request, membership), acting(origin_of(request)):
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
             if response.status_code >= 500:

@@ -55,6 +55,7 @@ _SEEN = frozenset(
         "tenants.tenant",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
+        "tenants.auditentry",
         "billing.invoicetax",
         "billing.payment",
         "billing.journalentry",

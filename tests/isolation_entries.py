@@ -8,6 +8,8 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_IMPERSONATION = "tests/portal/test_impersonation.py"
+_TEAM = "tests/portal/test_team.py"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -29,6 +31,7 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:sign-in": _SESSION,
     "portal:sign-out": _SESSION,
     "portal:switch": _LIST,
+    "portal:end-impersonation": f"{_IMPERSONATION}::TestEnding::test_ends_nobody_elses",
     # The first sets a cookie, the second follows from the colour in its address.
     "portal:language": f"{_LOOK}::TestLanguage::test_is_chosen_without_signing_in",
     "portal:brand-style": f"{_LOOK}::TestColour::test_stands_out_from_every_ground",
@@ -37,6 +40,13 @@ ISOLATION_TESTS: dict[str, str] = {
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
+    "portal:team": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
+    "portal:member-again": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:member-role": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:member-remove": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:keys": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
+    "portal:key-revoke": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:audit-log": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_http_methods
 
+from tenants.audit import acting, origin_of
 from tenants.invitations import InvitationNotUsable, accept, invited_member
 from tenants.middleware import SESSION_KEY
 from tenants.models import Member
@@ -44,7 +45,8 @@ def _joining(request: HttpRequest, member: Member) -> HttpResponse:
         if isinstance(form, SetPasswordForm):
             form.save()
             login(request, user, _BACKEND)
-        accept(member)
+        with acting(origin_of(request, user)):
+            accept(member, as_of=timezone.now())
         request.session[SESSION_KEY] = str(member.pk)
         return redirect("portal:overview")
     context = {"member": member, "is_new": is_new, "may_accept": may_accept, "form": form}

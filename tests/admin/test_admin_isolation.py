@@ -30,6 +30,7 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.scope import tenant_scope
@@ -86,6 +87,7 @@ def fill(tenant: Tenant, word: str) -> None:
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         send_test(endpoint, as_of=NOVEMBER)
+        note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 
