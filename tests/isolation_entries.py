@@ -10,6 +10,7 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
 _IMPERSONATION = "tests/portal/test_impersonation.py"
 _TEAM = "tests/portal/test_team.py"
+_ACCESS = "tests/portal/test_access.py"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -38,6 +39,26 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:brand-logo": f"{_LOOK}::TestLogo::test_of_another_provider_answers_as_a_missing_one",
     "portal:join": f"{_JOINING}::TestPersonOfTwoTenants"
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
+    "account_login": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_logout": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_inactive": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_index": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_authenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_activate_totp": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_deactivate_totp": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_view_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_generate_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_download_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_list_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_add_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_reauthenticate_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_remove_webauthn": f"{_ACCESS}::TestOwnAccount::test_has_no_one_elses_keys",
+    "mfa_edit_webauthn": f"{_ACCESS}::TestOwnAccount::test_has_no_one_elses_keys",
+    "mfa_login_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
+    "end-sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
     "portal:team": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
@@ -45,6 +46,7 @@ def _joining(request: HttpRequest, member: Member) -> HttpResponse:
         if isinstance(form, SetPasswordForm):
             form.save()
             login(request, user, _BACKEND)
+            UserSession.objects.create_from_request(request)
         with acting(origin_of(request, user)):
             accept(member, as_of=timezone.now())
         request.session[SESSION_KEY] = str(member.pk)

@@ -4,6 +4,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
 from django import forms
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
@@ -22,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from portal import sign_in_limit
 from portal.access import impersonation_of, is_uuid, may_switch, membership_of
+from portal.accounts import note_failure
 from portal.queries import customers_matching, memberships_of
 from tenants.access_models import Impersonation
 from tenants.impersonation import (
@@ -72,6 +75,8 @@ class SignInForm(AuthenticationForm):
             cleaned = super().clean()
         except forms.ValidationError:
             sign_in_limit.note_failure(email, address)
+            if self.request:
+                note_failure(self.request, email)
             raise
         sign_in_limit.forget_failures(email, address)
         return cleaned
@@ -81,6 +86,14 @@ class SignIn(auth_views.LoginView):
     form_class = SignInForm
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """The password fits: allauth asks for the second factor of who has one."""
+        user = form.get_user()
+        response: HttpResponse = perform_password_login(
+            self.request, {"email": user.email}, Login(user, redirect_url=self.get_success_url())
+        )
+        return response
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:

@@ -99,7 +99,7 @@ class TestMembers:
         assert theirs.get("/").status_code == 403
 
     def test_keep_an_owner(self, owner: Client, world: World) -> None:
-        member_of(world, "boss@first.example", "owner", None)
+        make_person("boss@first.example", world.tenant, "owner")
         with tenant_scope(world.tenant.pk):
             me = Member.objects.get(user__email="owner@pine.example")
         for name, data in (("member-remove", {}), ("member-role", {"role": "viewer"})):
