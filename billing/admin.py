@@ -1,8 +1,10 @@
 """Billing's pages in the operators' admin; each part has a module of its own."""
 
 from billing import (  # noqa: F401 they register their pages
+    admin_budgets,
     admin_contracts,
     admin_credit,
+    admin_disputes,
     admin_invoices,
     admin_late_usage,
     admin_ledger,

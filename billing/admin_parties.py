@@ -97,6 +97,7 @@ class BillingSettingsAdmin(PartyAdmin):
             {"fields": ("review_days", "payment_term_days", "late_usage", "late_usage_days")},
         ),
         ("Tax", {"fields": ("prices_include_tax", "tax_calculator")}),
+        ("Budgets", {"fields": ("customers_may_stop_applications",)}),
     )
 
     list_display = ("legal_name", "country", "vat_id", "review_days", "late_usage")
@@ -130,7 +131,7 @@ class BillingDetailsAdmin(PartyAdmin):
     list_filter = ("country",)
     list_select_related = ("customer",)
     search_fields = ("customer__name", "legal_name", "vat_id")
-    fields = ("customer", *_PARTY, "currency", ("purchase_order", "buyer_reference"))
+    fields = ("customer", *_PARTY, "recipients", "currency", ("purchase_order", "buyer_reference"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("customer",)

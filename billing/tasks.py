@@ -1,10 +1,13 @@
 """Billing's share of the background work."""
 
 import logging
+import time
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from billing.closing import (
@@ -24,12 +27,30 @@ from billing.operations import (
     mark_overdue,
     request_due_top_ups,
 )
+from billing.operations.budget_alerts import look_at_budgets
+from billing.operations.budgets import LOOK_AT_BUDGETS
 from billing.operations.runs import Failure
-from tenants.models import Tenant
+from billing.payment_tasks import (
+    handle_processor_event,
+    reconcile_payments,
+    submit_attempt,
+    submit_refund_task,
+)
+from billing.queries.spending import customers_with_budgets
+from billing.vies import NotAsked, NotReached, due_for_check, is_known, note_check
+from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
+
+__all__ = [
+    "handle_processor_event",
+    "reconcile_payments",
+    "submit_attempt",
+    "submit_refund_task",
+]
 
 logger = logging.getLogger(__name__)
 
+_BUDGETS_SECONDS: Final = 240
 # Nothing is broken: it waits for a roll-up, or for what an operator has to enter.
 _WAITING = (UsageNotRolledUp, TaxRateUnknown, TaxCountryUnknown)
 
@@ -94,6 +115,35 @@ def keep_credit() -> int:
     return done
 
 
+@shared_task(name=LOOK_AT_BUDGETS)
+def look_at_budgets_of(tenant_id: str, customer_id: str) -> int:
+    """Look at a customer's budgets, one of which was set or changed; how many alerts were told."""
+    with tenant_scope(UUID(tenant_id)):
+        customer = Customer.objects.filter(pk=customer_id).first()
+        return 0 if customer is None else len(look_at_budgets(customer, as_of=timezone.now()))
+
+
+@shared_task(name="billing.tasks.watch_budgets")
+def watch_budgets() -> int:
+    """Look at all budgets, those first that were not looked at for the longest, for as long as the
+    task has time; how many alerts were told. A customer is a transaction; one that fails is logged,
+    and the next run tries again."""
+    until = time.monotonic() + _BUDGETS_SECONDS
+    told = 0
+    for tenant_id in _tenant_ids():
+        with tenant_scope(tenant_id):
+            customers = customers_with_budgets()
+        for customer in customers:
+            if time.monotonic() > until:
+                return told
+            try:
+                with tenant_scope(tenant_id):
+                    told += len(look_at_budgets(customer, as_of=timezone.now()))
+            except Exception:
+                logger.exception("tenant %s: budgets of %s wait", tenant_id, customer.reference)
+    return told
+
+
 def _tenant_ids() -> list[UUID]:
     with installation_scope():
         return list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
@@ -134,3 +184,32 @@ def _log(tenant_id: UUID, failure: Failure) -> None:
         logger.info("tenant %s: waits: %s", tenant_id, failure)
     else:
         logger.error("tenant %s: not closed: %s", tenant_id, failure, exc_info=failure.error)
+
+
+@shared_task(name="billing.tasks.check_vat_ids")
+def check_vat_ids() -> int:
+    """Ask VIES for the VAT ids that are new or long unchecked; how many it answered for. Nothing
+    waits for it: an id that could not be asked for is asked for again later."""
+    if not settings.VIES_URL:
+        return 0
+    return sum(_check_vat_ids(tenant_id) for tenant_id in _tenant_ids())
+
+
+def _check_vat_ids(tenant_id: UUID) -> int:
+    answered = 0
+    with tenant_scope(tenant_id):
+        due = due_for_check(as_of=timezone.now())
+    for details in due:
+        # Asked outside of the scope, so that no transaction waits for the network.
+        try:
+            confirmed: bool | None = is_known(details.vat_id)
+        except NotReached as refusal:
+            logger.info("tenant %s: %s", tenant_id, refusal)
+            break
+        except NotAsked as refusal:
+            logger.info("tenant %s: %s", tenant_id, refusal)
+            confirmed = None
+        answered += confirmed is not None
+        with tenant_scope(tenant_id):
+            note_check(details, confirmed, as_of=timezone.now())
+    return answered

@@ -144,6 +144,12 @@ UNFOLD = {
                         "permission": _may_view("billing.view_invoice"),
                     },
                     {
+                        "title": "Disputes",
+                        "icon": "gavel",
+                        "link": reverse_lazy("admin:billing_dispute_changelist"),
+                        "permission": _may_view("billing.view_dispute"),
+                    },
+                    {
                         "title": "Billing runs",
                         "icon": "play_circle",
                         "link": reverse_lazy("admin:billing_billingrun_changelist"),
@@ -160,6 +166,18 @@ UNFOLD = {
                         "icon": "account_balance_wallet",
                         "link": reverse_lazy("admin:billing_wallet_changelist"),
                         "permission": _may_view("billing.view_wallet"),
+                    },
+                    {
+                        "title": "Budgets",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:billing_budget_changelist"),
+                        "permission": _may_view("billing.view_budget"),
+                    },
+                    {
+                        "title": "Budget requests",
+                        "icon": "contact_support",
+                        "link": reverse_lazy("admin:billing_budgetrequest_changelist"),
+                        "permission": _may_view("billing.view_budgetrequest"),
                     },
                     {
                         "title": "Ledger",
@@ -201,6 +219,12 @@ UNFOLD = {
                         "icon": "domain",
                         "link": reverse_lazy("admin:tenants_tenant_changelist"),
                         "permission": _may_view("tenants.view_tenant"),
+                    },
+                    {
+                        "title": "Credentials",
+                        "icon": "lock",
+                        "link": reverse_lazy("admin:metering_host_credentials"),
+                        "permission": _may_view("tenants.view_apikey"),
                     },
                     {
                         "title": "Members",

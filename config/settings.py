@@ -40,9 +40,12 @@ INSTALLED_APPS = [
     "allauth.usersessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "pgtrigger",
+    "pghistory",
 ]
 
 MIDDLEWARE = [
+    "tenants.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -170,7 +173,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 600
-CELERY_TASK_DEFAULT_QUEUE = "hostmeter"
+CELERY_TASK_DEFAULT_QUEUE = env.text("CELERY_QUEUE", "hostmeter")
 # A task longer than this would be delivered again while it runs; the time limit is shorter.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 900}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -184,6 +187,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "metering.tasks.allocate_all",
         "schedule": crontab(minute="2-59/10"),
         "options": {"expires": 600},
+    },
+    "watch-hosts": {
+        "task": "metering.tasks.watch_hosts_all",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
@@ -202,10 +210,25 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
     },
+    "watch-budgets": {
+        "task": "billing.tasks.watch_budgets",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 600},
+    },
     "keep-credit": {"task": "billing.tasks.keep_credit", "schedule": crontab(minute="17")},
     "restate-changed": {
         "task": "billing.tasks.restate_changed",
         "schedule": crontab(minute="11,41"),
+    },
+    "reconcile-payments": {
+        "task": "billing.tasks.reconcile_payments",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "check-vat-ids": {
+        "task": "billing.tasks.check_vat_ids",
+        "schedule": crontab(minute="27"),
+        "options": {"expires": 3600},
     },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",
@@ -215,6 +238,15 @@ CELERY_BEAT_SCHEDULE = {
 
 # Fonts for scripts that documents cannot show without them; see docs/documents.md.
 DOCUMENT_FONTS = env.folder("DOCUMENT_FONTS", HOSTMETER_HOME / "fonts")
+
+# Where VAT ids are confirmed; empty where nobody is to be asked.
+VIES_URL = env.text("VIES_URL", "https://ec.europa.eu/taxation_customs/vies/rest-api")
+
+# Tenants without a Stripe account of their own use this one. With an address alone, payments go to
+# the fake that answers there; `up` starts one where neither is set.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "").rstrip("/")
 
 # Far above what an agent sends when it catches up after an outage.
 INGEST_BATCHES_PER_MINUTE_HOST = env.whole_number(
@@ -243,6 +275,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It tells of every file that it makes.
-    "loggers": {"factur-x": {"level": "WARNING"}},
+    # They tell of every file that they make, and of every request.
+    "loggers": {"factur-x": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

@@ -1,7 +1,6 @@
 """Hosts in the admin; applications stand in admin_applications."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -11,14 +10,21 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from metering import admin_applications, admin_corrections  # noqa: F401 register their pages
+from metering import (  # noqa: F401 register their pages
+    admin_applications,
+    admin_corrections,
+    admin_environments,
+    admin_policies,
+)
 from metering.admin_allocation import AllocationPages
 from metering.admin_control import ControlPages, HostKeys
+from metering.admin_credentials import CredentialPages
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
 from metering.admin_retiring import RetiringActions, ServiceFilter
 from metering.host_keys import revoke_keys
+from metering.host_state import host_status
 from metering.models import Host, Instance
-from metering.queries import HOST_SILENT_AFTER
+from tenants.admin_history import HistoryPages
 from tenants.admin_pages import (
     MarkedAdmin,
     ReadOnlyInline,
@@ -30,26 +36,6 @@ from tenants.admin_pages import (
 )
 
 
-def silent_after(host: Host) -> timedelta:
-    """How long the host may deliver nothing before it counts as silent."""
-    policy = host.environment.policy
-    return timedelta(seconds=policy.host_silent_after_seconds) if policy else HOST_SILENT_AFTER
-
-
-def host_status(host: Host, as_of: datetime) -> str:
-    """Whether it delivers: live, silent, retired, generated, no key (it may not) or waiting
-    (nothing has come yet)."""
-    if host.retired_at is not None:
-        return "retired"
-    if host.generated:
-        return "generated"
-    if not any(key.is_valid(as_of) for key in host.keys.all()):
-        return "no key"
-    if host.last_seen_at is None:
-        return "waiting"
-    return "silent" if as_of - host.last_seen_at > silent_after(host) else "live"
-
-
 class HostInstances(ReadOnlyInline):
     model = Instance
     fields = ("application", "name", "first_seen_at")
@@ -59,7 +45,15 @@ class HostInstances(ReadOnlyInline):
 
 
 @admin.register(Host)
-class HostAdmin(AllocationPages, ControlPages, EnrolmentPages, RetiringActions, MarkedAdmin):
+class HostAdmin(
+    CredentialPages,
+    HistoryPages,
+    AllocationPages,
+    ControlPages,
+    EnrolmentPages,
+    RetiringActions,
+    MarkedAdmin,
+):
     empty_hint = (
         "Add a host shows one command to run on it, which installs the agent, enrols the host and "
         "begins to deliver."

@@ -17,7 +17,9 @@ from django.utils.safestring import SafeString
 from metering.control import desired_states, is_too_old
 from metering.control_models import AgentSettings, AppliedState
 from metering.core.desired_state import DesiredState
+from metering.host_state import key_state
 from metering.models import Host, HostKey
+from tenants.admin_history import HistoryPages
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
@@ -68,17 +70,6 @@ def agent_in_words(applied: AppliedState | None, desired: DesiredState, as_of: d
         return wanted
     when = f"{timezone.localtime(by):%Y-%m-%d %H:%M}"
     return f"{wanted}, due since {when}" if by <= as_of else f"{wanted}, due by {when}"
-
-
-def key_state(key: HostKey, as_of: datetime) -> str:
-    """ "revoked", "expired", "expiring", "not used yet" or "valid"."""
-    if key.revoked_at is not None:
-        return "revoked"
-    if not key.is_valid(as_of):
-        return "expired"
-    if key.expires_at is not None:
-        return "expiring"
-    return "not used yet" if key.awaits_use else "valid"
 
 
 class HostKeys(ReadOnlyInline):
@@ -208,14 +199,14 @@ class ControlPages(_Pages):
 def _look_at(hosts: Iterable[Any]) -> None:
     """What each host is to do, and what it said last, as attributes `desired` and `told`."""
     hosts = list(hosts)
-    states = desired_states(hosts)
+    states = desired_states(hosts, as_of=timezone.now())
     told = {row.host_id: row for row in AppliedState.objects.filter(host__in=hosts)}
     for host in hosts:
         host.desired, host.told = states[host.pk], told.get(host.pk)
 
 
 @admin.register(AgentSettings)
-class AgentSettingsAdmin(ScopedAdmin):
+class AgentSettingsAdmin(HistoryPages, ScopedAdmin):
     empty_hint = (
         "Agents go by their own file and defaults. Add settings to have all of them, an "
         "environment's or one host's do otherwise."

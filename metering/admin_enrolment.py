@@ -11,6 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from metering.enrolment_progress import Progress, Stage, enrolment_progress, first_batch_after
+from metering.install_command import install_command
 from metering.models import Host
 from tenants.admin import IssueTokenForm, environment_hint
 from tenants.admin_pages import action, ago, form_page, in_words
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
     from tenants.admin_pages import MarkedAdmin as _Pages
 else:
     _Pages = object
-
-AGENT_DIRECTORY = "/opt/hostmeter-agent"
-
-
-def install_command(server: str, token: str) -> str:
-    """One line for a shell of root's. The environment of its own is where every user may read it,
-    as the agent's user has to."""
-    program = f"{AGENT_DIRECTORY}/bin"
-    return (
-        f"python3 -m venv {AGENT_DIRECTORY} && {program}/pip install hostmeter-agent && "
-        f"{program}/hostmeter-agent install --server {server} --token {token}"
-    )
 
 
 class EnrolmentPages(_Pages):

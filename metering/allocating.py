@@ -30,6 +30,7 @@ from metering.core.posting import postings
 from metering.events import mark_buckets
 from metering.models import Host
 from metering.stated_models import AllocationFailure, AllocationMark, AllocationRule
+from metering.telling import tell_faults
 from tenants.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def _tried_hour(tenant_id: UUID, hour: datetime, as_of: datetime) -> AllocationO
         failure = AllocationFailure(hour=hour, reason=reason, failed_at=as_of)
         held_rules()
         AllocationMark.objects.filter(hour=hour).delete()
-        _keep_failures(hour, [failure])
+        _keep_failures(hour, [failure], as_of)
     return AllocationOutcome(1, 0, [failure])
 
 
@@ -122,13 +123,16 @@ def allocate_hour(hour: datetime, *, as_of: datetime) -> AllocationOutcome:
     changes, failures = _changes(hour, rules, as_of)
     made = post(changes, as_of)
     mark_buckets(set(made), of_host=False)
-    _keep_failures(hour, failures)
+    _keep_failures(hour, failures, as_of)
     return AllocationOutcome(1, len(made), failures)
 
 
-def _keep_failures(hour: datetime, failures: list[AllocationFailure]) -> None:
+def _keep_failures(hour: datetime, failures: list[AllocationFailure], as_of: datetime) -> None:
     """In the place of those that the hour had before."""
-    AllocationFailure.objects.filter(hour=hour).delete()
+    before = AllocationFailure.objects.filter(hour=hour)
+    if failures or before.exists():
+        tell_faults(list(before), failures, as_of=as_of)
+    before.delete()
     AllocationFailure.objects.bulk_create(failures)
 
 

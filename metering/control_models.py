@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from hostmeter_agent.wire_control import (
     KEY_ROTATION_DAYS_MAX,
+    POLICY_NAME_LENGTH_MAX,
     PROBE_NAME,
     PROBES_MAX,
     VERSION,
@@ -139,6 +140,13 @@ class AppliedState(TenantOwned):
     agent_version = models.CharField(max_length=40)
     errors = models.JSONField(default=list)
     probes = models.JSONField(default=dict, help_text="What each probe says of itself.")
+    policy = models.CharField(
+        max_length=POLICY_NAME_LENGTH_MAX,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The policy's version that it goes by.",
+    )
     applied_at = models.DateTimeField(help_text="By the host's clock.")
     reported_at = models.DateTimeField()
 

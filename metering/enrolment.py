@@ -12,10 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import IntegrityError, transaction
 
 from metering.models import Host, HostKey
+from metering.telling import tell_enrolled
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import Name, base64_bytes
-from tenants.models import EnrolmentToken
+from tenants.authorship import acting
+from tenants.models import EnrolmentToken, Environment
 from tenants.problems import Problem, unauthorized
+from tenants.refusals import sentence
 from tenants.scope import tenant_scope
 from tenants.secrets import ENROLMENT_TOKEN, digest_of, tenant_of
 
@@ -77,34 +80,69 @@ def _has_small_order(public_key: bytes) -> bool:
     return y in {0, 1, _FIELD_PRIME - 1, _Y_OF_ORDER_8, _FIELD_PRIME - _Y_OF_ORDER_8}
 
 
+class NoRoom(Exception):
+    """An environment takes no further host: it has as many as it may, or is retired."""
+
+
+def require_room(environment: Environment) -> None:
+    """Call it with the environment locked. Raises NoRoom."""
+    if environment.retired_at is not None:
+        raise NoRoom(f"the environment {environment} is retired, so no host enrols in it")
+    if environment.hosts_max is None:
+        return
+    there = Host.objects.filter(environment=environment, retired_at__isnull=True).count()
+    if there >= environment.hosts_max:
+        raise NoRoom(
+            f"the environment {environment} has {there} hosts of at most {environment.hosts_max}; "
+            "retire one first"
+        )
+
+
 def enrol_host(application: Application, *, as_of: datetime) -> EnrolledHost:
     """Spend the token and register the host with its key, or do neither.
 
     Raises Problem 401 for a token that is unknown, used, expired or revoked, and 409 for a key
-    that is enrolled already.
+    that is enrolled already and where the environment takes no further host.
     """
     tenant_id = tenant_of(application.token, ENROLMENT_TOKEN)
     if tenant_id is None:
         raise unauthorized("EnrolmentToken")
-    with tenant_scope(tenant_id):
+    with acting(f"host {application.name}"), tenant_scope(tenant_id):
         # The lock lets one of two hosts with the same token win; the other then finds it used.
         token = (
-            EnrolmentToken.objects.select_for_update()
+            EnrolmentToken.objects.select_for_update(of=("self",))
+            .select_related("environment")
             .filter(digest=digest_of(application.token))
             .first()
         )
         if token is None or not token.is_usable(as_of):
             raise unauthorized("EnrolmentToken")
+        _hold_room(token.environment_id)
         host = Host.objects.create(
             name=application.name,
-            environment_id=token.environment_id,
+            environment=token.environment,
             enrolled_at=as_of,
             enrolled_with=token,
         )
         key_id = register_key(host, tenant_id, application.public_key, as_of)
         token.used_at = as_of
         token.save(update_fields=["used_at"])
+        tell_enrolled(host, as_of=as_of)
     return EnrolledHost(host.pk, key_id)
+
+
+def _hold_room(environment_id: UUID) -> None:
+    # Of two hosts that come at the same time one waits, and finds the place taken.
+    environment = Environment.objects.select_for_update(no_key=True).get(pk=environment_id)
+    try:
+        require_room(environment)
+    except NoRoom as full:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            sentence(full),
+            kind="environment-full",
+            title="No room in the environment",
+        ) from full
 
 
 def register_key(

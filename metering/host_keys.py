@@ -18,6 +18,7 @@ from metering.known_hosts import KnownHost
 from metering.models import Host, HostKey
 from metering.wire_errors import FieldError, OutOfContract, decoded_object
 from metering.wire_values import base64_bytes
+from tenants.authorship import acting
 from tenants.problems import Problem, unauthorized
 from tenants.scope import tenant_scope
 
@@ -70,7 +71,7 @@ def register_next_key(
     `key_id` was replaced already, and 401 where it was revoked meanwhile.
     """
     _check_proof(next_key, proof_message(str(host.host_id), key_id, next_key.public_key_text))
-    with tenant_scope(host.tenant_id):
+    with acting("its host"), tenant_scope(host.tenant_id):
         lock_hosts([host.host_id])
         signing = HostKey.objects.select_for_update().filter(key_id=key_id).first()
         if signing is None or not signing.is_valid(as_of):
@@ -124,7 +125,7 @@ def _revoke_unused(signing: HostKey, as_of: datetime) -> None:
 
 def confirm_key(host: KnownHost, key_id: str, *, as_of: datetime) -> None:
     """A key that replaces another was used: from now on the host's older keys have a day left."""
-    with tenant_scope(host.tenant_id), transaction.atomic():
+    with acting("its host"), tenant_scope(host.tenant_id), transaction.atomic():
         lock_hosts([host.host_id])
         key = HostKey.objects.select_for_update().get(key_id=key_id)
         if not key.awaits_use:

@@ -37,7 +37,7 @@ def desired_state(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     _, proof = signed_host(request, as_of=now)
     host, _ = signed_body(request, proof, as_of=now)
-    state = control.desired_state_for(host)
+    state = control.desired_state_for(host, as_of=now)
     headers = {"ETag": state.etag, "Cache-Control": "private, no-cache"}
     if state.etag in _tags(request.headers.get("If-None-Match", "")):
         return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)

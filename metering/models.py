@@ -354,6 +354,12 @@ for _meter in METERS:
 
 # Registered with the app's other models; they refer to hosts by name.
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
+from metering.history_models import (  # noqa: E402, F401
+    AgentSettingsChange,
+    AssignmentChange,
+    HostChange,
+    HostKeyChange,
+)
 from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
 from metering.stated_models import (  # noqa: E402, F401
     AllocationFailure,
@@ -361,3 +367,4 @@ from metering.stated_models import (  # noqa: E402, F401
     Correction,
     Event,
 )
+from metering.watch_models import HostNotice  # noqa: E402, F401

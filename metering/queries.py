@@ -195,7 +195,7 @@ def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None)
         delivered = any(host.last_window_end is not None for host in known_hosts)
         return Completeness(as_of if delivered else None, ())
     real = [host for host in every if not host.generated]
-    silent = [host for host in real if _is_silent(host, as_of)]
+    silent = [host for host in real if is_silent(host, as_of)]
     reporting = [host for host in real or every if host not in silent]
     known = [host.last_window_end for host in reporting if host.last_window_end is not None]
     return Completeness(
@@ -204,7 +204,9 @@ def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None)
     )
 
 
-def _is_silent(host: Host, as_of: datetime) -> bool:
+def is_silent(host: Host, as_of: datetime) -> bool:
+    """Whether the host, with environment and policy, has delivered nothing for longer than the
+    policy allows."""
     policy = host.environment.policy
     after = timedelta(seconds=policy.host_silent_after_seconds) if policy else HOST_SILENT_AFTER
     seen = host.last_seen_at or host.enrolled_at

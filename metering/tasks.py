@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from metering.allocating import allocate_tenant
 from metering.rollups import roll_up
+from metering.watching import watch_hosts
 from tenants.models import Tenant
-from tenants.scope import installation_scope
+from tenants.scope import installation_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,24 @@ def _allocate(tenant_id: UUID) -> int:
     for failure in outcome.failures:
         logger.error("tenant %s: not spread: %s", tenant_id, failure)
     return outcome.postings
+
+
+@shared_task(name="metering.tasks.watch_hosts_all")
+def watch_hosts_all() -> int:
+    """Notice hosts that fall silent, are back or too old; how many notices changed, over all
+    tenants. A tenant in which it fails is logged and left to the next tick."""
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
+    return sum(_watch(tenant_id) for tenant_id in tenant_ids)
+
+
+def _watch(tenant_id: UUID) -> int:
+    try:
+        with tenant_scope(tenant_id):
+            return watch_hosts(as_of=timezone.now())
+    except Exception:
+        logger.exception("tenant %s: its hosts are not watched", tenant_id)
+        return 0
 
 
 @shared_task(name="metering.tasks.keep_partitions")

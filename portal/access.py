@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -25,6 +26,7 @@ from tenants.audit import acting, origin_of
 from tenants.impersonation import running
 from tenants.middleware import VISITED_CUSTOMER_KEY
 from tenants.models import Customer, Member, Tenant, User
+from tenants.roles import staff_may
 from tenants.scope import user_scope
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,6 +48,18 @@ class Reader:
     @property
     def tenant(self) -> Tenant:
         return self.membership.tenant
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether they may spend the customer's money, which the provider's staff may not."""
+        spends = self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
+        return spends and self.membership.customer_id is not None
+
+    @property
+    def may_run_hosts(self) -> bool:
+        """Whether they add the customer's own hosts and revoke their keys: its owners do."""
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
 
     @property
     def zone(self) -> ZoneInfo:
@@ -133,6 +147,18 @@ def _choose_first(request: HttpRequest) -> HttpResponseBase:
     return redirect("portal:switch")
 
 
+def require_may_pay(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_pay:
+        raise PermissionDenied
+
+
+def require_may_run_hosts(reader: Reader) -> None:
+    """Raises PermissionDenied."""
+    if not reader.may_run_hosts:
+        raise PermissionDenied
+
+
 def is_uuid(text: str) -> bool:
     try:
         UUID(text)
@@ -146,3 +172,10 @@ def may_switch(member: Member) -> bool:
         return True
     with user_scope(member.user_id):
         return Member.objects.accepted().filter(user_id=member.user_id).count() > 1
+
+
+def may_change(reader: Reader, permission: str) -> bool:
+    """Whether the reader may change what is the customer's own: its people may, and of the
+    provider's staff those whose role may do `permission` in the admin."""
+    member = reader.membership
+    return member.customer_id is not None or staff_may(member.role, permission)

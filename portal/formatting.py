@@ -6,7 +6,7 @@ may drop digits of a quantity; the page then carries `exact` beside it. Amounts 
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Final
@@ -189,6 +189,11 @@ def _in_zone(written: str, zone: tzinfo) -> str:
 def day(moment: datetime, zone: tzinfo) -> str:
     """23 Nov 2026; 23. Nov. 2026."""
     return _written(moment.astimezone(zone), _DAY)
+
+
+def date_text(day: date) -> str:
+    """A day that no clock belongs to: 23 Nov 2026."""
+    return _written(datetime.combine(day, time.min), _DAY)
 
 
 def minute(moment: datetime, zone: tzinfo) -> str:

@@ -12,6 +12,10 @@ _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("overview", _("Overview"), "portal:overview"),
     ("applications", _("Applications"), "portal:applications"),
     ("invoices", _("Invoices"), "portal:invoices"),
+    ("billing", _("Billing details"), "portal:billing"),
+    ("hosts", _("Hosts"), "portal:hosts"),
+    ("budgets", _("Budgets"), "portal:budgets"),
+    ("webhooks", _("Webhooks"), "portal:webhooks"),
     ("team", _("Team and access"), "portal:team"),
 )
 

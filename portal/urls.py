@@ -11,15 +11,21 @@ from billing.documents.files import FORMS
 from portal.views import (
     applications,
     audit_log,
+    billing_details,
     brand,
+    budgets,
+    disputes,
     documents,
+    hosts,
     invoices,
     lines,
     overview,
+    paying,
     people,
     proofs,
     session,
     team,
+    webhooks,
 )
 
 
@@ -86,6 +92,19 @@ class ColourConverter:
         return value
 
 
+class ActionConverter:
+    """What is done to a webhook endpoint."""
+
+    regex = "rotate|test|disable|enable|remove"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ActionConverter, "action")
 register_converter(ColourConverter, "colour")
 register_converter(DayConverter, "day")
 register_converter(MonthConverter, "month")
@@ -114,6 +133,27 @@ urlpatterns = [
     path("team/keys/", team.keys, name="keys"),
     path("team/keys/<uuid:key_id>/revoke/", team.key_revoked, name="key-revoke"),
     path("team/log/", audit_log.audit_log, name="audit-log"),
+    path("budgets/", budgets.budget_list, name="budgets"),
+    path("budgets/new/", budgets.new_budget, name="new-budget"),
+    path("budgets/<uuid:budget_id>/", budgets.budget_page, name="budget"),
+    path("budgets/<uuid:budget_id>/change/", budgets.edit_budget, name="edit-budget"),
+    path("budgets/<uuid:budget_id>/remove/", budgets.delete_budget, name="remove-budget"),
+    path("developers/webhooks/", webhooks.endpoint_list, name="webhooks"),
+    path("developers/webhooks/new/", webhooks.new_endpoint, name="new-webhook"),
+    path("developers/webhooks/<uuid:endpoint_id>/", webhooks.endpoint_page, name="webhook"),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/change/",
+        webhooks.edit_endpoint,
+        name="edit-webhook",
+    ),
+    path(
+        "developers/webhooks/<uuid:endpoint_id>/<action:action>/",
+        webhooks.endpoint_action,
+        name="webhook-action",
+    ),
+    path(
+        "developers/deliveries/<uuid:delivery_id>/", webhooks.delivery_page, name="webhook-delivery"
+    ),
     path("applications/", applications.application_list, name="applications"),
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),
     path("invoices/", invoices.invoice_list, name="invoices"),
@@ -131,6 +171,30 @@ urlpatterns = [
         name="upcoming-charge",
     ),
     path("invoices/<uuid:invoice_id>/", invoices.invoice_page, name="invoice"),
+    path("invoices/<uuid:invoice_id>/pay/", paying.pay, name="pay"),
+    path("invoices/<uuid:invoice_id>/payment/", paying.payment, name="payment"),
+    path("hosts/", hosts.host_list, name="hosts"),
+    path("hosts/enrol/", hosts.enrol, name="enrol-host"),
+    path("hosts/enrolments/<uuid:token_id>/", hosts.enrolment, name="host-enrolment"),
+    path(
+        "hosts/enrolments/<uuid:token_id>/state/",
+        hosts.enrolment_state,
+        name="host-enrolment-state",
+    ),
+    path(
+        "hosts/enrolments/<uuid:token_id>/revoke/",
+        hosts.revoke_token,
+        name="revoke-host-token",
+    ),
+    path(
+        "hosts/<uuid:host_id>/keys/<uuid:key_id>/revoke/",
+        hosts.revoke_key,
+        name="revoke-host-key",
+    ),
+    path("billing/", billing_details.billing_page, name="billing"),
+    path("payment-methods/", paying.payment_methods, name="payment-methods"),
+    path("payment-methods/add/", paying.add_payment_method, name="add-payment-method"),
+    path("payment-methods/change/", paying.change_payment_method, name="change-payment-method"),
     path("invoices/<uuid:invoice_id>/proof/", proofs.proof_page, name="invoice-proof"),
     path(
         "invoices/<uuid:invoice_id>/proof/bundle.zip",
@@ -145,6 +209,8 @@ urlpatterns = [
     ),
     path("invoices/focus/<month:month>/", documents.focus_month, name="focus-month"),
     path(_STORED_LINE, lines.invoice_line, name="invoice-line"),
+    path(f"{_STORED_LINE}dispute/", disputes.line_dispute, name="line-dispute"),
+    path(f"{_STORED_LINE}dispute/withdraw/", disputes.withdraw, name="withdraw-dispute"),
     path(f"{_STORED_LINE}days/<day:day>/", lines.invoice_line_day, name="invoice-line-day"),
     path(
         f"{_STORED_LINE}buckets/<bucket:start>/",

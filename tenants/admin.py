@@ -2,14 +2,14 @@
 
 import zoneinfo
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import django.contrib.auth.admin  # noqa: F401
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -23,6 +23,7 @@ from unfold.widgets import (
 )
 
 from tenants import admin_audit, admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_look_inside import LooksInside
 from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
@@ -44,11 +45,16 @@ from tenants.models import (
     Customer,
     EnrolmentToken,
     Environment,
-    Policy,
     Tenant,
     User,
 )
-from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.operations import (
+    KeyNotInUse,
+    issue_api_key,
+    issue_enrolment_token,
+    rotate_api_key,
+)
+from tenants.refusals import sentence
 from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 
 # Rights come from the role in a tenant, never from a group that all tenants share. The import
@@ -120,8 +126,8 @@ class TenantAdmin(LooksInside, ScopedAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(MarkedAdmin):
-    class Form(ScopedForm):
+class CustomerAdmin(HistoryPages, MarkedAdmin):
+    class Form(ReasonedForm):
         time_zone = _ZoneField(help_text="Days and billing months are this zone's.", initial="UTC")
 
     form = Form
@@ -143,38 +149,6 @@ class CustomerAdmin(MarkedAdmin):
         return {"time_zone": zone, **super().get_changeform_initial_data(request)}
 
 
-@admin.register(Policy)
-class PolicyAdmin(ScopedAdmin):
-    class Form(ScopedForm):
-        class Meta:
-            help_texts: ClassVar = {
-                "scrape_interval_seconds": "Kept for later: today each agent reads its host at the "
-                "agent's own interval.",
-            }
-
-    form = Form
-    empty_hint = "A policy says when a host counts as silent."
-    list_display = ("name", "scrape_interval_seconds", "host_silent_after_seconds")
-    search_fields = ("name",)
-
-
-@admin.register(Environment)
-class EnvironmentAdmin(MarkedAdmin):
-    empty_hint = "Add one, such as production; then issue an enrolment token for its first host."
-    list_display = ("shown_name", "policy", "default_customer", "created_at")
-    list_filter = ("policy", "generated")
-    list_select_related = ("policy", "default_customer")
-    search_fields = ("name",)
-    fields = ("name", "policy", "default_customer")
-
-    @display(description="Name", ordering="name")
-    def shown_name(self, environment: Environment) -> SafeString | str:
-        return name_with_badge(environment.name, environment.generated)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class IssueTokenForm(forms.Form):
     """Which environment the next host enrols into."""
 
@@ -185,7 +159,7 @@ class IssueTokenForm(forms.Form):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Not in the declaration: there the query would run outside of any tenant.
-        environments = Environment.objects.filter(generated=False)
+        environments = Environment.objects.filter(generated=False, retired_at__isnull=True)
         self.fields["environment"].queryset = environments  # type: ignore[attr-defined]
         self.has_choice = environments.exists()
 
@@ -199,7 +173,7 @@ def environment_hint() -> SafeString:
     )
 
 
-class _Credentials(ScopedAdmin):
+class _Credentials(HistoryPages, ScopedAdmin):
     """Secrets are issued on a page of their own, shown once, and revoked, never edited."""
 
     actions = ("revoke",)
@@ -351,10 +325,13 @@ class ApiKeyAdmin(_Credentials):
         "created_at",
         "expires_at",
         "last_used_at",
+        "last_used_from",
+        "minutes_used",
         "revoked_at",
     )
     readonly_fields = fields
     actions_list = ("issue",)
+    actions_detail = ("rotate",)
 
     @display(
         description="Status",
@@ -395,4 +372,33 @@ class ApiKeyAdmin(_Credentials):
             title="API key",
             text="Copy it now: only its hash is stored, and it cannot be shown again.",
             secret=form.issued(),
+        )
+
+    @action(description="Rotate", icon="autorenew", permissions=["issue"], url_path="rotate")
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        key = self.get_object(request, object_id)
+        if key is None:
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_changelist"))
+        if request.method != "POST":
+            return form_page(
+                self,
+                request,
+                forms.Form(),
+                title=f"Rotate {key}?",
+                text="You get a fresh key that may do the same. The present one holds for a day "
+                "more, so that you can give the program the new one meanwhile.",
+                submit="Rotate",
+            )
+        try:
+            secret = rotate_api_key(key, as_of=timezone.now())
+        except KeyNotInUse as refusal:
+            messages.error(request, sentence(refusal))
+            return HttpResponseRedirect(reverse("admin:tenants_apikey_change", args=[key.pk]))
+        return secret_page(
+            self,
+            request,
+            title="API key",
+            text="Copy it now: only its hash is stored, and it cannot be shown again. The former "
+            "key holds for a day more.",
+            secret=secret,
         )

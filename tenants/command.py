@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from tenants.authorship import acting
+
 
 class OneLineCommand(BaseCommand):
     """Says in one line which argument is wrong; --help has all of them."""
@@ -12,3 +14,7 @@ class OneLineCommand(BaseCommand):
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.print_usage = lambda file=None: None  # type: ignore[method-assign]
         return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with acting(f"manage.py {type(self).__module__.rpartition('.')[2]}"):
+            return super().execute(*args, **options)

@@ -26,15 +26,17 @@ class IsolateTable(Operation):
     in every foreign key to another tenant-owned table, so that a row can never point across
     tenants and tables can be distributed by tenant.
 
-    Django goes on seeing the single column `id` as the key; the database knows better.
+    Django goes on seeing the single column as the key; the database knows better. A history's rows
+    outlive what they point at: with `references` false they are held to nothing.
     """
 
     reversible = True
     reduces_to_sql = True
 
-    def __init__(self, name: str, also_readable_if: str = "") -> None:
+    def __init__(self, name: str, also_readable_if: str = "", *, references: bool = True) -> None:
         self.name = name
         self.also_readable_if = also_readable_if
+        self.references = references
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         pass
@@ -47,10 +49,10 @@ class IsolateTable(Operation):
         to_state: ProjectState,
     ) -> None:
         model = to_state.apps.get_model(app_label, self.name)
-        table = model._meta.db_table
+        table, key = model._meta.db_table, model._meta.pk.column
         statements = [
             f'ALTER TABLE "{table}" DROP CONSTRAINT "{table}_pkey", '
-            f'ADD CONSTRAINT "{table}_pkey" PRIMARY KEY (tenant_id, id)',
+            f'ADD CONSTRAINT "{table}_pkey" PRIMARY KEY (tenant_id, "{key}")',
             *close_statements(table),
         ]
         if self.also_readable_if:
@@ -58,7 +60,7 @@ class IsolateTable(Operation):
                 f'CREATE POLICY also_readable ON "{table}" FOR SELECT '
                 f"USING ({self.also_readable_if})"
             )
-        for field in model._meta.local_fields:
+        for field in model._meta.local_fields if self.references else ():
             if isinstance(field, ForeignKey) and _is_tenant_owned(field.related_model):
                 statements.append(_foreign_key_statement(table, field))
         for statement in statements:

@@ -1,16 +1,18 @@
-"""Puts each signed-in request inside its person's tenant."""
+"""Puts each signed-in request inside its person's tenant, and gives each request a name."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from tenants.audit import acting, origin_of
+from tenants import audit
+from tenants.authorship import acting
 from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
@@ -22,6 +24,24 @@ VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
 VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
+
+REQUEST_ID: Final = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestIdMiddleware:
+    """Names each request: as the proxy in front did, or afresh. The answer tells the name, and it
+    is kept with what the request changes."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get(REQUEST_ID, "")
+        request.META[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        response = self.get_response(request)
+        response.headers[REQUEST_ID] = request.META[REQUEST_ID]
+        return response
 
 
 def choose_membership(user: User, wanted: str | None) -> Member | None:
@@ -71,7 +91,9 @@ class TenantMiddleware:
         ) or choose_membership(user, request.session.get(SESSION_KEY))
         user.membership = membership
         scope = _scope_of(user, membership.tenant_id if membership else None)
-        with scope, _time_zone_of(request, membership), acting(origin_of(request)):
+        who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
+        origin = audit.acting(audit.origin_of(request))
+        with who, origin, scope, _time_zone_of(request, membership):
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
             if response.status_code >= 500:

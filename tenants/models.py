@@ -18,6 +18,14 @@ from tenants.roles import installation_owner_may, staff_may
 from tenants.scope import current_tenant_id
 from tenants.scopes import CUSTOMER_SCOPES
 
+VERSION = r"^[0-9]{1,6}(\.[0-9]{1,6}){0,3}\Z"
+
+
+def validate_patterns(patterns: list[str]) -> None:
+    for pattern in patterns:
+        if not pattern.strip() or not pattern.isprintable():
+            raise ValidationError("Write each name on its own, without control characters.")
+
 
 def validate_time_zone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
@@ -232,6 +240,49 @@ class Environment(TenantOwned):
         help_text="New applications of the environment are billed to this customer. "
         "Without one they wait as unassigned.",
     )
+    owner_customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        related_name="+",
+        verbose_name="run by the customer",
+        help_text="Whose own machines these are: its people add hosts here, see them and revoke "
+        "their keys. Empty: they are yours.",
+    )
+    application_patterns = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        size=100,
+        validators=[validate_patterns],
+        verbose_name="applications that may run here",
+        help_text="Names, with * for any characters. Empty: whatever the policy allows.",
+    )
+    hosts_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        verbose_name="hosts at most",
+        help_text="Further ones cannot enrol. Retired hosts do not count.",
+    )
+    applications_max = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        verbose_name="applications at most",
+        help_text="More are metered all the same, and shown as a breach.",
+    )
+    version = models.CharField(
+        max_length=27,
+        blank=True,
+        validators=[RegexValidator(VERSION, "Write a version as 1.4 or 1.4.2.")],
+        help_text="Of what its hosts run, such as their image. A policy may ask for a newer one.",
+    )
+    retired_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since then no host enrols here."
+    )
     generated = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -284,6 +335,10 @@ class ApiKey(TenantOwned):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    last_used_from = models.GenericIPAddressField(null=True, editable=False)
+    minutes_used = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="In how many minutes it was used."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -330,8 +385,18 @@ class IdempotencyRecord(TenantOwned):
         return self.key
 
 
+# Registered with the app's other models; they follow what is declared above.
 # Registered with the app's other models; they refer to customers.
 from tenants.access_models import Impersonation  # noqa: E402
+from tenants.history_models import (  # noqa: E402, F401
+    ApiKeyChange,
+    CustomerChange,
+    EnrolmentTokenChange,
+    EnvironmentChange,
+    PolicyChange,
+    PolicyVersionChange,
+)
+from tenants.policy_models import PolicyVersion  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,
     WebhookDelivery,

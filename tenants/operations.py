@@ -3,17 +3,24 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from tenants.models import ApiKey, Customer, EnrolmentToken, Environment, IdempotencyRecord
 from tenants.scope import current_tenant_id
 from tenants.scopes import CUSTOMER_SCOPES, SCOPES
 from tenants.secrets import API_KEY, ENROLMENT_TOKEN, digest_of, make_secret, shown_part
 
 ENROLMENT_TOKEN_LIFETIME = timedelta(hours=1)
+KEY_OVERLAP = timedelta(days=1)
 IDEMPOTENCY_KEPT_FOR = timedelta(hours=48)
 
 
 class UnknownScope(Exception):
     """A key was asked for with a scope that does not exist, or with none."""
+
+
+class KeyNotInUse(Exception):
+    """A key was to be replaced that nobody can use any more."""
 
 
 class ScopeNotForCustomer(Exception):
@@ -73,6 +80,22 @@ def issue_api_key(
         created_at=as_of,
         expires_at=expires_at,
     )
+    return secret
+
+
+@transaction.atomic
+def rotate_api_key(key: ApiKey, *, as_of: datetime) -> str:
+    """A fresh key that may do the same, for the same customer and as long; the former one holds
+    for KEY_OVERLAP more, so that the program can be given the new one meanwhile. Raises
+    KeyNotInUse."""
+    held = ApiKey.objects.select_for_update().get(pk=key.pk)
+    if not held.is_usable(as_of):
+        raise KeyNotInUse(f"the key {held} is revoked or expired already; issue a new one")
+    secret = issue_api_key(
+        held.name, held.scopes, customer=held.customer, expires_at=held.expires_at, as_of=as_of
+    )
+    held.expires_at = min(held.expires_at or as_of + KEY_OVERLAP, as_of + KEY_OVERLAP)
+    held.save(update_fields=["expires_at"])
     return secret
 
 

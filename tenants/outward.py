@@ -21,6 +21,9 @@ from django.conf import settings
 from tenants.core.reach import Address, is_public
 
 DEADLINE_SECONDS: Final = 10
+# Of a host's addresses some may lead nowhere from here, as IPv6 does on many machines.
+_CONNECT_SECONDS: Final = 3
+_ADDRESSES_TRIED: Final = 4
 ANSWER_BYTES_KEPT: Final = 1_024
 URL_LENGTH_MAX: Final = 500
 
@@ -51,9 +54,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """What the address answers. Raises UrlNotUsable and NotReached."""
     parts = _parts(url)
     host, port = parts.hostname or "", _port(parts)
-    address = _judged_address(host, port)
+    addresses = _judged_addresses(host, port)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = _Pinned(parts.scheme, host, port, address)
+    connection = _Pinned(parts.scheme, host, port, addresses)
     try:
         with _deadline(connection):
             connection.request("POST", path, body=body, headers=dict(headers))
@@ -109,9 +112,9 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _judged_address(host: str, port: int) -> str:
-    """The first address of the host. Raises NotReached where there is none, or where any of them is
-    not public: a name with one foot inside is a name of inside."""
+def _judged_addresses(host: str, port: int) -> list[str]:
+    """The host's first addresses. Raises NotReached where there is none, or where any of them all
+    is not public: a name with one foot inside is a name of inside."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -121,23 +124,24 @@ def _judged_address(host: str, port: int) -> str:
         for each in addresses:
             if not is_public(ipaddress.ip_address(each.partition("%")[0])):
                 raise NotReached(f"{host} is at {each}, which is not on the public Internet")
-    return addresses[0]
+    return addresses[:_ADDRESSES_TRIED]
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to one address, whatever the name resolves to by now; TLS is verified for the
-    name."""
+    """A connection to the first of the addresses that answers, whatever the name resolves to by
+    now; TLS is verified for the name."""
 
-    def __init__(self, scheme: str, host: str, port: int, address: str) -> None:
+    def __init__(self, scheme: str, host: str, port: int, addresses: list[str]) -> None:
         super().__init__(host, port, timeout=DEADLINE_SECONDS)
         self._secure = scheme == "https"
-        self._address = address
+        self._addresses = addresses
         # As http.client has it: left out of Host where it is the scheme's own.
         self.default_port = 443 if self._secure else 80
         self.is_over = False
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), timeout=self.timeout)
+        self.sock = self._connected()
+        self.sock.settimeout(DEADLINE_SECONDS)
         if self.is_over:
             raise TimeoutError
         if self._secure:
@@ -146,6 +150,13 @@ class _Pinned(http.client.HTTPConnection):
                 self.sock, server_hostname=self.host, do_handshake_on_connect=False
             )
             self.sock.do_handshake()
+
+    def _connected(self) -> socket.socket:
+        *others, last = self._addresses
+        for each in others:
+            with suppress(OSError):
+                return socket.create_connection((each, self.port), timeout=_CONNECT_SECONDS)
+        return socket.create_connection((last, self.port), timeout=_CONNECT_SECONDS)
 
     def end(self) -> None:
         """Whatever waits for the receiver fails at once."""

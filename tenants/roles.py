@@ -10,9 +10,12 @@ _OPERATES = frozenset(
         "metering.correction",
         "tenants.environment",
         "tenants.policy",
+        "tenants.policyversion",
+        "metering.hostenvironment",
         "tenants.enrolmenttoken",
         "tenants.apikey",
         "tenants.webhookendpoint",
+        "billing.budgetrequest",
     }
 )
 _BILLS = frozenset(
@@ -31,12 +34,15 @@ _BILLS = frozenset(
         "billing.invoice",
         "billing.invoiceline",
         "billing.lateusage",
+        "billing.dispute",
         "billing.billingrun",
         "billing.billingdetails",
         "billing.billingsettings",
         "billing.taxrate",
         "billing.creditgrant",
         "billing.wallet",
+        "billing.budget",
+        "billing.budgetrequest",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -53,11 +59,13 @@ _SEEN = frozenset(
         "metering.instance",
         "metering.hostkey",
         "tenants.tenant",
+        "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
         "tenants.auditentry",
         "billing.invoicetax",
         "billing.payment",
+        "billing.disputemessage",
         "billing.journalentry",
         "billing.posting",
         "billing.creditmovement",

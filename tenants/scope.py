@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from tenants import authorship
+
 _tenant: ContextVar[UUID | None] = ContextVar("tenant", default=None)
 
 
@@ -31,8 +33,12 @@ def current_tenant_id() -> UUID:
 
 
 def _set_local(name: str, value: str) -> None:
+    """Together with who acts: triggers keep that with what is changed."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+        cursor.execute(
+            "SELECT set_config(%s, %s, true), set_config(%s, %s, true)",
+            [name, value, authorship.SETTING, authorship.authorship()],
+        )
 
 
 @contextmanager

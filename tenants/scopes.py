@@ -16,21 +16,26 @@ SCOPES: Final = {
     "credit:write": "grant credit, keep wallets",
     "customers:read": "read customers and how they are billed",
     "customers:write": "add and change customers",
+    "environments:read": "read how environments are configured",
+    "environments:write": "add, configure, retire and remove environments",
     "events:write": "deliver usage as events",
     "invoices:read": "read upcoming and issued invoices",
     "invoices:write": "finalize invoices, record what happens to them",
     "plans:read": "read plans and their prices",
     "plans:write": "add plans and publish prices",
+    "policies:read": "read policies and their versions",
+    "policies:write": "draft, publish, roll out and take back policies",
     "subscriptions:read": "read subscriptions, own prices and discounts",
     "subscriptions:write": "begin and end subscriptions, own prices and discounts",
     "usage:read": "query usage",
     "webhooks:read": "read webhook endpoints and what was sent to them",
     "webhooks:write": "keep webhook endpoints, send again",
 }
-# A customer's own key looks and changes nothing: neither its plan nor its credit. Corrections and
-# rules are of the operator's hosts.
+_OPERATORS: Final = frozenset(
+    {"allocation:read", "corrections:read", "environments:read", "policies:read"}
+)
+# A customer's own key looks and changes nothing: neither its plan nor its credit. Corrections,
+# rules and policies are of the operator's hosts.
 CUSTOMER_SCOPES: Final = tuple(
-    scope
-    for scope in SCOPES
-    if scope.endswith(":read") and scope not in {"allocation:read", "corrections:read"}
+    scope for scope in SCOPES if scope.endswith(":read") and scope not in _OPERATORS
 )

@@ -146,6 +146,10 @@ def _sent(sending: Sending) -> Outcome:
             status, answer = got.status, got.text
         except (outward.NotReached, outward.UrlNotUsable) as refusal:
             error = str(refusal)[:300]
+        except Exception:
+            # Whatever it is, the others are sent and noted.
+            logger.exception("webhook %s: not sent", sending.id)
+            error = "sending failed on our side; the server's log says where"
     took_ms = int((time.monotonic() - began) * 1_000)
     return Outcome(started_at, took_ms, status, answer, error)
 

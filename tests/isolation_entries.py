@@ -11,6 +11,9 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 _IMPERSONATION = "tests/portal/test_impersonation.py"
 _TEAM = "tests/portal/test_team.py"
 _ACCESS = "tests/portal/test_access.py"
+_PAYING = "tests/portal/test_paying.py::TestIsolation"
+_METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
+_HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
 _LOOK = "tests/portal/test_look.py"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
@@ -68,9 +71,27 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:keys": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
     "portal:key-revoke": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
     "portal:audit-log": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
+    "portal:budgets": _LIST,
+    "portal:new-budget": _LIST,
+    "portal:budget": _ONE,
+    "portal:edit-budget": _ONE,
+    "portal:remove-budget": _ONE,
+    "portal:webhooks": _LIST,
+    "portal:new-webhook": _LIST,
+    "portal:webhook": _ONE,
+    "portal:edit-webhook": _ONE,
+    "portal:webhook-action": _ONE,
+    "portal:webhook-delivery": _ONE,
     "portal:applications": _LIST,
     "portal:application": _ONE,
     "portal:invoices": _LIST,
+    "portal:billing": _LIST,
+    "portal:hosts": _LIST,
+    "portal:enrol-host": _HOSTS,
+    "portal:host-enrolment": _HOSTS,
+    "portal:host-enrolment-state": _HOSTS,
+    "portal:revoke-host-token": _HOSTS,
+    "portal:revoke-host-key": _HOSTS,
     "portal:upcoming-invoice": _LIST,
     "portal:upcoming-charge": _ONE,
     "portal:upcoming-line": _ONE,
@@ -83,9 +104,20 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:verifier": "tests/portal/test_proofs.py::TestTheVerifier"
     "::test_is_the_same_file_for_every_customer",
     "portal:invoice-document": _ONE,
+    "portal:pay": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment": f"{_PAYING}::test_what_another_customer_owes_answers_as_what_nobody_does",
+    "portal:payment-methods": _METHODS,
+    "portal:add-payment-method": _METHODS,
+    "portal:change-payment-method": _METHODS,
+    "processor-webhook": "tests/billing/payments/test_events.py"
+    "::test_an_event_reaches_the_tenant_of_its_address_alone",
     "portal:focus-month": "tests/portal/test_documents.py"
     "::TestMonth::test_names_nothing_of_another_customer",
     "portal:invoice-line": _ONE,
+    "portal:line-dispute": _ONE,
+    # By POST alone.
+    "portal:withdraw-dispute": "tests/portal/test_disputes.py"
+    "::TestIsolation::test_of_another_customer_answers_as_a_missing_one",
     "portal:invoice-line-day": _ONE,
     "portal:invoice-line-bucket": _ONE,
 }
@@ -95,11 +127,32 @@ _API_LIST = f"{_API}::test_a_list_names_nothing_of_another_tenant"
 _API_ONE = f"{_API}::test_what_another_tenant_has_answers_as_if_it_did_not_exist"
 _API_POST = f"{_API}::test_a_post_names_nothing_of_another_tenant"
 
+_API_DISPUTES = "tests/api/test_disputes.py::TestListing::test_is_of_the_callers_own_alone"
 _API_USAGE = "tests/api/test_usage.py::test_is_that_of_the_callers_own_alone"
 
 # Every operation of the API by its operationId.
 API_OPERATIONS: dict[str, str] = {
     "list_environments": _API_LIST,
+    "create_environment": "tests/api/test_policies.py::TestEnvironments"
+    "::test_name_no_policy_and_no_customer_of_another_tenant",
+    "get_environment": _API_ONE,
+    "update_environment": _API_ONE,
+    "remove_an_environment": _API_ONE,
+    "retire_an_environment": _API_ONE,
+    "bring_an_environment_back": _API_ONE,
+    "list_policies": _API_LIST,
+    "create_policy": "tests/api/test_policies.py::TestPolicies"
+    "::test_of_another_tenant_may_have_the_same_name",
+    "get_policy": _API_ONE,
+    "update_policy": _API_ONE,
+    "list_policy_versions": _API_ONE,
+    "create_policy_version": _API_ONE,
+    "get_policy_version": _API_ONE,
+    "replace_policy_draft": _API_ONE,
+    "remove_policy_draft": _API_ONE,
+    "publish_policy_version": _API_ONE,
+    "roll_policy_version_out": _API_ONE,
+    "roll_policy_version_back": _API_ONE,
     "list_applications": _API_LIST,
     "list_instances": _API_LIST,
     "get_application": _API_ONE,
@@ -158,10 +211,22 @@ API_OPERATIONS: dict[str, str] = {
     "write_an_invoice_off": _API_ONE,
     "void_an_invoice": _API_ONE,
     "record_a_payment": _API_ONE,
+    "list_disputes": _API_DISPUTES,
+    "get_dispute": _API_ONE,
+    "create_dispute": _API_ONE,
+    "answer_a_dispute": _API_ONE,
+    "resolve_a_dispute": _API_ONE,
+    "withdraw_a_dispute": _API_ONE,
     "list_credit_grants": _API_LIST,
     "create_credit_grant": _API_POST,
     "get_credit_grant": _API_ONE,
     "void_credit_grant": _API_ONE,
+    "list_budgets": _API_LIST,
+    "create_budget": _API_POST,
+    "get_budget": _API_ONE,
+    "update_budget": _API_ONE,
+    "remove_a_budget": _API_ONE,
+    "list_budget_alerts": _API_ONE,
     "list_webhook_endpoints": _API_LIST,
     "create_webhook_endpoint": _API_POST,
     "get_webhook_endpoint": _API_ONE,
@@ -191,6 +256,7 @@ ISOLATION_TESTS |= {
     **dict.fromkeys(
         (
             "api:environments",
+            "api:policies",
             "api:applications",
             "api:instances",
             "api:assignments",
@@ -206,11 +272,21 @@ ISOLATION_TESTS |= {
             "api:own-prices",
             "api:wallets",
             "api:webhook-endpoints",
+            "api:budgets",
         ),
         _API_LIST,
     ),
     **dict.fromkeys(
         (
+            "api:environments-environment-id",
+            "api:environments-environment-id-retire",
+            "api:environments-environment-id-bring-back",
+            "api:policies-policy-id",
+            "api:policies-policy-id-versions",
+            "api:policy-versions-policy-version-id",
+            "api:policy-versions-policy-version-id-publish",
+            "api:policy-versions-policy-version-id-roll-out",
+            "api:policy-versions-policy-version-id-roll-back",
             "api:customers-customer-id",
             "api:customers-customer-id-upcoming-invoice",
             "api:plans-plan-id",
@@ -218,6 +294,11 @@ ISOLATION_TESTS |= {
             "api:subscriptions-subscription-id",
             "api:subscriptions-subscription-id-end",
             "api:invoices-invoice-id",
+            "api:disputes-dispute-id",
+            "api:disputes-dispute-id-messages",
+            "api:disputes-dispute-id-resolve",
+            "api:disputes-dispute-id-withdraw",
+            "api:invoices-invoice-id-disputes",
             "api:invoices-invoice-id-finalize",
             "api:invoices-invoice-id-payments",
             "api:invoices-invoice-id-review",
@@ -246,6 +327,8 @@ ISOLATION_TESTS |= {
             "api:own-prices-own-price-id-end",
             "api:top-ups-top-up-id-failed",
             "api:top-ups-top-up-id-paid",
+            "api:budgets-budget-id",
+            "api:budgets-budget-id-alerts",
             "api:webhook-endpoints-endpoint-id",
             "api:webhook-endpoints-endpoint-id-deliveries",
             "api:webhook-endpoints-endpoint-id-rotate-secret",
@@ -257,6 +340,7 @@ ISOLATION_TESTS |= {
         ),
         _API_ONE,
     ),
+    "api:disputes": _API_DISPUTES,
     "api:usage": _API_USAGE,
     "api:events": API_OPERATIONS["deliver_events"],
 }

@@ -6,8 +6,10 @@ from ninja import Router
 
 from billing.api.agreements import agreements
 from billing.api.backtests import backtests
+from billing.api.budgets import budgets
 from billing.api.credit import credit
 from billing.api.customers import customers
+from billing.api.disputes import disputes
 from billing.api.drafts import drafts
 from billing.api.files import files
 from billing.api.invoices import invoices
@@ -30,6 +32,8 @@ routers: Final[dict[str, Router]] = {
     "invoices": invoices,
     "files of invoices": files,
     "what happens to invoices": transitions,
+    "disputes": disputes,
     "credit": credit,
     "wallets": wallets,
+    "budgets": budgets,
 }

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from billing.api.fields import CurrencyCode
 from billing.models import BillingDetails
+from billing.models.parties import RECIPIENTS_MAX
 from billing.operations import ReferenceInUse, VatIdNotOfCountry, add_customer, change_customer
 from tenants.api.caller import ApiRequest, Caller
 from tenants.api.errors import conflict, not_found, unprocessable
@@ -25,6 +26,9 @@ Reference = Annotated[
 Country = Annotated[str, StringConstraints(max_length=2, pattern="^([A-Z]{2})?$")]
 Email = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+)?$")
+]
+NamedEmail = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")
 ]
 PeppolId = Annotated[
     str, StringConstraints(max_length=60, pattern=r"^([0-9]{4}:[^\s\x00-\x1f]+)?$")
@@ -50,6 +54,10 @@ class BillingIn(Taken):
     currency: CurrencyCode | Annotated[str, Field(max_length=0)] = ""
     purchase_order: Annotated[str, text(60)] = ""
     buyer_reference: Annotated[str, text(100)] = ""
+    recipients: Annotated[
+        list[NamedEmail],
+        Field(max_length=RECIPIENTS_MAX, description="Who else is sent invoices."),
+    ] = Field(default_factory=list)
 
 
 class BillingOut(Given):
@@ -66,6 +74,7 @@ class BillingOut(Given):
     currency: str
     purchase_order: str
     buyer_reference: str
+    recipients: list[str]
 
 
 class CustomerOut(Given):

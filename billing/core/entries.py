@@ -23,6 +23,8 @@ _PAID: Final = {
     EntryKind.TOP_UP: (Account.CASH, Account.WALLET),
     EntryKind.WALLET_APPLIED: (Account.WALLET, Account.RECEIVABLE),
     EntryKind.WALLET_RETURNED: (Account.RECEIVABLE, Account.WALLET),
+    EntryKind.REFUNDED: (Account.CREDIT, Account.CASH),
+    EntryKind.REFUND_FAILED: (Account.CASH, Account.CREDIT),
 }
 # Nobody paid for promotional credit, so it comes from the promotion account and goes back there.
 _PROMOTIONAL: Final = {

@@ -50,6 +50,8 @@ class EntryKind(StrEnum):
     TOP_UP = "top_up"
     WALLET_APPLIED = "wallet_applied"
     WALLET_RETURNED = "wallet_returned"
+    REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
 
 
 class EntryNotBalanced(ValueError):

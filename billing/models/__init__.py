@@ -1,5 +1,17 @@
 """What it costs: plans and prices, subscriptions, invoices."""
 
+from billing.models.budgets import (
+    Budget,
+    BudgetAlert,
+    BudgetRequest,
+)
+from billing.models.collecting import (
+    PayingCustomer,
+    PaymentAttempt,
+    ProcessorAccount,
+    ProcessorEvent,
+    Refund,
+)
 from billing.models.contracts import (
     Discount,
     PlanTerms,
@@ -10,6 +22,10 @@ from billing.models.credit import (
     CreditMovement,
     TopUp,
     Wallet,
+)
+from billing.models.disputes import (
+    Dispute,
+    DisputeMessage,
 )
 from billing.models.invoices import (
     Invoice,
@@ -58,9 +74,14 @@ __all__ = [
     "BillingRun",
     "BillingSettings",
     "BillingShard",
+    "Budget",
+    "BudgetAlert",
+    "BudgetRequest",
     "CreditGrant",
     "CreditMovement",
     "Discount",
+    "Dispute",
+    "DisputeMessage",
     "Invoice",
     "InvoiceLine",
     "InvoiceNumbering",
@@ -69,14 +90,19 @@ __all__ = [
     "JournalEntry",
     "LateUsage",
     "Logo",
+    "PayingCustomer",
     "Payment",
+    "PaymentAttempt",
     "Plan",
     "PlanTerms",
     "PlanVersion",
     "Posting",
     "Price",
     "PriceOverride",
+    "ProcessorAccount",
+    "ProcessorEvent",
     "ProofKey",
+    "Refund",
     "Subscription",
     "TaxRate",
     "TopUp",

@@ -92,11 +92,13 @@ class CreditMovement(TenantOwned):
         RETURNED = "returned", "Returned by a credit note"
         LAPSED = "lapsed", "Lapsed with its expiry"
         VOIDED = "voided"
+        REFUNDED = "refunded", "Refunded"
+        REFUND_FAILED = "refund_failed", "Back from a refund that failed"
 
     grant = models.ForeignKey(
         CreditGrant, on_delete=models.PROTECT, db_constraint=False, related_name="movements"
     )
-    kind = models.CharField(max_length=8, choices=Kind.choices)
+    kind = models.CharField(max_length=14, choices=Kind.choices)
     invoice = models.ForeignKey(
         Invoice,
         on_delete=models.PROTECT,
@@ -111,7 +113,7 @@ class CreditMovement(TenantOwned):
         null=True,
         db_constraint=False,
         related_name="+",
-        help_text="The credit note that returned it.",
+        help_text="The credit note that returned it, or for which it was refunded.",
     )
     position = models.PositiveSmallIntegerField(
         default=0, help_text="The order in which an invoice's grants paid."
@@ -140,7 +142,9 @@ class CreditMovement(TenantOwned):
                     invoice__isnull=True,
                     note__isnull=True,
                     amount__gt=0,
-                ),
+                )
+                | Q(kind="refunded", invoice__isnull=True, note__isnull=False, amount__gt=0)
+                | Q(kind="refund_failed", invoice__isnull=True, note__isnull=False, amount__lt=0),
                 name="credit_movement_has_its_kind",
             ),
         ]

@@ -2,12 +2,14 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 
 from billing.models.fields import CURRENCY, LogoField
 from tenants.models import Customer, TenantOwned
 
+RECIPIENTS_MAX = 10
 _COUNTRY = RegexValidator("^[A-Z]{2}$", "Use an ISO 3166 code such as DE.")
 _PEPPOL_ID = RegexValidator(
     r"^[0-9]{4}:\S+\Z", "Write the scheme and the identifier: 0184:12345678."
@@ -77,6 +79,16 @@ class BillingSettings(Party):
     payment_term_days = models.PositiveSmallIntegerField(
         default=14, validators=[MaxValueValidator(180)]
     )
+    customers_may_stop_applications = models.BooleanField(
+        default=False,
+        help_text="A customer's budget may ask you to stop an application at its limit. You are "
+        "asked in the admin and do it; nothing is stopped by itself.",
+    )
+    collects_automatically = models.BooleanField(
+        default=True,
+        help_text="Issued invoices are collected at once where the customer has saved a payment "
+        "method.",
+    )
     late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,
@@ -136,6 +148,21 @@ class BillingDetails(Party):
         max_length=100, blank=True, help_text="What public buyers are addressed by: a Leitweg-ID."
     )
 
+    recipients = ArrayField(
+        models.EmailField(),
+        default=list,
+        blank=True,
+        size=RECIPIENTS_MAX,
+        help_text="Who else is sent invoices, apart from the e-mail above; separated by commas.",
+    )
+    vat_checked_id = models.CharField(max_length=20, blank=True, editable=False)
+    vat_checked_at = models.DateTimeField(null=True, editable=False)
+    vat_confirmed = models.BooleanField(
+        null=True,
+        editable=False,
+        help_text="Whether VIES knows the checked id; nothing while it could not be asked.",
+    )
+
     class Meta:
         verbose_name_plural = "billing details"
         constraints: ClassVar = [
@@ -146,3 +173,13 @@ class BillingDetails(Party):
 
     def __str__(self) -> str:
         return f"Billing details of {self.customer}"
+
+    @property
+    def vat_check(self) -> str:
+        """What is known of the VAT id as it is now: "confirmed", "unknown", "unchecked", or nothing
+        without one."""
+        if not self.vat_id:
+            return ""
+        if self.vat_checked_id != self.vat_id or self.vat_confirmed is None:
+            return "unchecked"
+        return "confirmed" if self.vat_confirmed else "unknown"

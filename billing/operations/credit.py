@@ -27,11 +27,17 @@ _ENTRIES: Final = {
     CreditMovement.Kind.RETURNED: EntryKind.CREDIT_RETURNED,
     CreditMovement.Kind.LAPSED: EntryKind.CREDIT_LAPSED,
     CreditMovement.Kind.VOIDED: EntryKind.CREDIT_VOIDED,
+    CreditMovement.Kind.REFUNDED: EntryKind.REFUNDED,
+    CreditMovement.Kind.REFUND_FAILED: EntryKind.REFUND_FAILED,
 }
 
 
 class CreditNotGrantable(ValueError):
     """The amount cannot be paid in its currency, or the credit would have expired already."""
+
+
+class CreditNotLeft(Exception):
+    """So much of the credit is not left that it could be paid out."""
 
 
 class GrantVoided(Exception):
@@ -163,6 +169,34 @@ def return_credit(invoice: Invoice, note: Invoice, amount: Decimal, *, as_of: da
             _event(grant, as_of, f"{note} returns credit to {invoice}"),
         )
     return sum_amounts([from_wallet, *(each.amount for each in returned)])
+
+
+def take_refund(note: Invoice, amount: Decimal, *, as_of: datetime) -> None:
+    """Take what is to be refunded out of the credit that the note left to the customer. Raises
+    CreditNotLeft."""
+    grant = CreditGrant.objects.filter(source_id=note.pk, voided_at__isnull=True).first()
+    left = grants_left([grant])[0][1] if grant else ZERO
+    if grant is None or left < amount:
+        raise CreditNotLeft(
+            f"{plain(left)} {note.currency} of {note} is left; the rest was taken off its invoice "
+            "or has paid others"
+        )
+    _refund_movement(grant, note, amount, CreditMovement.Kind.REFUNDED, as_of)
+
+
+def give_refund_back(note: Invoice, amount: Decimal, *, as_of: datetime) -> None:
+    """What could not be refunded is the customer's credit again."""
+    grant = CreditGrant.objects.get(source_id=note.pk)
+    kind = CreditMovement.Kind.REFUND_FAILED
+    _refund_movement(grant, note, EXACT.minus(amount), kind, as_of)
+
+
+def _refund_movement(
+    grant: CreditGrant, note: Invoice, amount: Decimal, kind: str, as_of: datetime
+) -> None:
+    movement = CreditMovement(grant=grant, kind=kind, note=note, amount=amount, occurred_at=as_of)
+    words = "refunded" if amount > 0 else "not refunded after all"
+    _move(movement, _event(grant, as_of, f"{note}: {words}"))
 
 
 def keep_surplus(

@@ -97,7 +97,7 @@ def record_payment(
         recorded = Payment.objects.filter(invoice=locked, reference=reference).first()
         if recorded is not None:
             return _the_same(recorded, amount, received_on)
-        _require_payable(locked)
+        _require_payable(locked, excess_to_credit=excess_to_credit)
         lock_customer(locked.customer_id)
         excess = max(EXACT.subtract(amount, locked.open_amount), ZERO)
         if excess and not excess_to_credit:
@@ -144,13 +144,13 @@ def _require_usable(
         raise PaymentNotUsable("a payment needs a reference, so that it is counted once")
 
 
-def _require_payable(invoice: Invoice) -> None:
+def _require_payable(invoice: Invoice, *, excess_to_credit: bool) -> None:
     if not invoice.is_issued:
         raise DocumentNotIssued("it has no number yet; finalize it first")
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         raise InvoiceNotPayable("a credit note is not paid; it is taken off or becomes credit")
-    if invoice.status == Invoice.Status.VOID:
-        raise InvoiceNotPayable("it is void; grant the customer credit instead")
+    if invoice.status == Invoice.Status.VOID and not excess_to_credit:
+        raise InvoiceNotPayable("it is void; record what came all the same as credit")
 
 
 def _the_same(recorded: Payment, amount: Decimal, received_on: date) -> Payment:

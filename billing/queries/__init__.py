@@ -7,6 +7,16 @@ Decimals in the plan's currency.
 
 from billing.queries.agreed import NotQuotedInCurrency
 from billing.queries.contracts import contract_of
+from billing.queries.disputes import (
+    Contested,
+    contested,
+    dispute_of,
+    disputes_by_line,
+    disputes_of,
+    is_paused,
+    paused_among,
+    threads_of,
+)
 from billing.queries.issued import (
     ChangesSinceFinalized,
     changes_since_finalized,
@@ -38,6 +48,7 @@ from billing.queries.upcoming import (
 __all__ = [
     "ApplicationCharges",
     "ChangesSinceFinalized",
+    "Contested",
     "DailyCharge",
     "MonthToDate",
     "NotQuotedInCurrency",
@@ -45,18 +56,25 @@ __all__ = [
     "UpcomingInvoice",
     "application_charges",
     "changes_since_finalized",
+    "contested",
     "contract_of",
     "current_period",
     "cycle_of",
+    "dispute_of",
+    "disputes_by_line",
+    "disputes_of",
     "due_periods",
     "ended_periods",
+    "is_paused",
     "is_usage_complete",
     "is_used",
     "month_to_date",
+    "paused_among",
     "periods_due",
     "plan_version_for",
     "published_versions",
     "rated_period",
     "subscription_of",
+    "threads_of",
     "upcoming_invoice",
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Model
 
-from billing.models import BillingDetails, BillingSettings
+from billing.models import BillingDetails, BillingSettings, Subscription
 from tenants.models import Customer
 
 _PARTY = (
@@ -39,6 +39,33 @@ def billing_details(customer: Customer) -> BillingDetails:
     """The customer's; an unsaved row that says nothing while there are none."""
     found = BillingDetails.objects.filter(customer=customer).first()
     return found or BillingDetails(customer=customer)
+
+
+def recipient_of(customer: Customer) -> str:
+    """Where the customer is written to; empty where that is not known."""
+    return billing_details(customer).email
+
+
+def recipients_of(customer: Customer) -> list[str]:
+    """Everybody who is sent the customer's invoices, each once, the main address first; nobody
+    while none is known."""
+    details = billing_details(customer)
+    return list(dict.fromkeys(each for each in (details.email, *details.recipients) if each))
+
+
+def billing_currency(customer: Customer) -> str:
+    """What the customer is billed in, as far as it is known: by their details, their newest
+    subscription's plan, or their provider."""
+    chosen = billing_details(customer).currency
+    if chosen:
+        return chosen
+    subscription = (
+        Subscription.objects.filter(customer=customer)
+        .select_related("plan")
+        .order_by("-starts_at")
+        .first()
+    )
+    return subscription.plan.currency if subscription else customer.tenant.currency
 
 
 def seller_details(settings: BillingSettings | None = None) -> dict[str, Any]:

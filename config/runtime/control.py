@@ -65,7 +65,7 @@ def _print_for_people(status: Status) -> None:
     for name, part in state["parts"].items():
         process = f"process {part['pid']}" if part["pid"] else ""
         restarts = f"{part['restarts']} restarts" if part["restarts"] else ""
-        say(f"  {name:<10}{part['state']:<12}{process:<16}{restarts}".rstrip())
+        say(f"  {name:<13}{part['state']:<12}{process:<16}{restarts}".rstrip())
 
 
 def stop(home: Home) -> int:

@@ -47,6 +47,11 @@ class Home:
         return self.folder / "logs"
 
     @property
+    def fake_stripe(self) -> Path:
+        """What the fake Stripe of a demonstration knows."""
+        return self.folder / "fake-stripe.sqlite3"
+
+    @property
     def agent(self) -> Path:
         return self.folder / "agent"
 
@@ -67,7 +72,9 @@ class Home:
         remove_servers_data(self.folder)
         for name in ("agent", "logs", "static"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        files = [self.secrets, *self.folder.glob("celerybeat-schedule*"), *self.run.glob("*")]
+        made = ("celerybeat-schedule*", f"{self.fake_stripe.name}*")
+        files = [self.secrets, *self.run.glob("*")]
+        files += [file for pattern in made for file in self.folder.glob(pattern)]
         for file in files:
             if file != self.lock:
                 file.unlink(missing_ok=True)

@@ -14,6 +14,9 @@ from config.runtime.servers import Servers, given_servers, plan_servers
 from config.runtime.state import State, User, part_reports, read_state, write_state
 from config.runtime.supervisor import PartState
 
+# With one of these payments go elsewhere than to the fake.
+PROCESSOR_VARIABLES = ("STRIPE_SECRET_KEY", "STRIPE_API_BASE")
+
 
 @dataclass
 class Installation:
@@ -25,11 +28,20 @@ class Installation:
     variables: dict[str, str]
     users: list[User]
     listener: socket.socket
+    fake_stripe_port: int | None
+    """None where payments go to Stripe, or to whatever STRIPE_API_BASE names."""
+    tenants: tuple[str, ...] = ()
     is_complete: bool = False
 
     @property
     def url(self) -> str:
         return f"http://{ports.LOOPBACK}:{self.web_port}"
+
+    @property
+    def fake_stripe_url(self) -> str:
+        """Empty where payments do not go to the fake."""
+        port = self.fake_stripe_port
+        return "" if port is None else f"http://{ports.LOOPBACK}:{port}"
 
     @property
     def demo_password(self) -> str:
@@ -71,7 +83,8 @@ def plan_installation(home: Home) -> Installation:
     last = ports.remembered(home.ports)
     chosen = ports.choose(last)
     servers = plan_servers(home.folder, chosen, secrets, given_servers())
-    _tell_of_other_ports(chosen, last, servers)
+    uses_fake_stripe = not any(os.environ.get(name) for name in PROCESSOR_VARIABLES)
+    _tell_of_other_ports(chosen, last, servers, uses_fake_stripe=uses_fake_stripe)
     ports.remember(home.ports, chosen)
     variables = servers.variables() | {
         "SECRET_KEY": os.environ.get("SECRET_KEY") or secrets["SECRET_KEY"],
@@ -81,13 +94,28 @@ def plan_installation(home: Home) -> Installation:
     state = read_state(home)
     users = state["users"] if state else []
     listener = listening_socket(chosen["web"])
-    return Installation(home, chosen["web"], servers, variables, users, listener)
+    fake_stripe_port = chosen["fake-stripe"] if uses_fake_stripe else None
+    installation = Installation(
+        home, chosen["web"], servers, variables, users, listener, fake_stripe_port
+    )
+    if uses_fake_stripe:
+        variables["STRIPE_API_BASE"] = installation.fake_stripe_url
+    return installation
 
 
 def _tell_of_other_ports(
-    chosen: Mapping[str, int], last: Mapping[str, int], servers: Servers
+    chosen: Mapping[str, int],
+    last: Mapping[str, int],
+    servers: Servers,
+    *,
+    uses_fake_stripe: bool,
 ) -> None:
-    used = {"web": True, "postgres": servers.postgres, "valkey": servers.valkey}
+    used = {
+        "web": True,
+        "postgres": servers.postgres,
+        "valkey": servers.valkey,
+        "fake-stripe": uses_fake_stripe,
+    }
     for name, port in chosen.items():
         wanted = last.get(name, ports.DEFAULTS[name])
         if used[name] and port != wanted:

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.runtime.failure import CannotRun
@@ -24,6 +24,7 @@ AGENT_SETTLES_S = 0.5
 STOP_ORDER = (
     ("agent",),  # first, while the server can still take its last batch
     ("beat", "web", "worker"),
+    ("fake-stripe",),
     ("postgres", "valkey"),
 )
 
@@ -102,6 +103,18 @@ def beat(environment: Mapping[str, str], home: Home) -> Part:
     )
 
 
+def fake_stripe(port: int, state: Path, webhooks: Sequence[str]) -> Part:
+    """The fake Stripe, delivering its events to these addresses of ours."""
+    options = [option for url in webhooks for option in ("--webhook", url)]
+    arguments = python("billing.fake_stripe", "--port", str(port), "--state", str(state), *options)
+    # Stripe knows none of our secrets, and neither does the fake.
+    return Part(
+        "fake-stripe",
+        Command(arguments, _bare_environment(os.environ)),
+        is_ready=lambda started: started.has_logged(b"Listening on "),
+    )
+
+
 def agent(state: Path, url: str, environment: Mapping[str, str]) -> Part:
     # With the address of today: the web's port may have been taken since the agent was enrolled.
     arguments = _agent("run", "--unpinned", "--state", str(state), "--server", url)
@@ -125,9 +138,13 @@ def agent_enrolment(state: Path, url: str, token: str, environment: Mapping[str,
 
 def agent_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What the agent needs: it knows the server by its URL only, and none of its secrets."""
+    return _bare_environment(environment) | {"PYTHONPATH": str(REPOSITORY / "agent" / "src")}
+
+
+def _bare_environment(environment: Mapping[str, str]) -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
     values = {name: environment[name] for name in kept if name in environment}
-    return values | {"PYTHONPATH": str(REPOSITORY / "agent" / "src"), "PYTHONUNBUFFERED": "1"}
+    return values | {"PYTHONUNBUFFERED": "1"}
 
 
 def part_environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from config.runtime.home import write_private
 
 LOOPBACK = "127.0.0.1"
-DEFAULTS = {"web": 8000, "postgres": 54329, "valkey": 16389}
+DEFAULTS = {"web": 8000, "postgres": 54329, "valkey": 16389, "fake-stripe": 12111}
 
 
 def is_free(port: int) -> bool:

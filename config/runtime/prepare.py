@@ -33,7 +33,8 @@ def main(progress: Path, *, wants_token: bool) -> int:
     except CommandError as error:
         print(str(error).replace("\n", " "), file=sys.stderr)
         return 1
-    _append(progress, {"result": {"users": demo["users"], "token": token}})
+    result = {"users": demo["users"], "token": token, "tenants": _tenants()}
+    _append(progress, {"result": result})
     return 0
 
 
@@ -58,6 +59,15 @@ def _output_of(*command: str) -> str:
 def _seed_demo() -> dict[str, Any]:
     demo: dict[str, Any] = json.loads(_output_of("seed_demo", "--json"))
     return demo
+
+
+def _tenants() -> list[str]:
+    # Models need a Django that is set up.
+    from tenants.models import Tenant
+    from tenants.scope import installation_scope
+
+    with installation_scope():
+        return list(Tenant.objects.order_by("created_at").values_list("slug", flat=True))
 
 
 def _enrolment_token(demo: dict[str, Any]) -> str:

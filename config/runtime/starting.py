@@ -12,7 +12,10 @@ from config.runtime.installation import Installation
 from config.runtime.processes import Command
 from config.runtime.progress import step, step_done
 from config.runtime.servers import start_servers
-from config.runtime.supervisor import Supervisor
+from config.runtime.supervisor import Part, Supervisor
+
+# So many webhook endpoints an account at Stripe may have, and so at the fake.
+FAKE_STRIPE_WEBHOOKS_MAX = 16
 
 
 class PrepareProgress:
@@ -54,6 +57,7 @@ def start_everything(installation: Installation, supervisor: Supervisor) -> None
     token = _prepare(installation, supervisor)
     with step("web, worker, beat"):
         supervisor.launch([parts.beat(_environment(installation), installation.home)])
+        supervisor.launch(_fake_stripe(installation))
         supervisor.wait_until_ready()
     with step("agent"):
         _start_agent(installation, supervisor, token)
@@ -88,7 +92,19 @@ def _prepare(installation: Installation, supervisor: Supervisor) -> str:
     finally:
         progress.path.unlink(missing_ok=True)  # it holds the token
     installation.users = progress.result["users"]
+    installation.tenants = tuple(progress.result["tenants"])
     return progress.result["token"] or ""
+
+
+def _fake_stripe(installation: Installation) -> list[Part]:
+    """None where payments go to Stripe. A tenant made later gets its events from the next start on,
+    and until then what the reconciler asks for."""
+    port = installation.fake_stripe_port
+    if port is None:
+        return []
+    slugs = installation.tenants[:FAKE_STRIPE_WEBHOOKS_MAX]
+    webhooks = [f"{installation.url}/webhooks/stripe/{slug}/" for slug in slugs]
+    return [parts.fake_stripe(port, installation.home.fake_stripe, webhooks)]
 
 
 def _environment(installation: Installation) -> dict[str, str]:

@@ -111,9 +111,19 @@ def _summarize(installation: Installation) -> None:
     for user in installation.users:
         say(f"User      {user['name']:<36} {user['role']:<10} {user['tenant'] or 'all tenants'}")
     say(f"Password  {installation.demo_password}   (the same for each of them)")
+    say(f"Payments  {_payments(installation)}")
     say(f"Data      {installation.home.folder}")
     say(f"Stop      {stop}")
     say("Reset     python3 manage.py up --reset")
+
+
+def _payments(installation: Installation) -> str:
+    if not installation.fake_stripe_url:
+        return "Stripe, as STRIPE_SECRET_KEY and STRIPE_API_BASE say"
+    return (
+        f"the fake Stripe at {installation.fake_stripe_url}: no money moves"
+        " (set STRIPE_SECRET_KEY for Stripe)"
+    )
 
 
 def _continue_without_terminal(home: Home) -> None:

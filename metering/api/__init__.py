@@ -8,7 +8,9 @@ from metering.api.allocation import allocation_rules
 from metering.api.applications import applications
 from metering.api.assignments import assignments
 from metering.api.corrections import corrections
+from metering.api.environments import environments
 from metering.api.events import events
+from metering.api.policies import policies
 from metering.api.usage import usage
 
 routers: Final[dict[str, Router]] = {
@@ -18,4 +20,6 @@ routers: Final[dict[str, Router]] = {
     "events": events,
     "corrections": corrections,
     "allocation rules": allocation_rules,
+    "environments": environments,
+    "policies": policies,
 }

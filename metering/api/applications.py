@@ -15,19 +15,10 @@ from tenants.api.errors import not_found
 from tenants.api.fields import Given, Instant
 from tenants.api.pages import Page, Paging, page_of
 from tenants.api.resources import Resources
-from tenants.models import Environment
 
 SCOPE: Final = "applications:read"
 
 applications = Resources()
-
-
-class EnvironmentOut(Given):
-    """Where applications run, such as production: events and samples name it."""
-
-    id: UUID
-    name: str
-    created_at: Instant
 
 
 class ApplicationOut(Given):
@@ -65,17 +56,6 @@ class ApplicationFilters(Paging):
     customer: Annotated[UUID | None, Field(description="Billed to this customer at any time.")] = (
         None
     )
-
-
-@applications.reading(
-    "/environments", scope=SCOPE, answers=Page[EnvironmentOut], summary="List environments"
-)
-def list_environments(request: ApiRequest, filters: Query[Paging]) -> Page[EnvironmentOut]:
-    rows = Environment.objects.all()
-    if request.caller.customer_id is not None:
-        own = visible_applications(request.caller).filter(environment=OuterRef("pk"))
-        rows = rows.filter(Exists(own))
-    return page_of(rows, filters, _environment, by="name")
 
 
 @applications.reading(
@@ -141,12 +121,6 @@ def shown_application(application: Application, request: ApiRequest) -> Applicat
 
 def _billed_to(customer_id: UUID) -> Exists:
     return Exists(Assignment.objects.filter(application=OuterRef("pk"), customer=customer_id))
-
-
-def _environment(environment: Environment) -> EnvironmentOut:
-    return EnvironmentOut(
-        id=environment.pk, name=environment.name, created_at=environment.created_at
-    )
 
 
 def _application(application: Application) -> ApplicationOut:

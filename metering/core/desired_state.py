@@ -15,6 +15,32 @@ SCHEMA: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyTerms:
+    """What a policy's version says to agents. `version` names it; limits are each application's on
+    the host; None: it says nothing."""
+
+    version: str
+    enforced: bool = False
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    offline_grace_seconds: int | None = None
+
+    def document(self) -> dict[str, object]:
+        """As agents read it, beside "own_cgroups"."""
+        return {
+            "version": self.version,
+            "offline_grace_seconds": self.offline_grace_seconds,
+            "limits": {
+                "enforced": self.enforced,
+                "cpu_millicores": self.cpu_millicores,
+                "memory_bytes": self.memory_bytes,
+                "processes": self.processes,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """Settings of one scope. None and "" leave a thing to the next wider scope."""
 
@@ -25,6 +51,7 @@ class Layer:
     minimum_version: str = ""
     minimum_version_by: datetime | None = None
     rules: tuple[Rule, ...] = ()
+    policy: PolicyTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +62,7 @@ class DesiredState:
     etag: str
     minimum_version: str = ""
     minimum_version_by: datetime | None = field(default=None)
+    policy: PolicyTerms | None = None
 
 
 def combined(layers: Sequence[Layer]) -> Layer:
@@ -48,6 +76,7 @@ def combined(layers: Sequence[Layer]) -> Layer:
         minimum_version=versioned.minimum_version,
         minimum_version_by=versioned.minimum_version_by,
         rules=tuple(rule for layer in layers for rule in layer.rules),
+        policy=_first(layer.policy for layer in layers),
     )
 
 
@@ -62,10 +91,12 @@ def desired_state(environments: Sequence[str], layers: Sequence[Layer]) -> Desir
     minimum = None
     if layer.minimum_version:
         minimum = {"version": layer.minimum_version, "by": by.isoformat() if by else None}
+    terms = layer.policy
+    # Where no version holds nothing is added: what hosts have fetched before stays the same.
     document = {
         "schema": SCHEMA,
         "environments": list(environments),
-        "policy": {"own_cgroups": layer.own_cgroups},
+        "policy": {"own_cgroups": layer.own_cgroups} | (terms.document() if terms else {}),
         "scrape_interval_seconds": layer.scrape_interval_seconds,
         "key_rotation_days": layer.key_rotation_days,
         "minimum_agent_version": minimum,
@@ -74,4 +105,5 @@ def desired_state(environments: Sequence[str], layers: Sequence[Layer]) -> Desir
     }
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     # The tag is the content's: a restart of the server, or a change taken back, changes nothing.
-    return DesiredState(body, f'"{sha256(body).hexdigest()[:32]}"', layer.minimum_version, by)
+    etag = f'"{sha256(body).hexdigest()[:32]}"'
+    return DesiredState(body, etag, layer.minimum_version, by, terms)

@@ -1,7 +1,7 @@
 """portal.formatting for templates. Times are in the reader's zone, which the page activated."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
@@ -9,10 +9,12 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.provenance import Provenance
+from billing.models import Invoice
 from metering.core.gaps import Gap
 from metering.core.posting import spread_meter
 from metering.core.quality import Measured, in_words, written
@@ -225,6 +227,12 @@ def day(moment: datetime) -> SafeString:
 
 
 @register.simple_tag
+def date_of(day: date) -> str:
+    """A day without a moment: 23 Nov 2026."""
+    return formatting.date_text(day)
+
+
+@register.simple_tag
 def full(moment: datetime) -> SafeString:
     """23 Nov 2026, 14:05:30 CET."""
     return _time(moment, formatting.moment_in_full(moment, timezone.get_current_timezone()))
@@ -276,3 +284,29 @@ def share_bar(part: Decimal, whole: Decimal) -> SafeString:
 @register.simple_tag
 def share(part: Decimal, whole: Decimal) -> str:
     return formatting.share(part, whole)
+
+
+@register.filter
+def duration(length: timedelta) -> str:
+    return formatting.duration(length)
+
+
+@register.filter
+def ppm_percent(millionths: int) -> str:
+    """Whole percents, rounded down: 100 % is all of it."""
+    return f"{millionths // 10_000}{formatting.NBSP}%"
+
+
+@register.filter
+def translated(text: str) -> str:
+    """For what a filter made: the tag of Django's asks for the translation before it."""
+    return gettext(text)
+
+
+@register.filter
+def document_name(invoice: Invoice) -> str:
+    """Invoice INV-12, Credit note CN-3, or Draft invoice while it has no number."""
+    kind = gettext(invoice.kind_in_words)
+    if not invoice.number:
+        return gettext("Draft %(kind)s") % {"kind": kind}
+    return f"{kind[:1].upper()}{kind[1:]} {invoice.reference}"

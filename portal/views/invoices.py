@@ -17,11 +17,17 @@ from django.views.decorators.http import require_safe
 from billing.core.money import sum_amounts
 from billing.core.rating import RatedLine
 from billing.models import InvoiceLine
-from billing.queries import changes_since_finalized, upcoming_invoice
+from billing.queries import (
+    changes_since_finalized,
+    contested,
+    disputes_of,
+    upcoming_invoice,
+)
 from metering.models import Application
 from portal.access import Reader, customer_page
 from portal.charges import is_charge, keyed
 from portal.freshness import Freshness, freshness_of
+from portal.invoice_selection import selection
 from portal.queries import (
     OTHER_CHARGES,
     applications_named,
@@ -32,6 +38,7 @@ from portal.queries import (
     payments_of,
     taxes_of,
 )
+from portal.transfer import transfer_of
 
 _PER_PAGE: Final = 36
 # A line, and the address of its page.
@@ -41,14 +48,14 @@ _Linked = tuple[RatedLine | InvoiceLine, str]
 @customer_page
 @require_safe
 def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
+    shown = selection(reader.customer, request.GET)
     context = {
         "reader": reader,
         "section": "invoices",
         "freshness": _freshness(reader),
         "upcoming": upcoming_invoice(reader.customer, as_of=reader.as_of),
-        "invoices": Paginator(invoices_of(reader.customer), _PER_PAGE).get_page(
-            request.GET.get("page")
-        ),
+        "invoices": Paginator(shown.invoices, _PER_PAGE).get_page(request.GET.get("page")),
+        "shown": shown,
     }
     return render(request, "portal/invoices.html", context)
 
@@ -86,6 +93,8 @@ def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
 def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponse:
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
     lines = lines_of(invoice)
+    disputes = disputes_of(invoice) if invoice.is_issued else []
+    what = contested(invoice)
     context = {
         "reader": reader,
         "section": "invoices",
@@ -97,6 +106,12 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "notes": notes_on(invoice),
         "taxes": taxes_of(invoice),
         "payments": payments_of(invoice),
+        "refunds": list(invoice.refunds.order_by("created_at")),
+        "disputes": disputes,
+        "has_pending": any(each.is_pending for each in disputes),
+        "contested": what,
+        "settles": list(invoice.settles.select_related("line", "invoice")),
+        "transfer": transfer_of(invoice, what.undisputed),
     }
     return render(request, "portal/invoice.html", context)
 

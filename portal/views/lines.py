@@ -113,8 +113,8 @@ def invoice_line(
 ) -> HttpResponse:
     line = _stored_line(reader, invoice_id, line_id)
     if is_charge(line):
-        return _charge(request, reader, stored_charge(line))
-    return _line(request, reader, *_usage_of(reader, line))
+        return _charge(request, reader, stored_charge(line), line_id=line_id)
+    return _line(request, reader, *_usage_of(reader, line), line_id=line_id)
 
 
 @customer_page
@@ -127,8 +127,11 @@ def upcoming_line_without_usage(request: HttpRequest, reader: Reader, key: str) 
     return _charge(request, reader, charge)
 
 
-def _charge(request: HttpRequest, reader: Reader, charge: Charge) -> HttpResponse:
+def _charge(
+    request: HttpRequest, reader: Reader, charge: Charge, *, line_id: UUID | None = None
+) -> HttpResponse:
     context = {
+        "line_id": line_id,
         "reader": reader,
         "section": "invoices",
         "charge": charge,
@@ -174,7 +177,12 @@ def _context(reader: Reader, found: _Found) -> dict[str, object]:
 
 
 def _line(
-    request: HttpRequest, reader: Reader, found: _Found, figures: LineFigures
+    request: HttpRequest,
+    reader: Reader,
+    found: _Found,
+    figures: LineFigures,
+    *,
+    line_id: UUID | None = None,
 ) -> HttpResponse:
     source = found.source
     by_day = quantities_by_day(
@@ -187,6 +195,7 @@ def _line(
     rate = rate_of(spec, figures.attributes, figures.steps)
     shares = rate is not None and rate.is_shared
     context = _context(reader, found) | {
+        "line_id": line_id,
         "figures": figures,
         "spec": spec,
         "rate": rate,

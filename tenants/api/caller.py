@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 
 from tenants.models import ApiKey
@@ -25,6 +25,7 @@ class Caller:
     key_id: UUID
     scopes: frozenset[str]
     customer_id: UUID | None
+    name: str
 
     def require(self, scope: str) -> None:
         """Raises Problem 403, which names the scope that is missing."""
@@ -34,6 +35,11 @@ class Caller:
     def signed(self, author: str) -> str:
         """Whom a program names as an author, with the key that said so."""
         return f"{author}, by key {self.key_id}"
+
+    @property
+    def in_words(self) -> str:
+        """For the history of what it changes."""
+        return f"API key {self.name}"
 
     def own(self, customer: str) -> Q:
         """The condition that rows, whose customer is found by the path `customer`, are seen."""
@@ -57,13 +63,15 @@ def authenticated(request: HttpRequest, *, as_of: datetime) -> Caller:
         key = ApiKey.objects.filter(digest=digest_of(secret.strip())).first()
         if key is None or not key.is_usable(as_of):
             raise unauthorized("Bearer")
-        _note_use(key, as_of)
-    return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id)
+        _note_use(key, request.META.get("REMOTE_ADDR") or None, as_of)
+    return Caller(tenant_id, key.pk, frozenset(key.scopes), key.customer_id, key.name)
 
 
-def _note_use(key: ApiKey, as_of: datetime) -> None:
+def _note_use(key: ApiKey, address: str | None, as_of: datetime) -> None:
     """At most once a minute: a busy key's row would be written, and waited for, all the time."""
     before = as_of - _USE_NOTED_EVERY
     if key.last_used_at is None or key.last_used_at <= before:
         noted = Q(last_used_at__isnull=True) | Q(last_used_at__lte=before)
-        ApiKey.objects.filter(noted, pk=key.pk).update(last_used_at=as_of)
+        ApiKey.objects.filter(noted, pk=key.pk).update(
+            last_used_at=as_of, last_used_from=address, minutes_used=F("minutes_used") + 1
+        )

@@ -20,7 +20,9 @@ from tenants.api.errors import unprocessable
 from tenants.api.etags import unless_known
 from tenants.api.idempotency import Naming, answered_once, key_of
 from tenants.api.limits import counted_request
+from tenants.authorship import acting
 from tenants.bodies import body_of, problem_response
+from tenants.middleware import REQUEST_ID
 from tenants.problems import Problem
 from tenants.scope import tenant_scope
 
@@ -256,7 +258,8 @@ def _admitted(terms: _Terms, run: _Run, request: ApiRequest, path: dict[str, Any
         _require_content_type(request, terms.content_types)
     # Where Django keeps a body that it has read.
     request._body = body_of(request, terms.body_bytes_max)
-    with tenant_scope(request.caller.tenant_id):
+    who = acting(request.caller.in_words, request=request.META.get(REQUEST_ID, ""))
+    with who, tenant_scope(request.caller.tenant_id):
         if key is not None:
             return answered_once(
                 request, key, lambda: run(request, **path), sealed=terms.tells_secret

@@ -64,7 +64,7 @@ def _optional(model: str) -> models.Field:
 class Migration(migrations.Migration):
     """What was done is noted, and staff look as a customer with a reason."""
 
-    dependencies = [("tenants", "0011_scopes_of_webhooks_and_budgets")]
+    dependencies = [("tenants", "0033_key_use")]
 
     operations = [
         migrations.CreateModel(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.models import PlanVersion, Subscription
 from billing.operations import close_due
-from metering.admin import host_status
+from metering.host_state import host_status
 from metering.models import Application, Assignment, Host, HostKey
 from tenants.models import ApiKey, Customer, EnrolmentToken, Environment, Member, Tenant, User
 from tenants.scope import tenant_scope

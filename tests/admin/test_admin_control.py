@@ -33,7 +33,9 @@ def tell(host: Host, **changes: Any) -> None:
     tenant_id = host.tenant_id
     assert tenant_id is not None
     with tenant_scope(tenant_id):
-        state = desired_states([Host.objects.select_related("environment__policy").get()])[host.pk]
+        state = desired_states(
+            [Host.objects.select_related("environment__policy").get()], as_of=timezone.now()
+        )[host.pk]
         fields = {
             "etag": state.etag,
             "refused": False,

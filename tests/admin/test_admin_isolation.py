@@ -1,6 +1,7 @@
 """A tenant's staff see their tenant, and what their role lets them."""
 
 import re
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,9 @@ from billing.models import (
     Subscription,
     TaxRate,
 )
-from billing.operations import close_due
+from billing.operations import Saying, close_due, finalize_invoice, open_dispute
+from billing.operations.budget_alerts import look_at_budgets
+from billing.operations.budgets import BudgetTerms, add_budget
 from config.admin_site import UNFOLD
 from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
@@ -33,11 +36,12 @@ from metering.models import Host, Instance
 from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
+from tenants.policies import draft_of
 from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
-from tests.billing.timeline import NOVEMBER, at, begin_story, use
+from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -59,7 +63,10 @@ def fill(tenant: Tenant, word: str) -> None:
         )  # fmt: skip
         version = story.plan.versions.get()
         PlanTerms.objects.create(plan_version=version, currency="EUR", minimum=10)
-        close_due(as_of=NOVEMBER)
+        (draft,) = close_due(as_of=NOVEMBER)
+        issued = finalize_invoice(draft, as_of=NOVEMBER)
+        said = Saying(uuid4(), f"{word}@example.com", f"{word} objection")
+        open_dispute(issued.lines.earliest("position"), "price", said, as_of=NOVEMBER)
         BillingRun.objects.create(as_of=NOVEMBER)
         use(story.shop, at(10, 3), cpu_us=1)
         delete_usage(
@@ -80,11 +87,15 @@ def fill(tenant: Tenant, word: str) -> None:
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
-        Policy.objects.create(name=f"{word}-policy")
+        draft_of(Policy.objects.create(name=f"{word}-policy"))
         host = Host.objects.create(name=f"{word}-host", environment=environment)
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
         issue_enrolment_token(environment, as_of=timezone.now())
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
+        terms = BudgetTerms(f"{word} budget", Decimal("0.01"), "EUR", at_limit="ask")
+        add_budget(story.customer, terms, as_of=NOVEMBER)
+        use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
+        look_at_budgets(story.customer, as_of=at(10, 5))
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         send_test(endpoint, as_of=NOVEMBER)
         note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
@@ -175,12 +186,12 @@ class TestTheSidebar:
             assert f'href="{url(model, "changelist")}"' in page
 
     def test_calls_each_page_by_its_own_name(self) -> None:
-        # The ledger is more than its entries.
+        # The ledger is more than its entries, and credentials are of several kinds.
         named = {
             str(item["link"]): item["title"].lower()
             for group in UNFOLD["SIDEBAR"]["navigation"]  # type: ignore[index]
             for item in group["items"]
-            if item["title"] != "Ledger"
+            if item["title"] not in {"Ledger", "Credentials"}
         }
         called = {url(model, "changelist"): model for model in admin.site._registry}
         for link, title in named.items():
@@ -235,9 +246,9 @@ class TestRoles:
 
     @pytest.mark.parametrize("role", ["viewer", "operator"])
     def test_only_billing_finalizes(self, tenant: Tenant, role: str) -> None:
-        fill(tenant, "ours")
         with tenant_scope(tenant.pk):
-            invoice = Invoice.objects.get()
+            use(begin_story().shop, at(10, 3), cpu_us=1)
+            (invoice,) = close_due(as_of=NOVEMBER)
         page = reverse("admin:billing_invoice_finalize_one", args=[invoice.pk])
         assert signed_in(tenant, role).post(page).status_code == 403
         assert signed_in(tenant, "billing").post(page).status_code == 302

@@ -9,7 +9,8 @@ from hostmeter_agent import __version__
 from hostmeter_agent.config import Config, parse_config
 from hostmeter_agent.server.channel import Channel
 from hostmeter_agent.server.clocks import ClockWatch, skew_seconds
-from hostmeter_agent.server.control import FETCH_SECONDS, Control, last_good
+from hostmeter_agent.server.control import FETCH_SECONDS, Control
+from hostmeter_agent.server.control_state import last_good
 from hostmeter_agent.server.desired import Desired, DesiredInvalid, effective, parse_desired
 from hostmeter_agent.server.keyring import Keyring
 from hostmeter_agent.server.transport import parse_server

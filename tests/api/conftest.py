@@ -7,7 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from billing.models import CreditGrant, Discount, Invoice, PlanVersion, Price, PriceOverride, TopUp
+from billing.models import (
+    Budget,
+    CreditGrant,
+    Discount,
+    Invoice,
+    PlanVersion,
+    Price,
+    PriceOverride,
+    TopUp,
+)
 from billing.operations import (
     NewGrant,
     OwnPrice,
@@ -19,11 +28,14 @@ from billing.operations import (
     grant_price,
     open_wallet,
 )
+from billing.operations.budgets import BudgetTerms, add_budget
 from metering.allocation_rules import state_rule
 from metering.corrections import delete_usage
 from metering.stated_models import AllocationRule, Correction
 from tenants.buckets import buckets
-from tenants.models import Tenant
+from tenants.models import Policy, Tenant
+from tenants.policies import draft_of
+from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tenants.webhook_models import WebhookDelivery
@@ -47,6 +59,8 @@ class Provider:
     correction: Correction
     rule: AllocationRule
     delivery: WebhookDelivery
+    budget: Budget
+    policy_draft: PolicyVersion
 
     @property
     def ids(self) -> dict[str, UUID | str]:
@@ -68,6 +82,10 @@ class Provider:
             "rule_id": self.rule.pk,
             "endpoint_id": self.delivery.endpoint_id,
             "delivery_id": self.delivery.pk,
+            "budget_id": self.budget.pk,
+            "environment_id": self.story.shop.environment_id,
+            "policy_id": self.policy_draft.policy_id,
+            "policy_version_id": self.policy_draft.pk,
             "form": "json",
         }
 
@@ -112,9 +130,12 @@ def provider_in(tenant: Tenant, word: str) -> Provider:
         )
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         delivery = send_test(endpoint, as_of=NOVEMBER)
+        terms = BudgetTerms(f"{word} budget", Decimal(1), "EUR")
+        budget = add_budget(story.customer, terms, as_of=NOVEMBER)
+        policy_draft = draft_of(Policy.objects.create(name=f"{word} policy"))
     return Provider(
         *(tenant, story, invoice, draft, drafted, grant, top_up, own_price, discount),
-        *(correction, rule, delivery),
+        *(correction, rule, delivery, budget, policy_draft),
     )
 
 

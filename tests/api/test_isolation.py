@@ -13,6 +13,7 @@ from tenants.scope import tenant_scope
 from tenants.scopes import CUSTOMER_SCOPES
 from tests.api.calling import Program, done, problem, program_of
 from tests.api.conftest import Provider
+from tests.api.test_disputes import disputed
 from tests.isolation_entries import API_OPERATIONS
 
 pytestmark = pytest.mark.django_db
@@ -39,10 +40,20 @@ _PRICE = {"label": "CPU", "meter": "cpu.time", "unit": "CPU-hour", "unit_price":
 
 BODIES: dict[str, Any] = {
     "update_customer": {"name": "Taken"},
+    "update_environment": {"name": "Taken"},
+    "retire_an_environment": {},
+    "bring_an_environment_back": {},
+    "update_policy": {"name": "Taken"},
+    "create_policy_version": {"cpu_millicores": 1},
+    "replace_policy_draft": {"cpu_millicores": 1},
+    "publish_policy_version": {},
+    "roll_policy_version_out": {"rollout_percent": 1},
+    "roll_policy_version_back": {},
     "assign": {"customer_id": str(uuid4())},
     "end_a_subscription": {"ends_at": "2026-11-20T00:00:00Z"},
     "void_credit_grant": {"reason": "taken"},
     "update_webhook_endpoint": {"enabled": False},
+    "update_budget": {"name": "Taken"},
     "update_wallet": {"enabled": False},
     "create_top_up": {"amount": "1"},
     "fail_top_up": {"reason": "taken"},
@@ -50,6 +61,10 @@ BODIES: dict[str, Any] = {
     "end_allocation_rule": {"ends_at": "2026-12-20T00:00:00Z", "author": "taken"},
     "end_a_discount": {"ends_at": "2026-12-20T00:00:00Z"},
     "void_an_invoice": {"reason": "taken"},
+    "create_dispute": {"line": 1, "reason": "price", "words": "taken", "author": "nobody"},
+    "answer_a_dispute": {"side": "operator", "words": "taken", "author": "nobody"},
+    "resolve_a_dispute": {"outcome": "upheld", "words": "taken", "author": "nobody"},
+    "withdraw_a_dispute": {"author": "nobody"},
     "record_a_payment": {"amount": "1", "received_on": "2026-11-02", "reference": "taken"},
     "backtest_a_version": {"from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
     "publish_version": {
@@ -73,6 +88,14 @@ def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:
     return send(path, BODIES.get(name))
 
 
+def with_dispute(provider: Provider, name: str) -> dict[str, Any]:
+    """What the paths ask for; a dispute needs an issued invoice, which other operations do not."""
+    _, path = _OPERATIONS[name]
+    if "{dispute_id}" not in path:
+        return dict(provider.ids)
+    return {**provider.ids, "dispute_id": disputed(provider).pk}
+
+
 def test_every_operation_has_its_entry() -> None:
     assert set(API_OPERATIONS) == set(_OPERATIONS), "put them into tests/isolation_entries.py"
 
@@ -90,9 +113,10 @@ def test_a_list_names_nothing_of_another_tenant(
 def test_what_another_tenant_has_answers_as_if_it_did_not_exist(
     name: str, provider: Provider, other_provider: Provider, program: Program
 ) -> None:
-    theirs = ask(program, name, other_provider.ids)
-    none = {each: uuid4() for each in other_provider.ids}
-    missing = ask(program, name, {**none, "form": other_provider.ids["form"]})
+    ids = with_dispute(other_provider, name)
+    theirs = ask(program, name, ids)
+    none = {each: uuid4() for each in ids}
+    missing = ask(program, name, {**none, "form": ids["form"]})
     problem(theirs, 404)
     assert theirs.content == missing.content
 
@@ -104,7 +128,7 @@ def test_what_another_customer_has_answers_as_if_it_did_not_exist(
     with tenant_scope(provider.tenant.pk):
         other = Customer.objects.create(name="Other", reference="other")
     own = program_of(provider.tenant, customer=other)
-    seen = ask(own, name, provider.ids)
+    seen = ask(own, name, with_dispute(provider, name))
     # A customer's own key has no scope that changes anything.
     (scope,) = _SCOPES[name]
     problem(seen, 404 if scope in CUSTOMER_SCOPES else 403)
@@ -141,6 +165,12 @@ def test_a_post_names_nothing_of_another_tenant(
             "currency": "EUR",
             "top_up_amount": "1",
         },
+        "/budgets": {
+            "customer_id": theirs["customer_id"],
+            "name": "Taken",
+            "limit": "1",
+            "measure": "EUR",
+        },
         "/webhook-endpoints": {
             "customer_id": theirs["customer_id"],
             "url": "https://taken.example/",
@@ -172,6 +202,22 @@ def test_a_post_names_nothing_of_another_tenant(
         problem(program.post(path, body), 404)
     done(program.post("/customers", {"reference": "theirs", "name": "A"}), 201)
     done(program.post("/plans", {"name": "theirs plan", "currency": "EUR"}), 201)
+
+
+def test_a_budget_is_of_nothing_of_another_tenant(
+    provider: Provider, other_provider: Provider, program: Program
+) -> None:
+    body = {
+        "customer_id": str(provider.story.customer.pk),
+        "name": "Taken",
+        "limit": "1",
+        "measure": "EUR",
+        "application_id": str(other_provider.story.shop.pk),
+    }
+    theirs = program.post("/budgets", body)
+    missing = program.post("/budgets", body | {"application_id": str(uuid4())})
+    problem(theirs, 422)
+    assert theirs.content == missing.content
 
 
 def test_a_rule_is_of_no_host_of_another_tenant(

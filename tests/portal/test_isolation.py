@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -9,13 +10,16 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Discount
+from billing.models import Budget, Discount
+from billing.operations.budgets import BudgetTerms, add_budget
 from billing.queries import upcoming_invoice
 from metering.core.buckets import bucket_of
 from portal.charges import keyed
 from portal.urls import urlpatterns
 from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
+from tenants.webhook_endpoints import add_endpoint, send_test
+from tenants.webhook_models import WebhookDelivery
 from tests.isolation_entries import ISOLATION_TESTS
 from tests.portal.world import ZONE, World, make_person, make_world, visit
 
@@ -64,6 +68,42 @@ def _discount(world: World) -> str:
     return reverse("portal:upcoming-charge", args=[key])
 
 
+def _budget(route: str) -> tuple[Address, Address]:
+    """A budget of the other customer, and one that nobody has."""
+
+    def theirs(world: World) -> str:
+        with tenant_scope(world.tenant.pk):
+            found = Budget.objects.filter(customer=world.other_customer).first()
+            terms = BudgetTerms("Reed Shop budget", Decimal(5), "EUR")
+            budget = found or add_budget(world.other_customer, terms, as_of=world.as_of)
+        return reverse(f"portal:{route}", args=[budget.pk])
+
+    return theirs, lambda world: reverse(f"portal:{route}", args=[uuid4()])
+
+
+def _delivery_of(world: World) -> WebhookDelivery:
+    """A message to the other customer's endpoint."""
+    with tenant_scope(world.tenant.pk):
+        found = WebhookDelivery.objects.first()
+        if found is not None:
+            return found
+        endpoint, _ = add_endpoint(
+            "https://reed.example/", customer=world.other_customer, as_of=world.as_of
+        )
+        return send_test(endpoint, as_of=world.as_of)
+
+
+def _webhook(route: str, *more: str) -> tuple[Address, Address]:
+    """The other customer's endpoint, or message, and one that nobody has."""
+
+    def theirs(world: World) -> str:
+        delivery = _delivery_of(world)
+        pk = delivery.pk if route == "webhook-delivery" else delivery.endpoint_id
+        return reverse(f"portal:{route}", args=[pk, *more])
+
+    return theirs, lambda world: reverse(f"portal:{route}", args=[uuid4(), *more])
+
+
 def _line(moment: datetime) -> str:
     return ""
 
@@ -97,6 +137,13 @@ ONES: dict[str, tuple[Address, Address]] = {
         lambda world: reverse("portal:invoice-document", args=[world.other_invoice.pk, "csv"]),
         lambda world: reverse("portal:invoice-document", args=[uuid4(), "csv"]),
     ),
+    "portal:budget": _budget("budget"),
+    "portal:edit-budget": _budget("edit-budget"),
+    "portal:remove-budget": _budget("remove-budget"),
+    "portal:webhook": _webhook("webhook"),
+    "portal:edit-webhook": _webhook("edit-webhook"),
+    "portal:webhook-action": _webhook("webhook-action", "test"),
+    "portal:webhook-delivery": _webhook("webhook-delivery"),
     "portal:upcoming-charge": (
         _discount,
         lambda world: reverse("portal:upcoming-charge", args=["0" * 32]),
@@ -105,10 +152,12 @@ ONES: dict[str, tuple[Address, Address]] = {
     "portal:upcoming-line-day": _upcoming(_day),
     "portal:upcoming-line-bucket": _upcoming(_bucket),
     "portal:invoice-line": _stored(_line),
+    "portal:line-dispute": _stored(lambda moment: "dispute/"),
     "portal:invoice-line-day": _stored(_day),
     "portal:invoice-line-bucket": _stored(_bucket),
 }
-LISTS = ("overview", "applications", "invoices", "upcoming-invoice", "switch")
+LISTS = ("overview", "applications", "invoices", "billing", "hosts", "upcoming-invoice", "switch",
+         "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
 
 
 class TestOnePage:
@@ -151,8 +200,12 @@ class TestLists:
     def test_name_nothing_of_another_customer(
         self, reader: Client, world: World, name: str
     ) -> None:
+        # Something of the other customer's to be named.
+        ONES["portal:budget"][0](world)
+        _delivery_of(world)
         page = reader.get(reverse(f"portal:{name}")).content.decode()
         assert "Pine Mail" in page
+        assert "reed.example" not in page
         for secret in THEIRS:
             assert secret not in page
         assert str(world.other_invoice.pk) not in page

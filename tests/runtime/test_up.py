@@ -107,6 +107,7 @@ def test_tells_addresses_users_password_and_how_to_go_on(running: Running) -> No
         str(running.home.folder),
         "manage.py stop",
         "manage.py up --reset",
+        "the fake Stripe at http://127.0.0.1:",
         "Ready in",
     ):
         assert expected in running.said
@@ -117,7 +118,7 @@ def test_status_says_that_every_part_runs(running: Running) -> None:
 
     assert status["ready"] is True
     assert {name: part["state"] for name, part in status["parts"].items()} == dict.fromkeys(
-        ("postgres", "valkey", "web", "worker", "beat", "agent"), "running"
+        ("postgres", "valkey", "web", "worker", "beat", "fake-stripe", "agent"), "running"
     )
     for user in status["users"]:
         assert set(user) == {"name", "role", "tenant"}

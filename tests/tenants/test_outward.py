@@ -109,6 +109,14 @@ class TestAName:
         assert asked == ["hooks.example"]
         assert connected == [("93.184.216.34", 443)]
 
+    def test_is_reached_at_another_of_its_addresses_where_one_leads_nowhere(
+        self, monkeypatch: pytest.MonkeyPatch, receiver: Receiver, loopback_allowed: None
+    ) -> None:
+        # Nothing listens there: refused at once.
+        resolves_to(monkeypatch, "127.0.0.99", "127.0.0.1")
+        port = receiver.url.rpartition(":")[2].partition("/")[0]
+        assert outward.post(f"http://hooks.example:{port}/", b"{}", {}).status == 204
+
     def test_without_an_address_is_said_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def none(*given: Any, **options: Any) -> Any:
             raise socket.gaierror(-2, "unknown")

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire import BUCKET_SECONDS, NAME_LENGTH_MAX
@@ -44,6 +44,14 @@ class Rule:
     user: str | None = None
 
 
+class Limits(NamedTuple):
+    """What each application may use on this host; None: as much as there is."""
+
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the agent does on this host. Times are whole seconds."""
@@ -64,6 +72,8 @@ class Config:
     spool_megabytes_max: int = 500
     key_rotation_days: int = KEY_ROTATION_DAYS
     own_cgroups: bool = False
+    limits: Limits | None = None
+    """What the kernel holds in cgroups of the agent's own: the policy's word, never the file's."""
     interception: bool = False
     """Whether programs of this host are started with the intercepting library."""
     proxies: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from hostmeter_agent.measure.measuring import Measuring
 from hostmeter_agent.measure.stretches import Moment
 from hostmeter_agent.measure.windows import next_boundary_ms, stamp
 from hostmeter_agent.opening import open_listener, open_measuring
-from hostmeter_agent.server.control import last_good
+from hostmeter_agent.server.control_state import last_good
 from hostmeter_agent.server.desired import effective
 from hostmeter_agent.server.ed25519 import backend
 from hostmeter_agent.server.keyring import Keyring
@@ -200,7 +200,7 @@ def _run(
     )
     agent = Agent(spool, measuring, wanted, mark=mark)
     talking = Talking(
-        state, identity, config, apply=agent.want, probe_states=measuring.probing.states,
+        state, identity, config, apply=agent.want, probe_states=measuring.states,
         rest=libraries.give_back,
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):

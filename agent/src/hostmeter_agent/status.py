@@ -4,7 +4,7 @@ from hostmeter_agent.errors import AgentError
 from hostmeter_agent.measure.windows import stamp
 from hostmeter_agent.server.channel import CLOCK
 from hostmeter_agent.server.clocks import WARN_SECONDS, in_words
-from hostmeter_agent.server.control import last_good
+from hostmeter_agent.server.control_state import last_good
 from hostmeter_agent.server.desired import NOTE as DESIRED
 from hostmeter_agent.server.keyring import NEXT, Keyring
 from hostmeter_agent.server.talking import BOUNDS
@@ -49,6 +49,7 @@ def _wishes(spool: Spool) -> dict[str, object]:
         "desired_rules": len(desired.rules),
         "desired_probes_off": sorted(desired.probes_off) or None,
         "minimum_agent_version": desired.minimum_version or None,
+        "policy": desired.policy or None,
     }
 
 

@@ -25,6 +25,12 @@ ENVIRONMENTS_MAX: Final = 1_000
 PROBES_MAX: Final = 50
 ERRORS_MAX: Final = 50
 TEXT_LENGTH_MAX: Final = 500
+POLICY_NAME_LENGTH_MAX: Final = 140
+"""Of a policy's version: the policy's name and the version's number."""
+CPU_MILLICORES_MAX: Final = 8_192_000
+MEMORY_BYTES_MAX: Final = 2**50
+PROCESSES_MAX: Final = 2**22
+OFFLINE_GRACE_SECONDS_MAX: Final = 400 * 86_400
 DOCUMENT_BYTES_MAX: Final = 512 * 1024
 
 PROBE_NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,39}\Z")

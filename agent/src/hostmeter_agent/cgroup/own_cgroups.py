@@ -23,6 +23,8 @@ from typing import Final, NamedTuple
 from hostmeter_agent.cgroup.cgroup_files import CgroupFs, read_file
 from hostmeter_agent.cgroup.cgroup_usage import CgroupState
 from hostmeter_agent.cgroup.cgroups import OURS, UNIFIED, is_ours, is_session, paths_by_hierarchy
+from hostmeter_agent.cgroup.limits import Holding
+from hostmeter_agent.config import Limits
 from hostmeter_agent.measure.proc import TICK_US, ProcFs, Stat, UnreadableStat
 from hostmeter_agent.measure.readings import Moved, Table, Usage
 from hostmeter_agent.measure.scan import Scanner
@@ -90,17 +92,17 @@ class OwnCgroups:
         self._proc = proc
         self._files = files
         self._clock_us = clock_us
-        self._root = Path(f"{files.mounts.unified}{OURS}")
+        self.root = Path(f"{files.mounts.unified}{OURS}")
         self.owners: dict[str, str] = {}
         self.moves: dict[str, Move] = {}
         """Noted and not yet removed, by key."""
         self._settled: set[tuple[int, int]] = set()
         try:
-            self._root.mkdir(exist_ok=True)
-            os.setxattr(self._root, _APPLICATION, b"")
+            self.root.mkdir(exist_ok=True)
+            os.setxattr(self.root, _APPLICATION, b"")
         except OSError as error:
             needed = f"; needs {DROP_IN}" if error.errno in _NOT_WRITABLE else ""
-            raise OwnCgroupsUnavailable(f"{self._root}: {error.strerror}{needed}") from error
+            raise OwnCgroupsUnavailable(f"{self.root}: {error.strerror}{needed}") from error
         why = refusal(files.mounts.unified)
         if why:
             raise OwnCgroupsUnavailable(f"{why}; needs {DROP_IN}")
@@ -109,17 +111,17 @@ class OwnCgroups:
 
     def _count_all(self) -> None:
         """Have memory, tasks and I/O counted as well, where the hierarchy can."""
-        there = read_file(f"{self._root}/cgroup.controllers") or b""
+        there = read_file(f"{self.root}/cgroup.controllers") or b""
         for controller in set(_CONTROLLERS) & set(there.decode().split()):
             try:
-                (self._root / "cgroup.subtree_control").write_text(f"+{controller}")
+                (self.root / "cgroup.subtree_control").write_text(f"+{controller}")
             except OSError as error:
                 log.info("own cgroups do not count %s: %s", controller, error.strerror)
 
     def _find_former(self) -> None:
         """What an agent before this one has left."""
         for path in self._files.children(OURS):
-            folder = self._folder(path)
+            folder = self.folder(path)
             try:
                 application = os.getxattr(folder, _APPLICATION).decode()
                 self.owners[path] = application
@@ -132,7 +134,7 @@ class OwnCgroups:
                 if self._has_arrived(move):
                     self.moves[move.key] = move
 
-    def _folder(self, path: str) -> str:
+    def folder(self, path: str) -> str:
         return f"{self._files.mounts.unified}{path}"
 
     def _has_arrived(self, move: Move) -> bool:
@@ -148,7 +150,7 @@ class OwnCgroups:
         return stat.start == move.start and not path.startswith(move.path + "/")
 
     def _leaf(self, move: Move) -> str:
-        return f"{self._folder(move.path)}/{move.key}"
+        return f"{self.folder(move.path)}/{move.key}"
 
     def _path(self, pid: int) -> str:
         return paths_by_hierarchy(self._proc.cgroups(pid)).get(UNIFIED, "/")
@@ -209,7 +211,7 @@ class OwnCgroups:
 
     def _make(self, application: str) -> str:
         path = cgroup_of(application)
-        folder = self._folder(path)
+        folder = self.folder(path)
         if self.owners.get(path) != application or not os.path.isdir(folder):
             os.makedirs(folder, exist_ok=True)
             os.setxattr(folder, _APPLICATION, application.encode())
@@ -229,7 +231,7 @@ class OwnCgroups:
     def _write_notes(self, path: str) -> None:
         noted = [move for move in self.moves.values() if move.path == path]
         lines = "\n".join(f"{m.pid} {m.start} {m.before_us} {m.children_us}" for m in noted)
-        os.setxattr(self._folder(path), _MOVES, lines.encode())
+        os.setxattr(self.folder(path), _MOVES, lines.encode())
 
     def stored(self, booked: Iterable[str], counted_us: Callable[[str], int | None]) -> None:
         """The step that booked these moves is on disk: forget them, and remove what is empty.
@@ -248,11 +250,11 @@ class OwnCgroups:
 
     def _tidy(self, path: str, counted_us: int | None) -> None:
         """Remove cgroups without processes; an application's when its final count is stored."""
-        folder = self._folder(path)
+        folder = self.folder(path)
         for child in self._files.children(path)[:_CHILDREN_MAX]:
             waits = child.rpartition("/")[2] in self.moves
-            if not (waits or _is_populated(self._folder(child))):
-                _remove(self._folder(child))
+            if not (waits or _is_populated(self.folder(child))):
+                _remove(self.folder(child))
         counters = self._files.cpu(path)
         waiting = any(move.path == path for move in self.moves.values())
         if counters is None:
@@ -269,6 +271,7 @@ class Moving:
     def __init__(self, own: OwnCgroups, scanner: Scanner) -> None:
         self.own = own
         self._scanner = scanner
+        self.holding = Holding(own.root)
         scanner.adopt(own.owners)
 
     def recall(self, table: Table) -> None:
@@ -287,6 +290,10 @@ class Moving:
                 table.processes[move.pid] = replace(
                     reading, application=move.application, cgroup=move.path
                 )
+
+    def hold(self, limits: Limits | None) -> None:
+        """Have the kernel hold each application that has a cgroup of ours to the limits."""
+        self.holding.hold(map(self.own.folder, list(self.own.owners)), limits)
 
     def book(self, usage: Usage, before: Table, booked: Collection[str]) -> list[str]:
         """Add what moved processes had used before, since it was read in `before`; returns the

@@ -35,6 +35,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     doctor_delivery.spool,
     doctor_delivery.server,
     doctor_delivery.server_clock,
+    doctor_delivery.policy,
 )
 
 _NEEDED: Final = frozenset({"processes", "spool"})

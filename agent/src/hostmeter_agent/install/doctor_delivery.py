@@ -9,19 +9,24 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from hostmeter_agent import __version__
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.install.findings import Finding, Place
 from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.control_state import last_good
+from hostmeter_agent.server.grace import overdue
 from hostmeter_agent.server.keyring import Keyring
 from hostmeter_agent.server.transport import parse_server
 from hostmeter_agent.store.spool import Identity, Spool
 from hostmeter_agent.store.state import SPOOL_FILE, StateDirectory
 from hostmeter_agent.wire import BATCHES_PATH, SIGNATURE_SKEW_SECONDS_MAX
+from hostmeter_agent.wire_control import version_of
 
 _FREE_BYTES_MIN: Final = 500_000_000
 _FSYNC_MS_MAX: Final = 500
 _NO_BATCH: Final = b"{}"
 """Signed like a batch and out of contract: the server judges the key first, and stores nothing."""
+_UPGRADE: Final = "install the newer hostmeter-agent and start the service again"
 _ENROL: Final = "hostmeter-agent install --server URL --token TOKEN"
 
 
@@ -109,6 +114,27 @@ def server_clock(place: Place) -> Finding:
     if apart > SIGNATURE_SKEW_SECONDS_MAX:
         return Finding(name, "unavailable", f"{reason}: it refuses signatures", "set the clock")
     return Finding(name, "ok", reason, "set the clock" if apart > 1 else "")
+
+
+def policy(place: Place) -> Finding:
+    """Whether this agent is as new as its operators ask for, and their policy fresh enough."""
+    name = "policy"
+    try:
+        if _identity(place) is None:
+            return Finding(name, "unavailable", "this host is not enrolled")
+        with closing(Spool(place.state / SPOOL_FILE)) as opened:
+            desired, late = last_good(opened), overdue(opened, time.time())
+    except AgentError as error:
+        return Finding(name, "unavailable", str(error))
+    if desired is None:
+        return Finding(name, "ok", "the server has not said anything yet")
+    if version_of(__version__) < version_of(desired.minimum_version or "0"):
+        by = f", wanted by {desired.minimum_by}" if desired.minimum_by else ""
+        reason = f"this agent, {__version__}, is older than {desired.minimum_version}{by}"
+        return Finding(name, "unavailable", f"{reason}; what it delivers is still taken", _UPGRADE)
+    if late:
+        return Finding(name, "unavailable", late, "see why the server cannot be reached")
+    return Finding(name, "ok", desired.policy or "no version of a policy holds for this host")
 
 
 def _ask(place: Place, identity: Identity) -> tuple[int, datetime | None]:

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hostmeter_agent.cgroup.cgroup_tree import Groups
 from hostmeter_agent.cgroup.cgroup_usage import CgroupState, Settled, first_state, settle
+from hostmeter_agent.cgroup.cgroups import OURS
+from hostmeter_agent.cgroup.limits import release_former
 from hostmeter_agent.cgroup.own_cgroups import Moving, open_moving
 from hostmeter_agent.config import Config
 from hostmeter_agent.measure.accounting import account
@@ -123,16 +126,33 @@ class Measuring:
 
     def _open_moving(self) -> None:
         """The configuration may ask for it at any time; it is found out once whether it can be."""
-        if not self.config.own_cgroups or self.moving is not None or self._immovable:
+        if self.moving is not None or self._immovable:
+            return
+        if not self.config.own_cgroups:
+            self._release_former()
             return
         self.moving = open_moving(self.scanner)
         self._immovable = self.moving is None
         if self.moving is not None and self.baseline is not None:
             self.moving.recall(self.baseline.table)
 
+    def _release_former(self) -> None:
+        unified = self.scanner.tree.files.mounts.unified
+        if self._held is None and unified is not None:
+            release_former(Path(f"{unified}{OURS}"))
+
     def _move(self, table: Table, boot_ms: int) -> None:
-        if self.moving is not None and self.config.own_cgroups:
+        if self.moving is None:
+            return
+        if self.config.own_cgroups:
             self.moving.take_in(table, now_s=boot_ms / 1_000, exits=len(self._exits))
+        self.moving.hold(self.config.limits)
+
+    def states(self) -> dict[str, str]:
+        """What each probe does at present, in words, and what the kernel holds."""
+        if self.moving is None or self.config.limits is None:
+            return self.probing.states()
+        return self.probing.states() | {"limits": self.moving.holding.in_words}
 
     def _drain(self) -> None:
         if self.listener is None:

@@ -13,17 +13,17 @@ from hostmeter_agent import __version__
 from hostmeter_agent.config import Config
 from hostmeter_agent.server import rotation
 from hostmeter_agent.server.channel import Channel
+from hostmeter_agent.server.control_state import last_good
 from hostmeter_agent.server.desired import (
     NOTE,
-    Desired,
     DesiredInvalid,
     effective,
     objections,
     parse_desired,
 )
+from hostmeter_agent.server.grace import note_refreshed, overdue
 from hostmeter_agent.server.rotation import RotationRefused
 from hostmeter_agent.server.transport import Answer, ServerUnreachable
-from hostmeter_agent.store.spool import Spool
 from hostmeter_agent.wire_control import (
     APPLIED_STATE_PATH,
     DESIRED_STATE_PATH,
@@ -41,18 +41,6 @@ _REPORT: Final = "report"
 _ETAG_LENGTH_MAX: Final = 80
 
 
-def last_good(spool: Spool) -> Desired | None:
-    """The desired state that was applied last: what a start without the server goes by."""
-    note = spool.note(NOTE)
-    if note is None:
-        return None
-    try:
-        return parse_desired(str(note["body"]).encode())
-    except DesiredInvalid as error:
-        log.error("the desired state of an earlier agent is left out: %s", error)
-        return None
-
-
 @dataclass(slots=True)
 class Control:
     """Keeps this agent as its server wishes.
@@ -68,6 +56,7 @@ class Control:
     due_at: float = 0.0
     _rotation_due_at: float = 0.0
     _said: str = ""
+    _overdue: bool = False
     _objected: list[str] = field(default_factory=list)
 
     def step(self, now: float) -> None:
@@ -83,6 +72,14 @@ class Control:
             self._rotate(now)
         except ServerUnreachable as error:
             self._say(f"the desired state was not fetched: {error}")
+        self._judge_grace(now)
+
+    def _judge_grace(self, now: float) -> None:
+        """Say once that the policy's grace is over."""
+        words = overdue(self.channel.spool, now)
+        if words and not self._overdue:
+            log.error("%s", words)
+        self._overdue = bool(words)
 
     def _say(self, text: str) -> None:
         """Once, until something else is to be said."""
@@ -96,6 +93,7 @@ class Control:
         tag = {"If-None-Match": note["etag"]} if note is not None else {}
         answer = self.channel.send("GET", DESIRED_STATE_PATH, b"", tag, now=now)
         if answer.status == HTTPStatus.NOT_MODIFIED:
+            note_refreshed(self.channel.spool, now)
             return None
         if answer.status != HTTPStatus.OK:
             self._say(f"the desired state was not fetched: {self._reason(answer)}")
@@ -109,6 +107,7 @@ class Control:
             self._say(f"the desired state is refused: {error}")
             return etag[:_ETAG_LENGTH_MAX], str(error)
         self.channel.spool.take_notes({NOTE: {"etag": etag, "body": answer.body.decode()}})
+        note_refreshed(self.channel.spool, now)
         self.apply(effective(self.config, desired))
         log.info("the desired state %s is applied", etag)
         return None
@@ -140,6 +139,8 @@ class Control:
                 name: _line(text) for name, text in list(self.probe_states().items())[:PROBES_MAX]
             },
         }
+        if desired is not None and desired.policy:
+            report["policy"] = desired.policy
         if spool.note(_REPORT) == report:
             return
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")

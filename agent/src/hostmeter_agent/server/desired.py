@@ -10,15 +10,20 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from hostmeter_agent.config import Config, Rule
+from hostmeter_agent.config import Config, Limits, Rule
 from hostmeter_agent.errors import AgentError
 from hostmeter_agent.wire_control import (
     CONTROL_SCHEMA,
+    CPU_MILLICORES_MAX,
     DOCUMENT_BYTES_MAX,
     ENVIRONMENTS_MAX,
     KEY_ROTATION_DAYS_MAX,
+    MEMORY_BYTES_MAX,
+    OFFLINE_GRACE_SECONDS_MAX,
+    POLICY_NAME_LENGTH_MAX,
     PROBE_NAME,
     PROBES_MAX,
+    PROCESSES_MAX,
     TEXT_LENGTH_MAX,
     VERSION,
     interval_reason,
@@ -45,6 +50,10 @@ class Desired:
     minimum_by: str = ""
     probes_off: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
+    policy: str = ""
+    grace_seconds: int | None = None
+    limits: Limits | None = None
+    """What the kernel is to hold; None where the policy only observes."""
 
 
 def parse_desired(body: bytes) -> Desired:
@@ -68,6 +77,9 @@ def parse_desired(body: bytes) -> Desired:
         minimum_by=_text(minimum.get("by") or ""),
         probes_off=_probes(_member(content, "probes_off", list, [])),
         rules=_rules(content.get("application") or []),
+        policy=_policy_name(policy.get("version") or ""),
+        grace_seconds=_bounded(policy, "offline_grace_seconds", OFFLINE_GRACE_SECONDS_MAX),
+        limits=_limits(_member(policy, "limits", dict, {})),
     )
 
 
@@ -78,6 +90,30 @@ def _member(content: dict[str, Any], name: str, kind: type, default: Any) -> Any
     if type(value) is not kind:
         raise DesiredInvalid(f"{name} is of another type")
     return value
+
+
+def _policy_name(value: Any) -> str:
+    good = isinstance(value, str) and len(value) <= POLICY_NAME_LENGTH_MAX
+    if not good or not value.isprintable():
+        raise DesiredInvalid("policy.version is no name of a version")
+    return str(value)
+
+
+def _bounded(content: dict[str, Any], name: str, most: int) -> int | None:
+    value = content.get(name)
+    if value is not None and (type(value) is not int or not 1 <= value <= most):
+        raise DesiredInvalid(f"{name} must be from 1 to {most}")
+    return None if value is None else int(value)
+
+
+def _limits(content: dict[str, Any]) -> Limits | None:
+    limits = Limits(
+        cpu_millicores=_bounded(content, "cpu_millicores", CPU_MILLICORES_MAX),
+        memory_bytes=_bounded(content, "memory_bytes", MEMORY_BYTES_MAX),
+        processes=_bounded(content, "processes", PROCESSES_MAX),
+    )
+    enforced = _member(content, "enforced", bool, False)
+    return limits if enforced and limits != Limits() else None
 
 
 def _environments(names: list[Any]) -> tuple[str, ...]:
@@ -134,10 +170,13 @@ def effective(config: Config, desired: Desired | None) -> Config:
     """What the agent does: the file's word, and the server's where the file is silent."""
     if desired is None:
         return config
+    own_cgroups = _allowed(config, desired)
     changes: dict[str, Any] = {
         "rules": config.rules + desired.rules,
         "probes_off": config.probes_off | desired.probes_off,
-        "own_cgroups": _allowed(config, desired),
+        "own_cgroups": own_cgroups,
+        # Only what the agent has made itself is held to anything.
+        "limits": desired.limits if own_cgroups else None,
     }
     wishes = {
         "interval_seconds": desired.interval_seconds,
@@ -163,6 +202,8 @@ def objections(config: Config, desired: Desired | None, *, is_too_old: bool) -> 
     environment = config.environment
     if environment is not None and desired.environments and environment not in desired.environments:
         found.append(f"environment {environment!r} of the file is not this host's to use")
+    if desired.limits is not None and not _allowed(config, desired):
+        found.append("the policy's limits are not held: the agent has no cgroups of its own")
     if is_too_old:
         by = f", wanted by {desired.minimum_by}" if desired.minimum_by else ""
         found.append(f"this agent is older than {desired.minimum_version}{by}")

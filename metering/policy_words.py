@@ -1,0 +1,95 @@
+"""Terms of policies and their figures, as people read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.utils import timezone
+
+from metering.limit_use import LimitUse, Simulation
+from tenants.core.policies import Difference
+from tenants.policy_models import PolicyVersion
+
+ROWS_SHOWN_MAX: Final = 200
+_UNITS: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def label_of(term: str) -> str:
+    """A term's name, as its form has it."""
+    name = str(PolicyVersion._meta.get_field(term).verbose_name)  # type: ignore[union-attr]
+    return f"{name[:1].upper()}{name[1:]}"
+
+
+def in_units(term: str, value: Any) -> str:
+    """A term's value with its unit; "-" for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if term == "cpu_millicores":
+        return f"{Decimal(value) / 1_000:f} cores"
+    if term == "memory_bytes":
+        return _in_bytes(value)
+    if isinstance(value, datetime):
+        return f"{timezone.localtime(value):%Y-%m-%d %H:%M %Z}"
+    if term == "rules":
+        return "; ".join(_rule_in_words(rule) for rule in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _in_bytes(value: int) -> str:
+    for unit, size in _UNITS:
+        if value >= size:
+            return f"{Decimal(value) / size:.1f} {unit}"
+    return f"{value} bytes"
+
+
+def _rule_in_words(rule: dict[str, str]) -> str:
+    named = [f"{name} {rule[name]}" for name in ("application", "environment", "customer")
+             if rule.get(name)]  # fmt: skip
+    return f"{rule['effect']} {', '.join(named) or 'everything'}"
+
+
+def difference_rows(differences: Sequence[Difference]) -> list[tuple[str, str, str]]:
+    """(label, before, after) of each."""
+    return [
+        (label_of(each.term), in_units(each.term, each.before), in_units(each.term, each.after))
+        for each in differences
+    ]
+
+
+def table_of(found: Simulation) -> dict[str, Any]:
+    """What the page of a simulation shows: `bars` of each limit that was passed, and a table."""
+    limited = [use for use in found.uses if use.limit is not None]
+    return {
+        "bars": [_bar(use) for use in found.over[:20]],
+        "rows": [_row(use) for use in (limited or found.uses)[:ROWS_SHOWN_MAX]],
+        "left_out": max(len(limited or found.uses) - ROWS_SHOWN_MAX, 0),
+        "has_limits": bool(limited),
+    }
+
+
+def _row(use: LimitUse) -> dict[str, Any]:
+    return {
+        "application": use.application,
+        "environment": use.environment,
+        "host": use.host or "all together",
+        "term": label_of(use.term),
+        "limit": in_units(use.term, use.limit),
+        "peak": in_units(use.term, use.use.peak),
+        "mean": in_units(use.term, use.use.mean),
+        "over": str(use.time_over) if use.is_over else "-",
+    }
+
+
+def _bar(use: LimitUse) -> dict[str, Any]:
+    """Lengths in thousandths of a bar that ends at twice the limit, or at the peak beyond that."""
+    permille = use.peak_permille or 0
+    whole = max(permille, 2_000)
+    return {
+        "label": f"{use.application} on {use.host or 'all hosts'}: {label_of(use.term)}",
+        "words": f"{in_units(use.term, use.use.peak)} of {in_units(use.term, use.limit)}",
+        "peak": permille * 1_000 // whole,
+        "limit": 1_000_000 // whole,
+    }

@@ -1,0 +1,153 @@
+"""What the processor tells us is believed only where it signed it, and only as a hint."""
+
+import hmac
+import json
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from billing.core.collecting import attempt_of_key, idempotency_key
+from billing.gateway import FAKE_WEBHOOK_SECRET
+from billing.models import PaymentAttempt, ProcessorEvent
+from billing.operations.collecting import collect
+from billing.payment_tasks import reconcile_tenant
+from billing.processor_events import handle_event, waiting_events
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.billing.payments.conftest import Billed, Fake
+
+pytestmark = pytest.mark.django_db
+URL = "/webhooks/stripe/first-host/"
+
+
+def body(attempt: PaymentAttempt, event_id: str = "evt_1", kind: str = "succeeded") -> str:
+    about = {"object": "payment_intent", "id": "pi_any", "metadata": {"attempt": attempt.key}}
+    return json.dumps({"id": event_id, "type": f"payment_intent.{kind}", "data": {"object": about}})
+
+
+def tell(text: str, *, secret: str = FAKE_WEBHOOK_SECRET, age_s: int = 0, url: str = URL) -> int:
+    moment = int(time.time()) - age_s
+    mac = hmac.new(secret.encode(), f"{moment}.{text}".encode(), "sha256").hexdigest()
+    signature = f"t={moment},v1={mac}"
+    answer = Client().post(
+        url, text, content_type="application/json", headers={"Stripe-Signature": signature}
+    )
+    return answer.status_code
+
+
+@pytest.fixture
+def lost(billed: Billed, fake: Fake) -> PaymentAttempt:
+    """Charged, with the answer lost: the attempt waits for word."""
+    billed.card()
+    fake.fail(answer_lost_percent=100)
+    with tenant_scope(billed.tenant_id):
+        attempt = collect(billed.invoice, as_of=billed.as_of)
+    reconcile_tenant(billed.tenant_id, as_of=billed.as_of + timedelta(minutes=3))
+    fake.fail()
+    return attempt
+
+
+def handle(billed: Billed) -> None:
+    with tenant_scope(billed.tenant_id):
+        rows = waiting_events()
+    for row in rows:
+        handle_event(billed.tenant_id, row, as_of=billed.as_of + timedelta(minutes=4))
+
+
+class TestAnEvent:
+    def test_settles_the_attempt_that_it_is_about(
+        self, billed: Billed, lost: PaymentAttempt
+    ) -> None:
+        assert tell(body(lost)) == 200
+        handle(billed)
+        assert billed.read().status == "paid"
+
+    def test_is_stored_once_however_often_it_comes(
+        self, billed: Billed, lost: PaymentAttempt
+    ) -> None:
+        for _ in range(3):
+            assert tell(body(lost)) == 200
+        handle(billed)
+        with tenant_scope(billed.tenant_id):
+            assert ProcessorEvent.objects.get().body == body(lost)
+
+    @pytest.mark.parametrize("kind", ["payment_failed", "canceled", "created"])
+    def test_that_comes_late_moves_nothing_back(
+        self, billed: Billed, lost: PaymentAttempt, kind: str
+    ) -> None:
+        tell(body(lost))
+        tell(body(lost, "evt_2", kind))
+        handle(billed)
+        with tenant_scope(billed.tenant_id):
+            assert PaymentAttempt.objects.get().state == "succeeded"
+            assert waiting_events() == []
+
+    def test_that_lies_about_the_outcome_is_looked_into(self, billed: Billed, fake: Fake) -> None:
+        """Even a signed event is not believed: the processor is asked."""
+        billed.card("pm_card_chargeCustomerFail")
+        with tenant_scope(billed.tenant_id):
+            attempt = collect(billed.invoice, as_of=billed.as_of)
+        reconcile_tenant(billed.tenant_id, as_of=billed.as_of + timedelta(minutes=3))
+        tell(body(attempt))
+        handle(billed)
+        assert billed.read().status == "finalized"
+
+    def test_that_could_not_be_handled_waits_and_says_why(
+        self, billed: Billed, lost: PaymentAttempt
+    ) -> None:
+        text = json.dumps({"id": "evt_9", "type": "refund.updated", "data": {"object": {
+            "object": "checkout.session", "id": "cs_gone", "metadata": {"attempt": lost.key},
+        }}})  # fmt: skip
+        assert tell(text) == 200
+        handle(billed)
+        with tenant_scope(billed.tenant_id):
+            assert ProcessorEvent.objects.get().handled_at is not None
+
+    def test_never_changes(self, billed: Billed, lost: PaymentAttempt) -> None:
+        tell(body(lost))
+        with tenant_scope(billed.tenant_id), pytest.raises(IntegrityError), transaction.atomic():
+            ProcessorEvent.objects.update(body="{}")
+
+
+class TestForged:
+    @pytest.mark.parametrize("how", [{"secret": "whsec_other"}, {"age_s": 301}], ids=str)
+    def test_events_are_refused(
+        self, billed: Billed, lost: PaymentAttempt, how: dict[str, object]
+    ) -> None:
+        assert tell(body(lost), **how) == 400  # type: ignore[arg-type]
+        with tenant_scope(billed.tenant_id):
+            assert not ProcessorEvent.objects.exists()
+
+    def test_events_of_no_tenant_answer_as_those_that_are_not_signed(
+        self, billed: Billed, lost: PaymentAttempt
+    ) -> None:
+        signed, unsigned = f"{URL}", "/webhooks/stripe/nobody/"
+        assert tell(body(lost), secret="x", url=signed) == tell(body(lost), url=unsigned) == 400
+
+    @pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense", '{"id": 1}'])
+    def test_bodies_are_refused(self, billed: Billed, text: str) -> None:
+        assert tell(text) == 400
+
+    def test_large_ones_are_refused(self, billed: Billed) -> None:
+        assert tell("x" * (600 * 1024)) == 413
+
+
+def test_an_event_reaches_the_tenant_of_its_address_alone(
+    billed: Billed, lost: PaymentAttempt, other_tenant: Tenant
+) -> None:
+    assert tell(body(lost), url="/webhooks/stripe/second-host/") == 200
+    with tenant_scope(other_tenant.pk):
+        (row,) = waiting_events()
+    handle_event(other_tenant.pk, row, as_of=billed.as_of)
+    assert billed.read().status == "finalized"
+
+
+def test_a_key_names_its_attempt() -> None:
+    invoice = uuid4()
+    assert attempt_of_key(idempotency_key(invoice, 3)) == (invoice, 3)
+    for other in ("", "hostmeter-3", "x-1-2", f"other-{invoice}-3", f"hostmeter-{invoice}-x"):
+        assert attempt_of_key(other) is None
