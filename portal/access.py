@@ -68,14 +68,8 @@ class Reader:
     @property
     def may_keep_people(self) -> bool:
         """The customer's own owners keep its people and keys; the operator does so in the admin."""
-        return self.impersonation is None and self.membership.role == Member.Role.OWNER
-
-    @property
-    def may_keep_billing(self) -> bool:
-        """Whether they may change how the customer is billed and pays."""
-        if self.impersonation is not None:
-            return self.impersonation.may_change
-        return self.membership.role in {Member.Role.OWNER, Member.Role.BILLING}
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
 
 
 def customer_page(
@@ -176,6 +170,9 @@ def may_switch(member: Member) -> bool:
 
 def may_change(reader: Reader, permission: str) -> bool:
     """Whether the reader may change what is the customer's own: its people may, and of the
-    provider's staff those whose role may do `permission` in the admin."""
+    provider's staff those whose role may do `permission` in the admin, where their impersonation
+    allows changes."""
     member = reader.membership
+    if reader.impersonation is not None and not reader.impersonation.may_change:
+        return False
     return member.customer_id is not None or staff_may(member.role, permission)

@@ -300,13 +300,8 @@ class IssueKeyForm(forms.Form):
             expires_at=None if days is None else now + timedelta(days=days),
             as_of=now,
         )
-        note(
-            "api_key_issued",
-            as_of=now,
-            customer=data["customer"],
-            subject=data["name"],
-            scopes=sorted(data["scopes"]),
-        )
+        about = {"customer": data["customer"], "subject": data["name"]}
+        note("api_key_issued", as_of=now, scopes=sorted(data["scopes"]), **about)
         return key
 
 
@@ -343,12 +338,8 @@ class ApiKeyAdmin(_Credentials):
         return "valid" if key.is_usable(timezone.now()) else "expired"
 
     def note_revoked(self, credential: ApiKey, as_of: datetime) -> None:
-        note(
-            "api_key_revoked",
-            as_of=as_of,
-            customer=credential.customer_id,
-            subject=credential.name,
-        )
+        of = credential.customer_id
+        note("api_key_revoked", as_of=as_of, customer=of, subject=credential.name)
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

@@ -1,7 +1,7 @@
 """Looking through another's eyes: with a reason, for an hour at most, and told to whom it concerns.
 
 Staff read a customer's pages so; the installation's owner reads a tenant's admin so. It only reads,
-unless a tenant's owner says that it may change things.
+unless staff say that they mean to change things; then their role says what.
 """
 
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ class ReasonMissing(ValueError):
 
 
 class ChangesNotAllowed(ValueError):
-    """Only an owner of the tenant may act for a customer."""
+    """Who only reads in the admin only reads here too."""
 
 
 def begin(
@@ -51,7 +51,7 @@ def may_allow_changes(user: User) -> bool:
         member is not None
         and not member.is_visiting
         and member.customer_id is None
-        and member.role == Member.Role.OWNER
+        and member.role != Member.Role.VIEWER
     )
 
 

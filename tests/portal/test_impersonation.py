@@ -70,10 +70,12 @@ class TestLooking:
         assert answer.status_code == 403
         assert "Nothing was changed" in answer.content.decode()
 
-    def test_changes_things_only_where_an_owner_allows_it(self, world: World) -> None:
+    def test_changes_things_only_where_that_was_said_and_never_for_viewers(
+        self, world: World
+    ) -> None:
         asked = {"customer": str(world.customer.pk), "reason": "Because", "may_change": "on"}
-        _, client = person_of(world, Member.Role.BILLING)
-        assert client.post("/switch/", asked).status_code == 403
+        _, viewer = person_of(world, Member.Role.VIEWER)
+        assert viewer.post("/switch/", asked).status_code == 403
         _, owner = person_of(world, Member.Role.OWNER)
         assert owner.post("/switch/", asked).status_code == 302
         assert "You may change things" in owner.get("/").content.decode()

@@ -68,9 +68,12 @@ def make_person(
     return person
 
 
-def visit(client: Client, customer: Customer, reason: str = "Request 4711") -> Client:
-    """The browser of staff, who then read the customer's pages."""
-    answer = client.post("/switch/", {"customer": str(customer.pk), "reason": reason})
+def visit(
+    client: Client, customer: Customer, reason: str = "Request 4711", *, may_change: bool = False
+) -> Client:
+    """The browser of staff, who then read the customer's pages, and change what they may."""
+    asked = {"customer": str(customer.pk), "reason": reason}
+    answer = client.post("/switch/", asked | ({"may_change": "on"} if may_change else {}))
     assert answer.status_code == 302
     return client
 
