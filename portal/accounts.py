@@ -52,7 +52,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 
 def note_sign_in(request: HttpRequest, user: User) -> None:
-    """In the log of the tenant whose pages open; opening another later is noted there."""
+    """In the log of the tenant whose pages open first."""
     member = choose_membership(user, None)
     if member is None:
         return

@@ -19,17 +19,11 @@ from tenants.models import Customer, User
 ACTIONS: Final[dict[str, str]] = {
     "sign_in": "Signed in",
     "sign_in_failed": "Failed to sign in",
-    "sign_out": "Signed out",
-    "account_opened": "Opened this account",
     "password_changed": "Changed the password",
-    "password_reset": "Chose a new password by e-mail",
     "second_factor_added": "Added a second factor",
     "second_factor_removed": "Removed a second factor",
     "recovery_codes_made": "Made new recovery codes",
-    "second_factor_reset": "Reset someone's second factors",
     "sessions_ended": "Ended sessions",
-    "identity_linked": "Linked a sign-in provider",
-    "identity_unlinked": "Unlinked a sign-in provider",
     "member_invited": "Invited someone",
     "member_invited_again": "Invited someone again",
     "member_joined": "Accepted an invitation",
@@ -43,8 +37,6 @@ ACTIONS: Final[dict[str, str]] = {
     "payment_method_changed": "Changed payment methods",
     "impersonation_started": "Began to look as the customer",
     "impersonation_ended": "Stopped looking as the customer",
-    "access_settings_changed": "Changed who must use a second factor",
-    "sign_in_provider_changed": "Changed a sign-in provider",
 }
 
 
