@@ -37,7 +37,10 @@ def person(world: World) -> User:
 
 @pytest.fixture
 def browser(person: User, client: Client) -> Client:
+    """Signed in, and a moment ago asked for the password once more."""
     assert sign_in(client) == "/"
+    answer = client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    assert answer.status_code == 302
     return client
 
 
@@ -92,7 +95,7 @@ class TestSecondFactor:
         with_second_factor(browser)
         session = browser.session
         session["account_authentication_methods"] = [
-            {"method": "password", "at": time.time() - 3600}
+            {"method": "password", "at": time.time() - 3600, "reauthenticated": True}
         ]
         session.save()
         answer = browser.post(reverse("mfa_deactivate_totp"))
