@@ -84,27 +84,29 @@ def listen() -> None:
     authenticator_reset.connect(_reset, dispatch_uid="hostmeter-audit")
 
 
-def _added(user: User, authenticator: Authenticator, **options: Any) -> None:
+def _added(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
     codes = authenticator.type == Authenticator.Type.RECOVERY_CODES
-    _note("recovery_codes_made" if codes else "second_factor_added", user, authenticator)
+    _note("recovery_codes_made" if codes else "second_factor_added", request, authenticator)
 
 
-def _removed(user: User, authenticator: Authenticator, **options: Any) -> None:
-    _note("second_factor_removed", user, authenticator)
+def _removed(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
+    _note("second_factor_removed", request, authenticator)
 
 
-def _reset(user: User, authenticator: Authenticator, **options: Any) -> None:
-    _note("recovery_codes_made", user, authenticator)
+def _reset(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
+    _note("recovery_codes_made", request, authenticator)
 
 
-def _note(action: str, user: User, authenticator: Authenticator) -> None:
-    member = user.membership
+def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> None:
+    # The request's person has the membership that they act in; allauth reads its own afresh.
+    user = request.user
+    member = user.membership if isinstance(user, User) else None
     # The installation's owner belongs to no tenant, and so stands in nobody's log.
     if member is not None:
         note(
             action,
             as_of=timezone.now(),
             customer=member.customer_id,
-            subject=user.email,
+            subject=member.user.email,
             kind=str(authenticator.type),
         )
