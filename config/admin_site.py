@@ -261,6 +261,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.add_tenantexport"),
                     },
                     {
+                        "title": "Audit log",
+                        "icon": "history_edu",
+                        "link": reverse_lazy("admin:tenants_auditentry_changelist"),
+                        "permission": _may_view("tenants.view_auditentry"),
+                    },
+                    {
                         "title": "Enrolment tokens",
                         "icon": "key",
                         "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),

@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from tenants.admin_members import invitation_page
+from tenants.admin_look_inside import LooksInside
 from tenants.admin_pages import (
     ScopedAdmin,
     ScopedForm,
@@ -119,7 +120,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ScopedAdmin):
+class TenantAdmin(LooksInside, ScopedAdmin):
     form = TenantForm
     empty_hint = "Add the first hosting provider; its owner then sets everything else up."
     list_display = (
@@ -127,7 +128,7 @@ class TenantAdmin(ScopedAdmin):
     )  # fmt: skip
     list_filter = (StateFilter,)
     search_fields = ("name", "slug", "domain")
-    actions_detail = ("export", "suspend", "lift")
+    actions_detail = ("look_inside", "export", "suspend", "lift")
     readonly_fields: ClassVar[Any] = ("state",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Tenant]":

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from tenants.mail import queue
 from tenants.mail_kinds import look
+from tenants.audit import note
 from tenants.models import Member, Tenant, User
 from tenants.scope import current_tenant_id, tenant_scope, user_scope
 from tenants.secrets import INVITATION, digest_of, make_secret, tenant_of
@@ -30,7 +31,7 @@ class MemberElsewhereToo(Exception):
 
 
 class LastOwner(Exception):
-    """A tenant keeps at least one owner."""
+    """A tenant keeps at least one owner, and so does a customer whose owners keep its team."""
 
 
 def invite(member: Member, email: str, *, as_of: datetime) -> str:
@@ -83,10 +84,11 @@ def invited_member(invitation: str, *, as_of: datetime) -> Iterator[Member]:
         yield member
 
 
-def accept(member: Member) -> None:
+def accept(member: Member, *, as_of: datetime) -> None:
     """The invitation is used up and the membership holds."""
     member.invitation_digest = None
     member.save(update_fields=["invitation_digest"])
+    note("member_joined", as_of=as_of, customer=member.customer_id, subject=member.user.email)
     if member.customer_id is None and not member.user.is_staff:
         member.user.is_staff = True
         member.user.save(update_fields=["is_staff"])
@@ -94,7 +96,7 @@ def accept(member: Member) -> None:
 
 def require_another_owner(member: Member) -> None:
     """Raises LastOwner where nobody else could undo what is done to this member."""
-    owners = Member.objects.accepted().filter(role=Member.Role.OWNER)
+    owners = Member.objects.accepted().filter(role=Member.Role.OWNER, customer=member.customer_id)
     if owners.filter(pk=member.pk).exists() and not owners.exclude(pk=member.pk).exists():
         raise LastOwner
 

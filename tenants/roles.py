@@ -68,6 +68,7 @@ _SEEN = frozenset(
         "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
+        "tenants.auditentry",
         "billing.invoicetax",
         "billing.payment",
         "billing.disputemessage",

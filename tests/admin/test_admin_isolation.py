@@ -38,6 +38,7 @@ from metering.corrections import delete_usage
 from metering.models import Host, Instance
 from tenants.export_models import TenantExport
 from tenants.mail import queue
+from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
@@ -111,6 +112,7 @@ def fill(tenant: Tenant, word: str) -> None:
             context={"at": NOVEMBER.isoformat(), "device": word, "address": "", "url": "x"},
             as_of=NOVEMBER,
         )  # fmt: skip
+        note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 
