@@ -445,8 +445,8 @@ class IdempotencyRecord(TenantOwned):
 # Registered with the app's other models; they follow what is declared above.
 # Registered with the app's other models; they refer to customers.
 # Registered with the app's other models; they refer to tenants and customers.
-from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.access_models import Impersonation  # noqa: E402
+from tenants.export_models import TenantExport  # noqa: E402, F401
 from tenants.history_models import (  # noqa: E402, F401
     ApiKeyChange,
     CustomerChange,

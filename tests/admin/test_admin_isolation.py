@@ -36,9 +36,9 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.audit import note
 from tenants.export_models import TenantExport
 from tenants.mail import queue
-from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
