@@ -102,7 +102,10 @@ def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> No
     user = request.user
     member = user.membership if isinstance(user, User) else None
     # The installation's owner belongs to no tenant, and so stands in nobody's log.
-    if member is not None:
+    if member is None:
+        return
+    # allauth tells of it once it is committed, and the tenant's scope ended with that.
+    with tenant_scope(member.tenant_id), acting(origin_of(request)):
         note(
             action,
             as_of=timezone.now(),
