@@ -5,6 +5,7 @@ from billing import (  # noqa: F401 they register their pages
     admin_contracts,
     admin_credit,
     admin_disputes,
+    admin_dunning,
     admin_exports,
     admin_invoices,
     admin_late_usage,

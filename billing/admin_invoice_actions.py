@@ -99,6 +99,8 @@ class InvoiceActions(RatingActions):
         "void_one",
         "write_off_one",
         "restate_one",
+        "hold_dunning_of_one",
+        "resume_dunning_of_one",
     )
 
     def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -317,6 +319,9 @@ def _possible(invoice: Invoice) -> set[str]:
             found.add("void_one")
         if invoice.status in {*PAYABLE, Invoice.Status.UNCOLLECTIBLE}:
             found.add("record_payment_of_one")
+        if invoice.status in PAYABLE:
+            held = invoice.holds.filter(cause="hand", ends_at__isnull=True).exists()
+            found.add("resume_dunning_of_one" if held else "hold_dunning_of_one")
         if may_follow(invoice.status, Invoice.Status.UNCOLLECTIBLE):
             found.add("write_off_one")
     if invoice.kind == Invoice.Kind.INVOICE and invoice.status != Invoice.Status.VOID:

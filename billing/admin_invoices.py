@@ -11,13 +11,15 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billing.admin_bank_transfers import BankActions
+from billing.admin_dunning import DunningActions
 from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
 from billing.admin_reviews import MarkFilter, ReviewMarks, SeverityFilter
 from billing.admin_rows import InvoiceRows
 from billing.amounts import written_amount
 from billing.core.exact import plain
-from billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
+from billing.models import DunningTaken, Invoice, InvoiceLine, InvoiceTax, Payment
 from billing.queries import changes_since_finalized
 from billing.waiting import what_it_waits_for
 from metering.core.quality import written
@@ -55,6 +57,7 @@ class ReviewFilter(admin.SimpleListFilter):
             ("review", "the end of its review"),
             ("more", "usage, tax or an operator"),
             ("payment", "payment"),
+            ("dunning", "payment, in dunning"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -65,8 +68,10 @@ class ReviewFilter(admin.SimpleListFilter):
             return queryset.filter(finalized_at__isnull=True)
         if self.value() == "more":
             return queryset.filter(finalized_at__isnull=True).exclude(review_until__gt=now)
-        if self.value() == "payment":
+        if self.value() in {"payment", "dunning"}:
             waiting = ["finalized", "sent", "partly_paid", "overdue"]
+            if self.value() == "dunning":
+                queryset = queryset.filter(pk__in=DunningTaken.objects.values("invoice"))
             return queryset.filter(status__in=waiting).exclude(kind=Invoice.Kind.CREDIT_NOTE)
         return queryset
 
@@ -145,6 +150,12 @@ class TaxInline(ReadOnlyInline):
         return written_amount(tax.tax, tax.invoice.currency)
 
 
+class DunningInline(ReadOnlyInline):
+    model = DunningTaken
+    fields = ("taken_at", "action", "number", "outcome")
+    readonly_fields = fields
+
+
 class PaymentInline(ReadOnlyInline):
     model = Payment
     fields = ("received_on", "reference", "shown_amount", "shown_credit")
@@ -163,7 +174,9 @@ class PaymentInline(ReadOnlyInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, Exports, ScopedAdmin):
+class InvoiceAdmin(
+    ReviewMarks, InvoiceActions, DunningActions, BankActions, InvoiceFiles, Exports, ScopedAdmin
+):
     resource_classes = (InvoiceRows,)
     empty_hint = (
         "A billing period's draft appears here within minutes after it has ended; until then the "
@@ -197,8 +210,9 @@ class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, Exports, ScopedAdm
         "notes_on_it",
         ("created_at", "review_until"),
         ("finalized_at", "due_at", "sent_at"),
+        "dunning_held",
     )
-    inlines = (LineInline, TaxInline, PaymentInline)
+    inlines = (LineInline, TaxInline, PaymentInline, DunningInline)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         named = (group if isinstance(group, tuple) else (group,) for group in self.fields)
@@ -215,6 +229,12 @@ class InvoiceAdmin(ReviewMarks, InvoiceActions, InvoiceFiles, Exports, ScopedAdm
     @display(description="Corrects")
     def corrects(self, invoice: Invoice) -> SafeString | str:
         return "-" if invoice.refers_to is None else link_to(invoice.refers_to)
+
+    @display(description="Dunning")
+    def dunning_held(self, invoice: Invoice) -> str:
+        held = [each for each in invoice.holds.all() if each.ends_at is None]
+        said = [f"held: {each.reason} {each.author}".strip() for each in held]
+        return "; ".join(said) or "not held"
 
     @display(description="Notes")
     def notes_on_it(self, invoice: Invoice) -> SafeString | str:

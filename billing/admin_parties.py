@@ -96,7 +96,15 @@ class BillingSettingsAdmin(PartyAdmin):
         ("Numbers", {"fields": ("invoice_series", "credit_note_series", "debit_note_series")}),
         (
             "How invoices go",
-            {"fields": ("review_days", "payment_term_days", "late_usage", "late_usage_days")},
+            {
+                "fields": (
+                    "review_days",
+                    "payment_term_days",
+                    "late_usage",
+                    "late_usage_days",
+                    "mails_documents",
+                )
+            },
         ),
         ("Tax", {"fields": ("prices_include_tax", "tax_calculator")}),
         ("Budgets", {"fields": ("customers_may_stop_applications",)}),

@@ -23,6 +23,7 @@ from billing.closing import (
     restate_tenant,
 )
 from billing.core.tax import TaxCountryUnknown, TaxRateUnknown
+from billing.dunning_tasks import dun_overdue
 from billing.finalizing import WORK_ON_FINALIZING, finalize_steps, unfinished
 from billing.models import BillingShard
 from billing.operations import (
@@ -54,6 +55,7 @@ from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
 
 __all__ = [
+    "dun_overdue",
     "handle_processor_event",
     "reconcile_payments",
     "submit_attempt",

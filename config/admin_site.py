@@ -166,6 +166,18 @@ UNFOLD = {
                         "permission": _may_view("billing.view_finalizing"),
                     },
                     {
+                        "title": "Dunning steps",
+                        "icon": "notifications_active",
+                        "link": reverse_lazy("admin:billing_dunningstep_changelist"),
+                        "permission": _may_view("billing.view_dunningstep"),
+                    },
+                    {
+                        "title": "Suspensions",
+                        "icon": "pause_circle",
+                        "link": reverse_lazy("admin:billing_suspension_changelist"),
+                        "permission": _may_view("billing.view_suspension"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),
@@ -249,6 +261,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.add_tenantexport"),
                     },
                     {
+                        "title": "Audit log",
+                        "icon": "history_edu",
+                        "link": reverse_lazy("admin:tenants_auditentry_changelist"),
+                        "permission": _may_view("tenants.view_auditentry"),
+                    },
+                    {
                         "title": "Enrolment tokens",
                         "icon": "key",
                         "link": reverse_lazy("admin:tenants_enrolmenttoken_changelist"),
@@ -259,6 +277,12 @@ UNFOLD = {
                         "icon": "vpn_key",
                         "link": reverse_lazy("admin:tenants_apikey_changelist"),
                         "permission": _may_view("tenants.view_apikey"),
+                    },
+                    {
+                        "title": "E-mails",
+                        "icon": "mail",
+                        "link": reverse_lazy("admin:tenants_mailmessage_changelist"),
+                        "permission": _may_view("tenants.view_mailmessage"),
                     },
                     {
                         "title": "Webhook endpoints",

@@ -41,6 +41,33 @@ def folder(name: str, default: Path) -> Path:
     return Path(os.environ.get(name) or default)
 
 
+def mail_server(name: str) -> dict[str, object]:
+    """The EMAIL_ settings of an smtp:// or smtps:// URL; none while it is not set.
+
+    smtp:// speaks STARTTLS, unless it ends with ?tls=off; smtps:// speaks TLS from the start.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return {"EMAIL_BACKEND": "tenants.mail_console.EmailBackend"}
+    url = urlsplit(value)
+    implicit = url.scheme == "smtps"
+    tls = dict(parse_qsl(url.query)).get("tls", "on")
+    if url.scheme not in {"smtp", "smtps"} or not url.hostname or tls not in {"on", "off"}:
+        raise ImproperlyConfigured(
+            f"{name} has to look like smtp://user:password@host:587 or smtps://user:password@host"
+        )
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": url.hostname,
+        "EMAIL_PORT": url.port or (465 if implicit else 587),
+        "EMAIL_HOST_USER": unquote(url.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+        "EMAIL_USE_SSL": implicit,
+        "EMAIL_USE_TLS": not implicit and tls == "on",
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
 def database(name: str, default: str) -> dict[str, object]:
     """A DATABASES entry from a postgresql:// URL; `?host=/folder` names a Unix socket's folder."""
     url = urlsplit(text(name, default))

@@ -36,6 +36,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "pgtrigger",
@@ -54,6 +58,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Outside of the tenant's transaction: it answers what a view raises to have someone sign in.
+    "allauth.account.middleware.AccountMiddleware",
     "tenants.middleware.TenantMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -108,6 +114,17 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Invitations make accounts and prove e-mail addresses; allauth checks second factors and passkeys.
+ACCOUNT_ADAPTER = "portal.accounts.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "portal.accounts.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# There is no address to prove beside the one that the invitation went to.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 LOGIN_URL = "portal:sign-in"
 LOGIN_REDIRECT_URL = "portal:overview"
 LOGOUT_REDIRECT_URL = "portal:sign-in"
@@ -145,9 +162,15 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 LANGUAGE_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 14 * 24 * 3600
+# Browsers offer passkeys over plain HTTP to this machine alone.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# Without a mail server, messages are shown in the worker's log.
+globals().update(env.mail_server("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "hostmeter@localhost")
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
@@ -193,6 +216,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tenants.tasks.prune_webhook_events",
         "schedule": crontab(minute="47"),
     },
+    "send-mail": {
+        "task": "tenants.tasks.send_mail",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "prune-mail": {"task": "tenants.tasks.prune_mail", "schedule": crontab(minute="52")},
     "close-due-periods": {
         "task": "billing.tasks.close_due_periods",
         "schedule": crontab(minute="*/5"),
@@ -241,6 +270,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.check_vat_ids",
         "schedule": crontab(minute="27"),
         "options": {"expires": 3600},
+    },
+    "dun": {
+        "task": "billing.tasks.dun_overdue",
+        "schedule": crontab(minute="33"),
+        "options": {"expires": 3_600},
     },
     "mark-overdue": {
         "task": "billing.tasks.mark_overdue_invoices",

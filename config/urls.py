@@ -26,6 +26,7 @@ urlpatterns = [
     path("api/v1/", include(("config.api", "api"))),
     path("api/v1/", include("metering.urls")),
     re_path(r"^api(?:/|$)", unknown_endpoint, name="unknown-api"),
+    path("account/", include("portal.account_urls")),
     path("", include("billing.urls")),
     path("", include("portal.urls")),
 ]

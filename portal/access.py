@@ -1,10 +1,14 @@
-"""Who reads a page, and which customer's: every page of the portal goes through `customer_page`."""
+"""Who reads a page, and which customer's: every page of the portal goes through `customer_page`.
+
+Staff have no customer of their own. They read one's pages by an impersonation, which the customer
+sees in their audit log.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, ParamSpec
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,14 +17,19 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from tenants.access_models import Impersonation
+from tenants.audit import acting, origin_of
+from tenants.impersonation import running
+from tenants.middleware import VISITED_CUSTOMER_KEY
 from tenants.models import Customer, Member, Tenant, User
 from tenants.roles import staff_may
 from tenants.scope import user_scope
 
-CUSTOMER_KEY: Final = "hostmeter_customer"
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 P = ParamSpec("P")
 
@@ -34,6 +43,7 @@ class Reader:
     customer: Customer
     may_switch: bool
     as_of: datetime
+    impersonation: Impersonation | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -54,6 +64,12 @@ class Reader:
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.customer.time_zone)
+
+    @property
+    def may_keep_people(self) -> bool:
+        """The customer's own owners keep its people and keys; the operator does so in the admin."""
+        own = self.membership.customer_id is not None
+        return own and self.membership.role == Member.Role.OWNER
 
 
 def customer_page(
@@ -79,13 +95,17 @@ def customer_page(
             return redirect("admin:index")
         if member is None:
             return render(request, "portal/no_access.html", status=403)
-        customer = chosen_customer(member, request.session.get(CUSTOMER_KEY))
+        impersonation = impersonation_of(request, member)
+        customer = impersonation.customer if impersonation else _own_customer(member)
         if customer is None:
-            return render(request, "portal/no_customer.html")
+            return _choose_first(request)
         reader = Reader(
-            member.user, member, customer, may_switch=_may_switch(member), as_of=timezone.now()
+            member.user, member, customer, may_switch(member), timezone.now(), impersonation
         )
-        with timezone.override(reader.zone):
+        origin = origin_of(request, impersonation_id=impersonation.pk if impersonation else None)
+        with timezone.override(reader.zone), acting(origin):
+            if impersonation and not impersonation.may_change and request.method not in _READS:
+                return render(request, "portal/read_only.html", {"reader": reader}, status=403)
             return view(request, reader, *args, **kwargs)
 
     return answer
@@ -100,12 +120,25 @@ def membership_of(request: HttpRequest) -> Member | None:
     return user.membership
 
 
-def chosen_customer(member: Member, wanted: str | None) -> Customer | None:
-    """The member's own customer; for staff the one they chose, else the first real one."""
-    if member.customer_id is not None:
-        return Customer.objects.get(pk=member.customer_id)
-    chosen = Customer.objects.filter(pk=wanted).first() if wanted and is_uuid(wanted) else None
-    return chosen or Customer.objects.order_by("generated", "name", "id").first()
+def impersonation_of(request: HttpRequest, member: Member) -> Impersonation | None:
+    """What staff read a customer's pages by; None for the customer's own people."""
+    chosen = request.session.get(VISITED_CUSTOMER_KEY)
+    if member.customer_id is not None or not chosen:
+        return None
+    return running(UUID(chosen), member.user, of_a_customer=True, as_of=timezone.now())
+
+
+def _own_customer(member: Member) -> Customer | None:
+    return Customer.objects.get(pk=member.customer_id) if member.customer_id else None
+
+
+def _choose_first(request: HttpRequest) -> HttpResponseBase:
+    """Staff say whose pages they want to read and why."""
+    if not Customer.objects.exists():
+        return render(request, "portal/no_customer.html")
+    if request.method in _READS:
+        return redirect_to_login(request.get_full_path(), reverse("portal:switch"))
+    return redirect("portal:switch")
 
 
 def require_may_pay(reader: Reader) -> None:
@@ -128,7 +161,7 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def _may_switch(member: Member) -> bool:
+def may_switch(member: Member) -> bool:
     if member.customer_id is None:
         return True
     with user_scope(member.user_id):
@@ -137,6 +170,9 @@ def _may_switch(member: Member) -> bool:
 
 def may_change(reader: Reader, permission: str) -> bool:
     """Whether the reader may change what is the customer's own: its people may, and of the
-    provider's staff those whose role may do `permission` in the admin."""
+    provider's staff those whose role may do `permission` in the admin, where their impersonation
+    allows changes."""
     member = reader.membership
+    if reader.impersonation is not None and not reader.impersonation.may_change:
+        return False
     return member.customer_id is not None or staff_may(member.role, permission)

@@ -17,6 +17,7 @@ _SECTIONS: Final[tuple[tuple[str, Promise, str], ...]] = (
     ("hosts", _("Hosts"), "portal:hosts"),
     ("budgets", _("Budgets"), "portal:budgets"),
     ("webhooks", _("Webhooks"), "portal:webhooks"),
+    ("team", _("Team and access"), "portal:team"),
 )
 
 

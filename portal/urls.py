@@ -10,6 +10,7 @@ from hostmeter_agent.wire import BUCKET_SECONDS
 from billing.documents.files import FORMS
 from portal.views import (
     applications,
+    audit_log,
     billing_details,
     brand,
     budgets,
@@ -23,6 +24,7 @@ from portal.views import (
     people,
     proofs,
     session,
+    team,
     usage,
     webhooks,
 )
@@ -124,6 +126,14 @@ urlpatterns = [
     path("brand/<colour:colour>.css", brand.brand_style, name="brand-style"),
     path("brand/logo/<str:digest>.svg", brand.brand_logo, name="brand-logo"),
     path("switch/", session.switch, name="switch"),
+    path("switch/end/", session.end_impersonation, name="end-impersonation"),
+    path("team/", team.team, name="team"),
+    path("team/<uuid:member_id>/again/", team.member_invited_again, name="member-again"),
+    path("team/<uuid:member_id>/role/", team.member_role, name="member-role"),
+    path("team/<uuid:member_id>/remove/", team.member_removed, name="member-remove"),
+    path("team/keys/", team.keys, name="keys"),
+    path("team/keys/<uuid:key_id>/revoke/", team.key_revoked, name="key-revoke"),
+    path("team/log/", audit_log.audit_log, name="audit-log"),
     path("budgets/", budgets.budget_list, name="budgets"),
     path("budgets/new/", budgets.new_budget, name="new-budget"),
     path("budgets/<uuid:budget_id>/", budgets.budget_page, name="budget"),

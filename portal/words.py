@@ -3,6 +3,10 @@
 Whoever shows one asks gettext for it: `gettext(in_words(quality))`.
 """
 
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 from django.utils.translation import gettext_noop as _
 
 WORDS = (
@@ -32,3 +36,50 @@ WORDS = (
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip
+
+ROLES: Final[dict[str, Promise]] = {
+    "owner": gettext_lazy("owner"),
+    "operator": gettext_lazy("operator"),
+    "billing": gettext_lazy("billing"),
+    "viewer": gettext_lazy("viewer"),
+}
+# What a role lets a customer's person do.
+ROLE_MEANINGS: Final[dict[str, Promise]] = {
+    "owner": gettext_lazy("keeps people, API keys, billing details and payment methods"),
+    "billing": gettext_lazy("keeps billing details and payment methods"),
+    "viewer": gettext_lazy("reads"),
+}
+SCOPE_MEANINGS: Final[dict[str, Promise]] = {
+    "applications:read": gettext_lazy("applications"),
+    "budgets:read": gettext_lazy("budgets and their alerts"),
+    "credit:read": gettext_lazy("credit and wallets"),
+    "customers:read": gettext_lazy("how it is billed"),
+    "invoices:read": gettext_lazy("invoices"),
+    "plans:read": gettext_lazy("plans and prices"),
+    "subscriptions:read": gettext_lazy("subscriptions, own prices and discounts"),
+    "usage:read": gettext_lazy("usage"),
+    "webhooks:read": gettext_lazy("webhook endpoints"),
+}
+# What was done, by the keys of tenants.audit.ACTIONS.
+ACTIONS: Final[dict[str, Promise]] = {
+    "sign_in": gettext_lazy("Signed in"),
+    "sign_in_failed": gettext_lazy("Failed to sign in"),
+    "password_changed": gettext_lazy("Changed the password"),
+    "second_factor_added": gettext_lazy("Added a second factor"),
+    "second_factor_removed": gettext_lazy("Removed a second factor"),
+    "recovery_codes_made": gettext_lazy("Made new recovery codes"),
+    "sessions_ended": gettext_lazy("Ended sessions"),
+    "member_invited": gettext_lazy("Invited someone"),
+    "member_invited_again": gettext_lazy("Invited someone again"),
+    "member_joined": gettext_lazy("Accepted an invitation"),
+    "member_role_changed": gettext_lazy("Changed a role"),
+    "member_removed": gettext_lazy("Removed a member"),
+    "api_key_issued": gettext_lazy("Made an API key"),
+    "api_key_revoked": gettext_lazy("Revoked an API key"),
+    "export_downloaded": gettext_lazy("Downloaded an export"),
+    "budget_changed": gettext_lazy("Changed a budget"),
+    "billing_details_changed": gettext_lazy("Changed billing details"),
+    "payment_method_changed": gettext_lazy("Changed payment methods"),
+    "impersonation_started": gettext_lazy("Began to look as the customer"),
+    "impersonation_ended": gettext_lazy("Stopped looking as the customer"),
+}

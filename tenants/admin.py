@@ -1,6 +1,6 @@
 """Who: tenants, members, customers, environments, policies and credentials."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import django.contrib.auth.admin  # noqa: F401
@@ -19,7 +19,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants import admin_webhooks  # noqa: F401 registered with the app's other pages
+from tenants import (  # noqa: F401 registered with the app's other pages
+    admin_audit,
+    admin_mail,
+    admin_webhooks,
+)
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
@@ -34,6 +38,7 @@ from tenants.admin_pages import (
     secret_page,
 )
 from tenants.admin_tenants import ZoneField
+from tenants.audit import note
 from tenants.models import (
     ApiKey,
     Customer,
@@ -139,8 +144,15 @@ class _Credentials(HistoryPages, ScopedAdmin):
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, chosen: "QuerySet[Any]") -> None:
-        revoked = chosen.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
-        messages.success(request, f"Revoked: {revoked}.")
+        now = timezone.now()
+        ended = list(chosen.filter(revoked_at__isnull=True).select_for_update(of=("self",)))
+        chosen.filter(pk__in=[each.pk for each in ended]).update(revoked_at=now)
+        for each in ended:
+            self.note_revoked(each, now)
+        messages.success(request, f"Revoked: {len(ended)}.")
+
+    def note_revoked(self, credential: Any, as_of: datetime) -> None:
+        """Put the end of one into the audit log, where that kind stands in it."""
 
 
 @admin.register(EnrolmentToken)
@@ -229,14 +241,17 @@ class IssueKeyForm(forms.Form):
 
     def issued(self) -> str:
         """The fresh key."""
-        now, days = timezone.now(), self.cleaned_data["days"]
-        return issue_api_key(
-            self.cleaned_data["name"],
-            self.cleaned_data["scopes"],
-            customer=self.cleaned_data["customer"],
+        now, days, data = timezone.now(), self.cleaned_data["days"], self.cleaned_data
+        key = issue_api_key(
+            data["name"],
+            data["scopes"],
+            customer=data["customer"],
             expires_at=None if days is None else now + timedelta(days=days),
             as_of=now,
         )
+        about = {"customer": data["customer"], "subject": data["name"]}
+        note("api_key_issued", as_of=now, scopes=sorted(data["scopes"]), **about)
+        return key
 
 
 @admin.register(ApiKey)
@@ -270,6 +285,10 @@ class ApiKeyAdmin(_Credentials):
         if key.revoked_at:
             return "revoked"
         return "valid" if key.is_usable(timezone.now()) else "expired"
+
+    def note_revoked(self, credential: ApiKey, as_of: datetime) -> None:
+        of = credential.customer_id
+        note("api_key_revoked", as_of=as_of, customer=of, subject=credential.name)
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

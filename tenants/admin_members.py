@@ -1,5 +1,6 @@
 """The people of a tenant in the admin: invited, given a role, invited again."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -11,6 +12,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from tenants.admin_pages import ScopedAdmin, ScopedForm, action, display, form_page, secret_page
+from tenants.audit import note
 from tenants.invitations import (
     LastOwner,
     MemberElsewhereToo,
@@ -19,6 +21,7 @@ from tenants.invitations import (
     require_another_owner,
 )
 from tenants.models import Member
+from tenants.team import ROLES as CUSTOMER_ROLES
 
 
 class MemberForm(ScopedForm):
@@ -33,7 +36,8 @@ class MemberForm(ScopedForm):
             "role": "Owners do everything; operators run hosts and environments; billing sets "
             "prices and invoices; viewers read.",
             "customer": "With a customer the person sees that customer's portal alone, and not "
-            "the admin.",
+            "the admin. There, owners keep the customer's people and keys, billing its details "
+            "and payment methods, and viewers read.",
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -45,13 +49,13 @@ class MemberForm(ScopedForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         role, customer = data.get("role"), data.get("customer")
-        if customer and role != Member.Role.VIEWER:
-            self.add_error("role", "Who sees one customer alone is a viewer.")
+        if customer and role not in CUSTOMER_ROLES:
+            self.add_error("role", "Operators run hosts; a customer's people do not.")
         email = str(data.get("email", "")).lower()
         known = Member.objects.filter(user__email=email, customer=customer)
         if known.exclude(pk=self.instance.pk).exists():
             self.add_error("email", "This person is a member already.")
-        if role != Member.Role.OWNER and _is_last_owner(self.instance):
+        if (role != Member.Role.OWNER or customer) and _is_last_owner(self.instance):
             self.add_error(
                 "role", "A tenant keeps at least one owner; make someone else an owner first."
             )
@@ -63,6 +67,9 @@ class MemberForm(ScopedForm):
 
 
 def _is_last_owner(member: Member) -> bool:
+    """Of the tenant; a customer without an owner still has the operator."""
+    if Member.objects.filter(pk=member.pk, customer__isnull=False).exists():
+        return False
     try:
         require_another_owner(member)
     except LastOwner:
@@ -79,8 +86,9 @@ def invitation_page(
         page,
         request,
         title=f"Invitation of {email}",
-        text="Give it to this person and nobody else: whoever opens it can accept it. It works "
-        "once, within 7 days, and cannot be shown again.",
+        text="It is sent to them by e-mail. If you hand it over yourself, give it to this person "
+        "and nobody else: whoever opens it can accept it. It works once, within 7 days, and cannot "
+        "be shown again.",
         secret=link,
     )
 
@@ -113,11 +121,18 @@ class MemberAdmin(ScopedAdmin):
         return allowed and not (isinstance(obj, Member) and _is_last_owner(obj))
 
     def save_model(self, request: HttpRequest, obj: Member, form: Any, change: bool) -> None:
+        now = timezone.now()
         if change:
             super().save_model(request, obj, form, change)
+            _note("member_role_changed", obj, now)
             return
         email = form.cleaned_data["email"]
-        self._remember(request, invite(obj, email, as_of=timezone.now()))
+        self._remember(request, invite(obj, email, as_of=now))
+        _note("member_invited", obj, now)
+
+    def delete_model(self, request: HttpRequest, obj: Member) -> None:
+        super().delete_model(request, obj)
+        _note("member_removed", obj, timezone.now())
 
     def response_add(
         self, request: HttpRequest, obj: Member, post_url_continue: str | None = None
@@ -154,8 +169,19 @@ class MemberAdmin(ScopedAdmin):
                 f"(manage.py new_password {member.user}).",
             )
             return HttpResponseRedirect(reverse("admin:tenants_member_change", args=[member.pk]))
+        _note("member_invited_again", member, timezone.now())
         self.log_change(request, member, "Invited again.")
         return invitation_page(self, request, member.user.email, invitation)
+
+
+def _note(action: str, member: Member, as_of: datetime) -> None:
+    note(
+        action,
+        as_of=as_of,
+        customer=member.customer_id,
+        subject=member.user.email,
+        role=str(member.role),
+    )
 
 
 _INVITATION = "hostmeter.invitation"

@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from tenants.admin_members import invitation_page
+from tenants.admin_look_inside import LooksInside
 from tenants.admin_pages import (
     ScopedAdmin,
     ScopedForm,
@@ -68,8 +69,8 @@ class TenantForm(ScopedForm):
     class Meta:
         model = Tenant
         fields = (
-            "name", "slug", "domain", "currency", "time_zone", "hosts_max",
-            "samples_per_second_max", "retention_days",
+            "name", "slug", "domain", "currency", "time_zone", "mail_sender_name",
+            "mail_sender_address", "hosts_max", "samples_per_second_max", "retention_days",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -119,7 +120,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ScopedAdmin):
+class TenantAdmin(LooksInside, ScopedAdmin):
     form = TenantForm
     empty_hint = "Add the first hosting provider; its owner then sets everything else up."
     list_display = (
@@ -127,7 +128,7 @@ class TenantAdmin(ScopedAdmin):
     )  # fmt: skip
     list_filter = (StateFilter,)
     search_fields = ("name", "slug", "domain")
-    actions_detail = ("export", "suspend", "lift")
+    actions_detail = ("look_inside", "export", "suspend", "lift")
     readonly_fields: ClassVar[Any] = ("state",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Tenant]":
@@ -210,6 +211,7 @@ class TenantAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         who = ["name", "slug", "domain", "currency", "time_zone"]
+        who += ["mail_sender_name", "mail_sender_address"]
         limits = ("hosts_max", "samples_per_second_max", "retention_days")
         if obj is None:
             return [(None, {"fields": [*who, "owner"]}), ("Limits", {"fields": limits})]

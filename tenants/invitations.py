@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
+from django.urls import reverse
+
+from tenants.mail import queue
+from tenants.mail_kinds import look
+from tenants.audit import note
 from tenants.models import Member, Tenant, User
 from tenants.scope import current_tenant_id, tenant_scope, user_scope
 from tenants.secrets import INVITATION, digest_of, make_secret, tenant_of
@@ -25,12 +31,12 @@ class MemberElsewhereToo(Exception):
 
 
 class LastOwner(Exception):
-    """A tenant keeps at least one owner."""
+    """A tenant keeps at least one owner, and so does a customer whose owners keep its team."""
 
 
 def invite(member: Member, email: str, *, as_of: datetime) -> str:
-    """Save a new membership for the person with this e-mail; the invitation, shown once and
-    stored hashed. An account is made where there is none, without a password."""
+    """Save a new membership for the person with this e-mail; the invitation, shown once, sent to
+    them and stored hashed. An account is made where there is none, without a password."""
     user = User.objects.filter(email=email.lower()).first()
     member.user = user or User.objects.create_user(email)
     return _invited(member, as_of)
@@ -78,10 +84,11 @@ def invited_member(invitation: str, *, as_of: datetime) -> Iterator[Member]:
         yield member
 
 
-def accept(member: Member) -> None:
+def accept(member: Member, *, as_of: datetime) -> None:
     """The invitation is used up and the membership holds."""
     member.invitation_digest = None
     member.save(update_fields=["invitation_digest"])
+    note("member_joined", as_of=as_of, customer=member.customer_id, subject=member.user.email)
     if member.customer_id is None and not member.user.is_staff:
         member.user.is_staff = True
         member.user.save(update_fields=["is_staff"])
@@ -89,7 +96,7 @@ def accept(member: Member) -> None:
 
 def require_another_owner(member: Member) -> None:
     """Raises LastOwner where nobody else could undo what is done to this member."""
-    owners = Member.objects.accepted().filter(role=Member.Role.OWNER)
+    owners = Member.objects.accepted().filter(role=Member.Role.OWNER, customer=member.customer_id)
     if owners.filter(pk=member.pk).exists() and not owners.exclude(pk=member.pk).exists():
         raise LastOwner
 
@@ -98,6 +105,17 @@ def _invited(member: Member, as_of: datetime) -> str:
     secret = make_secret(INVITATION, current_tenant_id())
     member.invitation_digest, member.invited_at = digest_of(secret), as_of
     member.save()
+    queue(
+        kind="invitation",
+        key=f"{member.pk}:{member.invitation_digest.hex()}",
+        to=[member.user.email],
+        language=look().language,
+        context={
+            "tenant": Tenant.objects.values_list("name", flat=True).get(pk=current_tenant_id()),
+            "url": f"{settings.BASE_URL}{reverse('portal:join', args=[secret])}",
+        },
+        as_of=as_of,
+    )
     return secret
 
 

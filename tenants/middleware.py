@@ -13,11 +13,17 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from tenants import audit
 from tenants.authorship import acting
+from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
 
 SESSION_KEY = "hostmeter_membership"
+# What the session impersonates: of a tenant "<tenant's id>/<impersonation's id>", of a customer of
+# the current tenant the impersonation's id.
+VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
+VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
 # What a person whose tenant is suspended may still do: leave it, for another or for good.
@@ -60,6 +66,21 @@ def choose_membership(user: User, wanted: str | None) -> Member | None:
     return None if shut_out else chosen
 
 
+def visiting_membership(user: User, visited: str | None) -> Member | None:
+    """What the installation's owner may do in the tenant that they look into: read."""
+    if not user.is_superuser or not visited:
+        return None
+    tenant_id, impersonation_id = map(UUID, visited.split("/"))
+    with tenant_scope(tenant_id):
+        impersonation = running(impersonation_id, user, of_a_customer=False, as_of=timezone.now())
+        if impersonation is None:
+            return None
+        tenant = impersonation.tenant
+    member = Member(user=user, tenant=tenant, role=Member.Role.VIEWER)
+    member.impersonation = impersonation
+    return member
+
+
 class TenantMiddleware:
     """Runs the view, its template included, in one transaction that sees one tenant.
 
@@ -74,11 +95,14 @@ class TenantMiddleware:
         if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
-        membership = choose_membership(user, request.session.get(SESSION_KEY))
+        membership = visiting_membership(
+            user, request.session.get(VISITED_TENANT_KEY)
+        ) or choose_membership(user, request.session.get(SESSION_KEY))
         user.membership = membership
         scope = _scope_of(user, membership.tenant_id if membership else None)
         who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
-        with who, scope, _time_zone_of(request, membership):
+        origin = audit.acting(audit.origin_of(request))
+        with who, origin, scope, _time_zone_of(request, membership):
             if membership is not None and membership.tenant.is_suspended and _enters(request):
                 return _suspended(request, membership)
             response = self.get_response(request)

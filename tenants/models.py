@@ -72,9 +72,10 @@ class User(AbstractBaseUser):
         """From the role in the current tenant alone; the same for every object that is seen."""
         if not self.is_active:
             return False
-        if self.is_superuser and installation_owner_may(perm):
-            return True
         member = self.membership
+        is_visiting = member is not None and member.is_visiting
+        if self.is_superuser and not is_visiting and installation_owner_may(perm):
+            return True
         return member is not None and member.customer_id is None and staff_may(member.role, perm)
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
@@ -135,6 +136,16 @@ class Tenant(models.Model):
     )
     guide_dismissed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its people put the first-run guide away."
+    )
+    mail_sender_name = models.CharField(
+        max_length=120,
+        blank=True,
+        help_text="Whom customers see an e-mail come from. Left empty, the tenant's name.",
+    )
+    mail_sender_address = models.EmailField(
+        blank=True,
+        help_text="The mail server has to be allowed to send for it (SPF, DKIM). "
+        "Left empty, the installation's own.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -227,6 +238,14 @@ class Member(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
+
+    # The installation's owner, who looks into the tenant with a reason and for a while: such a
+    # membership is made for one request and never saved.
+    impersonation: "Impersonation | None" = None
+
+    @property
+    def is_visiting(self) -> bool:
+        return self.impersonation is not None
 
     @property
     def is_invited(self) -> bool:
@@ -427,6 +446,7 @@ class IdempotencyRecord(TenantOwned):
 # Registered with the app's other models; they refer to customers.
 # Registered with the app's other models; they refer to tenants and customers.
 from tenants.export_models import TenantExport  # noqa: E402, F401
+from tenants.access_models import Impersonation  # noqa: E402
 from tenants.history_models import (  # noqa: E402, F401
     ApiKeyChange,
     CustomerChange,
@@ -435,6 +455,7 @@ from tenants.history_models import (  # noqa: E402, F401
     PolicyChange,
     PolicyVersionChange,
 )
+from tenants.mail_models import MailMessage  # noqa: E402, F401
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401

@@ -16,11 +16,13 @@ _OPERATES = frozenset(
         "tenants.apikey",
         "tenants.webhookendpoint",
         "billing.budgetrequest",
+        "tenants.mailmessage",
     }
 )
 _BILLS = frozenset(
     {
         "tenants.customer",
+        "tenants.mailmessage",
         "metering.allocationrule",
         "metering.assignment",
         "metering.correction",
@@ -43,6 +45,8 @@ _BILLS = frozenset(
         "billing.wallet",
         "billing.budget",
         "billing.budgetrequest",
+        "billing.dunningstep",
+        "billing.suspension",
     }
 )
 _PEOPLE = frozenset({"tenants.member"})
@@ -64,6 +68,7 @@ _SEEN = frozenset(
         "billing.budgetalert",
         "tenants.webhookdelivery",
         "tenants.webhookattempt",
+        "tenants.auditentry",
         "billing.invoicetax",
         "billing.payment",
         "billing.disputemessage",

@@ -10,6 +10,8 @@ _OF_A_CUSTOMER: Final = {
     "invoice.paid": "nothing is open of an invoice any more",
     "invoice.overdue": "an invoice is due and not paid",
     "invoice.voided": "an invoice was taken back by a credit note",
+    "customer.suspended": "a customer is suspended, as an invoice is not paid",
+    "customer.resumed": "a suspended customer goes on",
     "payment.succeeded": "money was received",
     "payment.failed": "a payment was declined",
     "payment.requires_action": "a payment waits for the customer to confirm it",

@@ -8,6 +8,9 @@ _ONE = f"{_PORTAL}::TestOnePage::test_of_another_customer_answers_as_if_it_did_n
 _LIST = f"{_PORTAL}::TestLists::test_name_nothing_of_another_customer"
 _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 
+_IMPERSONATION = "tests/portal/test_impersonation.py"
+_TEAM = "tests/portal/test_team.py"
+_ACCESS = "tests/portal/test_access.py"
 _PAYING = "tests/portal/test_paying.py::TestIsolation"
 _METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
@@ -34,14 +37,42 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:sign-in": _SESSION,
     "portal:sign-out": _SESSION,
     "portal:switch": _LIST,
+    "portal:end-impersonation": f"{_IMPERSONATION}::TestEnding::test_ends_nobody_elses",
     # The first sets a cookie, the second follows from the colour in its address.
     "portal:language": f"{_LOOK}::TestLanguage::test_is_chosen_without_signing_in",
     "portal:brand-style": f"{_LOOK}::TestColour::test_stands_out_from_every_ground",
     "portal:brand-logo": f"{_LOOK}::TestLogo::test_of_another_provider_answers_as_a_missing_one",
     "portal:join": f"{_JOINING}::TestPersonOfTwoTenants"
     "::test_a_tenants_invitation_gives_nothing_before_it_is_accepted",
+    "account_login": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_logout": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "account_inactive": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_index": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_authenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_activate_totp": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_deactivate_totp": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_view_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_generate_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_download_recovery_codes": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_list_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_add_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_reauthenticate_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "mfa_remove_webauthn": f"{_ACCESS}::TestOwnAccount::test_has_no_one_elses_keys",
+    "mfa_edit_webauthn": f"{_ACCESS}::TestOwnAccount::test_has_no_one_elses_keys",
+    "mfa_login_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
+    "end-sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
+    "portal:team": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
+    "portal:member-again": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:member-role": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:member-remove": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:keys": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
+    "portal:key-revoke": f"{_TEAM}::TestAnotherCustomers::test_are_answered_as_missing",
+    "portal:audit-log": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",
     "portal:budgets": _LIST,
     "portal:new-budget": _LIST,
     "portal:budget": _ONE,

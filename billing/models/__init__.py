@@ -27,6 +27,13 @@ from billing.models.disputes import (
     Dispute,
     DisputeMessage,
 )
+from billing.models.dunning import (
+    DunningAction,
+    DunningHold,
+    DunningStep,
+    DunningTaken,
+    Suspension,
+)
 from billing.models.invoices import (
     Invoice,
     InvoiceLine,
@@ -89,6 +96,10 @@ __all__ = [
     "Discount",
     "Dispute",
     "DisputeMessage",
+    "DunningAction",
+    "DunningHold",
+    "DunningStep",
+    "DunningTaken",
     "Finalizing",
     "FinalizingStep",
     "Invoice",
@@ -114,6 +125,7 @@ __all__ = [
     "ProofKey",
     "Refund",
     "Subscription",
+    "Suspension",
     "TaxRate",
     "TopUp",
     "Wallet",

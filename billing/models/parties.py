@@ -89,6 +89,12 @@ class BillingSettings(Party):
         help_text="Issued invoices are collected at once where the customer has saved a payment "
         "method.",
     )
+    mails_documents = models.BooleanField(
+        "send documents by e-mail",
+        default=True,
+        help_text="Invoices and notes are sent when they are issued, and receipts when they are "
+        "paid.",
+    )
     late_usage = models.CharField(max_length=12, choices=LateUsage.choices, default=LateUsage.NOTE)
     late_usage_days = models.PositiveSmallIntegerField(
         default=60,

@@ -13,10 +13,12 @@ from django.db.models import Max
 
 from billing.core.collecting import STATE_OF, MinorAmount, Seen, may_follow
 from billing.core.currencies import currency_of
+from billing.core.exact import plain
 from billing.core.lifecycle import PAYABLE
 from billing.models import Invoice, PayingCustomer, PaymentAttempt
 from billing.operations.invoices import locked_invoice
 from billing.operations.lifecycle import InvoiceNotPayable, record_payment
+from billing.operations.mailing import mail_of_invoice
 from billing.operations.telling import tell_of_collecting
 from billing.queries.disputes import contested
 
@@ -165,6 +167,7 @@ def settle(
         locked.save()
         if moved and state == _State.REQUIRES_ACTION:
             _tell(locked, "payment.requires_action", as_of)
+            _ask_to_confirm(locked, as_of)
         return locked
 
 
@@ -207,6 +210,14 @@ def _end(
     if state == _State.FAILED and attempt.submitted_at is not None:
         _tell(attempt, "payment.failed", as_of)
     return attempt
+
+
+def _ask_to_confirm(attempt: PaymentAttempt, as_of: datetime) -> None:
+    """Customers who pay just now are shown it; those who are away learn of it by e-mail."""
+    if attempt.way == PaymentAttempt.Way.OFF_SESSION:
+        more = {"amount": plain(attempt.amount)}
+        kind, key = "payment_confirmation", str(attempt.pk)
+        mail_of_invoice(kind, key, attempt.invoice, more, as_of=as_of)
 
 
 def _tell(attempt: PaymentAttempt, event_type: str, as_of: datetime) -> None:

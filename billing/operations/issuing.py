@@ -24,6 +24,8 @@ from billing.operations.grounded import rated_on_ground
 from billing.operations.invoices import locked_invoice, rate_again
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import post_issued
+from billing.operations.mailing import mail_document
+from billing.operations.suspending import end_suspension
 from billing.operations.telling import tell_of_invoice
 from billing.queries.differences import has_late_lines_elsewhere
 from billing.queries.frozen import Rating, frozen_terms, restated_on
@@ -134,6 +136,7 @@ def issue(
     invoice.save()
     post_issued(invoice)
     tell_of_invoice("invoice.finalized", invoice, as_of=as_of)
+    mail_document(invoice, as_of=as_of)
     mark_settled(invoice, as_of=as_of)
 
 
@@ -169,6 +172,7 @@ def mark_settled(invoice: Invoice, *, as_of: datetime) -> None:
     invoice.status = Invoice.Status.PAID
     invoice.save(update_fields=["status"])
     tell_of_invoice("invoice.paid", invoice, as_of=as_of)
+    end_suspension(invoice, "it is paid", as_of=as_of)
 
 
 def _series(settings: BillingSettings, kind: str) -> str:

@@ -16,6 +16,7 @@ from billing.operations.invoices import locked_invoice
 from billing.operations.issuing import mark_settled
 from billing.operations.journal import lock_customer
 from billing.operations.ledger import DocumentNotIssued, post_payment, post_write_off
+from billing.operations.mailing import mail_receipt
 from billing.operations.telling import tell_of_invoice, tell_of_payment
 from billing.queries.parties import billing_settings
 
@@ -114,6 +115,7 @@ def record_payment(
         )
         tell_of_payment(payment, as_of=as_of)
         _count(locked, payment)
+        mail_receipt(payment, as_of=as_of)
         post_payment(payment)
         return payment
 

@@ -7,7 +7,9 @@ from uuid import UUID
 from django.db.models import Model
 
 from billing.models import BillingDetails, BillingSettings, Subscription
-from tenants.models import Customer
+from tenants.models import Customer, Member
+
+_RECIPIENTS_MAX = 20
 
 _PARTY = (
     "legal_name",
@@ -66,6 +68,16 @@ def billing_currency(customer: Customer) -> str:
         .first()
     )
     return subscription.plan.currency if subscription else customer.tenant.currency
+
+
+def mail_recipients(customer: Customer) -> list[str]:
+    """Who gets what the customer is sent by e-mail: recipients_of; while there are none, their own
+    people. Nobody, where neither is known."""
+    named = recipients_of(customer)
+    if named:
+        return named
+    people = Member.objects.accepted().filter(customer=customer, user__is_active=True)
+    return list(people.order_by("pk").values_list("user__email", flat=True)[:_RECIPIENTS_MAX])
 
 
 def seller_details(settings: BillingSettings | None = None) -> dict[str, Any]:

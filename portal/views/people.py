@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
@@ -15,9 +16,10 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_http_methods
 
+from tenants.audit import acting, note, origin_of
 from tenants.invitations import InvitationNotUsable, accept, invited_member
 from tenants.middleware import SESSION_KEY
-from tenants.models import Member
+from tenants.models import Member, User
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -44,7 +46,9 @@ def _joining(request: HttpRequest, member: Member) -> HttpResponse:
         if isinstance(form, SetPasswordForm):
             form.save()
             login(request, user, _BACKEND)
-        accept(member)
+            UserSession.objects.create_from_request(request)
+        with acting(origin_of(request, user)):
+            accept(member, as_of=timezone.now())
         request.session[SESSION_KEY] = str(member.pk)
         return redirect("portal:overview")
     context = {"member": member, "is_new": is_new, "may_accept": may_accept, "form": form}
@@ -58,6 +62,15 @@ class ChangePassword(LoginRequiredMixin, auth_views.PasswordChangeView):
 
     def get_success_url(self) -> str:
         return f"{reverse('portal:password')}?changed"
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        user = self.request.user
+        # The installation's owner belongs to no tenant, and so stands in nobody's log.
+        if isinstance(user, User) and user.membership is not None:
+            of = user.membership.customer_id
+            note("password_changed", as_of=timezone.now(), customer=of, subject=user.email)
+        return response
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = super().dispatch(request, *args, **kwargs)

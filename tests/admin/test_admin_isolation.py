@@ -19,11 +19,13 @@ from billing.models import (
     BillingSettings,
     CreditMovement,
     Discount,
+    DunningStep,
     Finalizing,
     Invoice,
     PlanTerms,
     PriceOverride,
     Subscription,
+    Suspension,
     TaxRate,
 )
 from billing.operations import Saying, close_due, finalize_invoice, open_dispute
@@ -35,6 +37,8 @@ from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
 from tenants.export_models import TenantExport
+from tenants.mail import queue
+from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
@@ -87,6 +91,8 @@ def fill(tenant: Tenant, word: str) -> None:
         TaxRate.objects.create(
             name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date()
         )
+        DunningStep.objects.create(action="remind", number=1, days_after_due=3)
+        Suspension.objects.create(customer=story.customer, invoice=Invoice.objects.get())
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
@@ -101,6 +107,12 @@ def fill(tenant: Tenant, word: str) -> None:
         look_at_budgets(story.customer, as_of=at(10, 5))
         endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
         send_test(endpoint, as_of=NOVEMBER)
+        queue(
+            kind="new_sign_in", key=word, to=[f"{word}@mail.example"], language="en",
+            context={"at": NOVEMBER.isoformat(), "device": word, "address": "", "url": "x"},
+            as_of=NOVEMBER,
+        )  # fmt: skip
+        note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
         user = User.objects.create_user(f"{word}@demo.example")
         Member.objects.create(user=user, role="viewer")
 

@@ -8,7 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tenants.models import Member, Tenant
-from tests.portal.world import World, make_person, make_world
+from tests.portal.world import World, make_person, make_world, visit
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def reader(world: World, client: Client) -> Client:
 
 @pytest.fixture
 def staff(world: World) -> Client:
-    """Signed in as the provider's billing staff."""
+    """Signed in as the provider's billing staff, who read the first customer's pages."""
     client = Client()
     client.force_login(make_person("billing@first.example", world.tenant, Member.Role.BILLING))
-    return client
+    return visit(client, world.customer)

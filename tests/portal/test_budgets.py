@@ -15,7 +15,7 @@ from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import BudgetTerms, add_budget, decide_request
 from tenants.models import Customer, Member
 from tenants.scope import tenant_scope
-from tests.portal.world import World, make_person
+from tests.portal.world import World, make_person, visit
 
 
 def filled_in(**more: Any) -> dict[str, Any]:
@@ -155,9 +155,12 @@ class TestStaff:
     def test_who_bill_set_budgets_for_a_customer_and_viewers_do_not(
         self, staff: Client, world: World
     ) -> None:
+        assert send(staff, "new-budget", filled_in()).status_code == 403
+        visit(staff, world.customer, may_change=True)
         assert send(staff, "new-budget", filled_in()).status_code == 302
         viewer = Client()
         viewer.force_login(make_person("look@first.example", world.tenant, Member.Role.VIEWER))
+        visit(viewer, world.customer)
         assert "Set a budget" not in page(viewer, "budgets")
         assert send(viewer, "new-budget", filled_in()).status_code == 403
         assert send(viewer, "remove-budget", {}, only(world).pk).status_code == 403

@@ -21,7 +21,7 @@ from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tenants.webhook_models import WebhookDelivery
 from tests.isolation_entries import ISOLATION_TESTS
-from tests.portal.world import ZONE, World, make_person, make_world
+from tests.portal.world import ZONE, World, make_person, make_world, visit
 
 THEIRS = ("Reed Shop", "checkout")
 Address = Callable[[World], str]
@@ -184,6 +184,7 @@ class TestOnePage:
     ) -> None:
         second = make_world(other_tenant)
         client.force_login(make_person("owner@second.example", second.tenant, Member.Role.OWNER))
+        visit(client, second.customer)
         theirs, nobodys = (client.get(address(world)) for address in ONES[route])
         assert theirs.status_code == nobodys.status_code == 404
         assert theirs.content == nobodys.content

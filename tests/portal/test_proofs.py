@@ -13,7 +13,7 @@ from billing.models import Invoice
 from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
 from tests.api.calling import problem, program_of
-from tests.portal.world import World, make_person, make_world
+from tests.portal.world import World, make_person, make_world, visit
 from tests.verify.running import run
 
 
@@ -106,6 +106,7 @@ class TestTheVerifier:
         second = make_world(other_tenant)
         theirs = Client()
         theirs.force_login(make_person("owner@second.example", second.tenant, Member.Role.OWNER))
+        visit(theirs, second.customer)
         assert downloaded(reader, "verifier") == downloaded(theirs, "verifier")
 
     def test_is_for_who_is_signed_in(self, client: Client, db: None) -> None:

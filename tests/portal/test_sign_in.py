@@ -8,7 +8,7 @@ from pytest_django import Settings
 from portal.sign_in_limit import FAILURES_MAX
 from tenants.models import Member, Tenant, User
 from tenants.scope import tenant_scope
-from tests.portal.world import PASSWORD, World, make_person
+from tests.portal.world import PASSWORD, World, make_person, visit
 
 SIGN_IN = "/sign-in/"
 
@@ -122,8 +122,7 @@ class TestSwitching:
         self, staff: Client, world: World
     ) -> None:
         assert "Pine Mail" in staff.get("/").content.decode()
-        response = staff.post("/switch/", {"customer": str(world.other_customer.pk)}, follow=True)
-        page = response.content.decode()
+        page = visit(staff, world.other_customer).get("/").content.decode()
         assert "Reed Shop" in page
         assert "checkout" in page
         assert "postgres" not in page

@@ -16,7 +16,7 @@ from tenants.webhook_endpoints import disable_endpoint, signing_secrets
 from tenants.webhook_events import CUSTOMER_EVENT_TYPES
 from tenants.webhook_models import WebhookDelivery, WebhookEndpoint
 from tests.portal.test_budgets import page, send, words
-from tests.portal.world import World, make_person
+from tests.portal.world import World, make_person, visit
 from tests.tenants.receiving import receiving
 
 URL = "https://pine.example/hooks"
@@ -122,9 +122,11 @@ class TestACustomer:
 class TestStaff:
     def test_who_may_not_keep_endpoints_only_look(self, staff: Client, world: World) -> None:
         # Those who bill keep none in the admin either.
+        visit(staff, world.customer, may_change=True)
         assert send(staff, "new-webhook", {"url": URL}).status_code == 403
         operator = Client()
         operator.force_login(make_person("ops@first.example", world.tenant, Member.Role.OPERATOR))
+        visit(operator, world.customer, may_change=True)
         assert send(operator, "new-webhook", {"url": URL}).status_code == 200
         assert only(world).customer_id is not None
 

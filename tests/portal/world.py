@@ -7,6 +7,7 @@ from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID, uuid4
 
+from django.test import Client
 from django.utils import timezone
 
 from billing.core.periods import BillingCycle, Period, billing_period_containing
@@ -65,6 +66,16 @@ def make_person(
         with tenant_scope(tenant.pk):
             Member.objects.create(user=person, role=role, customer=customer)
     return person
+
+
+def visit(
+    client: Client, customer: Customer, reason: str = "Request 4711", *, may_change: bool = False
+) -> Client:
+    """The browser of staff, who then read the customer's pages, and change what they may."""
+    asked = {"customer": str(customer.pk), "reason": reason}
+    answer = client.post("/switch/", asked | ({"may_change": "on"} if may_change else {}))
+    assert answer.status_code == 302
+    return client
 
 
 def make_world(

@@ -1,0 +1,74 @@
+"""E-mails to customers, written in the transaction of what they tell. billing.letters says how each
+reads. Customers that the demo made get none: nobody stands behind them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+from django.conf import settings
+from django.urls import reverse
+
+from billing.core.exact import plain
+from billing.models import Invoice, Payment
+from billing.queries.parties import billing_details, billing_settings, mail_recipients
+from tenants.mail import queue
+
+
+def mail_document(invoice: Invoice, *, as_of: datetime) -> None:
+    """Send an issued invoice or note, where the tenant sends them by e-mail."""
+    if billing_settings().mails_documents:
+        mail_of_invoice("invoice_issued", str(invoice.pk), invoice, as_of=as_of)
+
+
+def mail_receipt(payment: Payment, *, as_of: datetime) -> None:
+    """Confirm that money was received, where the tenant sends documents by e-mail."""
+    if not billing_settings().mails_documents:
+        return
+    received_at = datetime.combine(payment.received_on, time(12), UTC)
+    more = {
+        "amount": plain(payment.amount),
+        "to_credit": plain(payment.to_credit),
+        "received_at": received_at.isoformat(),
+        "reference": payment.reference,
+    }
+    mail_of_invoice("receipt", str(payment.pk), payment.invoice, more, as_of=as_of)
+
+
+def mail_of_invoice(
+    kind: str,
+    key: str,
+    invoice: Invoice,
+    more: Mapping[str, Any] | None = None,
+    *,
+    as_of: datetime,
+) -> int:
+    """Send an e-mail about an invoice to whoever receives its customer's invoices; to how many.
+    `more` is what the kind has beside what all of them have."""
+    if invoice.customer.generated:
+        return 0
+    return queue(
+        kind=kind,
+        key=key,
+        to=mail_recipients(invoice.customer),
+        language=billing_details(invoice.customer).language,
+        time_zone=invoice.time_zone or invoice.customer.time_zone,
+        context={**_said(invoice), **(more or {})},
+        as_of=as_of,
+    )
+
+
+def _said(invoice: Invoice) -> dict[str, Any]:
+    page = reverse("portal:invoice", args=[invoice.pk])
+    return {
+        "invoice": str(invoice.pk),
+        "document": str(invoice.issued_as),
+        "number": invoice.reference,
+        "amount": plain(abs(invoice.gross)),
+        "open": plain(invoice.open_amount),
+        "currency": invoice.currency,
+        "period_start": invoice.period_start.isoformat(),
+        "period_last": (invoice.period_end - timedelta(microseconds=1)).isoformat(),
+        "due_at": "" if invoice.due_at is None else invoice.due_at.isoformat(),
+        "url": urljoin(f"{settings.BASE_URL}/", page),
+    }

@@ -1,0 +1,112 @@
+"""How django-allauth signs people in here: by invitation alone, and noted in the audit log.
+
+The password and its limit on guessing are ours (portal.views.session). allauth takes over from
+there: second factors, passkeys, signing in again for what is sensitive, and sessions.
+"""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from portal.branding import PRODUCT
+from tenants.audit import acting, note, origin_of
+from tenants.middleware import choose_membership
+from tenants.models import Member, User
+from tenants.scope import tenant_scope, user_scope
+from tenants.sealing import seal, unseal
+
+_SEALED_FOR = "second factor"
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Nobody makes an account for themselves, and pages say what happened in their own words."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def add_message(self, request: HttpRequest, level: int, *args: Any, **options: Any) -> None:
+        """None: the page that follows shows it."""
+
+    def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
+        note_sign_in(request, user)
+        response: HttpResponse = super().post_login(request, user, **options)
+        return response
+
+
+class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """Secrets of second factors are sealed: whoever reads the database alone has none of them."""
+
+    def get_totp_issuer(self) -> str:
+        return PRODUCT
+
+    def encrypt(self, text: str) -> str:
+        return seal(text, _SEALED_FOR)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return unseal(encrypted_text, _SEALED_FOR)
+
+
+def note_sign_in(request: HttpRequest, user: User) -> None:
+    """In the log of the tenant whose pages open first."""
+    member = choose_membership(user, None)
+    if member is None:
+        return
+    with tenant_scope(member.tenant_id), acting(origin_of(request, user)):
+        note("sign_in", as_of=timezone.now(), customer=member.customer_id, subject=user.email)
+
+
+def note_failure(request: HttpRequest, email: str) -> None:
+    """In the log of each tenant of the person whose e-mail was tried."""
+    user = User.objects.filter(email=email.strip().lower()).first()
+    if user is None:
+        return
+    with user_scope(user.pk):
+        members = list(Member.objects.accepted().filter(user=user))
+    for member in members:
+        with tenant_scope(member.tenant_id), acting(origin_of(request)):
+            note(
+                "sign_in_failed",
+                as_of=timezone.now(),
+                customer=member.customer_id,
+                subject=user.email,
+            )
+
+
+def listen() -> None:
+    """Note what people do to their second factors."""
+    authenticator_added.connect(_added, dispatch_uid="hostmeter-audit")
+    authenticator_removed.connect(_removed, dispatch_uid="hostmeter-audit")
+    authenticator_reset.connect(_reset, dispatch_uid="hostmeter-audit")
+
+
+def _added(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
+    codes = authenticator.type == Authenticator.Type.RECOVERY_CODES
+    _note("recovery_codes_made" if codes else "second_factor_added", request, authenticator)
+
+
+def _removed(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
+    _note("second_factor_removed", request, authenticator)
+
+
+def _reset(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
+    _note("recovery_codes_made", request, authenticator)
+
+
+def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> None:
+    # The request's person has the membership that they act in; allauth reads its own afresh.
+    user = request.user
+    member = user.membership if isinstance(user, User) else None
+    # The installation's owner belongs to no tenant, and so stands in nobody's log.
+    if member is not None:
+        note(
+            action,
+            as_of=timezone.now(),
+            customer=member.customer_id,
+            subject=member.user.email,
+            kind=str(authenticator.type),
+        )
