@@ -2,15 +2,18 @@
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from billing.core.exact import EXACT, ZERO
+from billing.core.exact import EXACT, ZERO, rounded
 from billing.core.forecast import Forecast, forecast
-from billing.core.money import round_amount, sum_amounts
+from billing.core.money import sum_amounts
 from billing.core.rating import RatedLine
 from billing.queries.upcoming import MonthToDate
 
+# An estimate, whose last digits nobody sees.
+_ESTIMATE: Final = Context(prec=60)
 # What follows from usage, in about the same proportion.
 _WITH_USAGE = frozenset({"percentage", "discount"})
 
@@ -33,9 +36,9 @@ def foreseen_total(month: MonthToDate) -> Forecast | None:
     fixed = sum_amounts([line.amount for line in upcoming.lines if line.kind not in others])
 
     def total(usage: Decimal) -> Decimal:
-        share = EXACT.divide(EXACT.multiply(along, usage), spent) if spent else along
-        whole = sum_amounts([fixed, usage, round_amount(share, upcoming.currency)])
-        return round_amount(max(whole, upcoming.total), upcoming.currency)
+        share = _ESTIMATE.divide(_ESTIMATE.multiply(along, usage), spent) if spent else along
+        estimated = (rounded(each, upcoming.currency.minor_unit) for each in (usage, share))
+        return max(sum_amounts([fixed, *estimated]), upcoming.total)
 
     return Forecast(*(total(each) for each in used))
 

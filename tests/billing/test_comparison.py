@@ -134,3 +134,14 @@ class TestTheForeseenTotal:
         month = month_to_date(story.customer, as_of=at(11, 2, 12))
         assert month is not None
         assert foreseen_total(month) is None
+
+    def test_is_in_payable_amounts_however_days_differ(self) -> None:
+        story = begin_story()
+        for day in range(1, 12):
+            hours(story.shop, 11, day, day * day * 7 + 1)
+        month = month_to_date(story.customer, as_of=at(11, 11, 22))
+        assert month is not None
+        known = foreseen_total(month)
+        assert known is not None
+        assert month.upcoming.total < known.low < known.middle < known.high
+        assert all(each == each.quantize(Decimal("0.01")) for each in known)

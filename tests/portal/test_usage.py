@@ -38,8 +38,9 @@ def cells(shown: html.HtmlElement, heading: str) -> list[list[str]]:
 
 
 def names(shown: html.HtmlElement) -> list[str]:
-    links = "//section[@aria-labelledby='groups']//tbody/tr/th"
-    return [each.text_content().split()[0] for each in shown.xpath(links)]
+    """Of the groups, as their first words say; how they were measured stands below."""
+    rows = shown.xpath("//section[@aria-labelledby='groups']//tbody/tr/th")
+    return [next(text.strip() for text in each.itertext() if text.strip()) for each in rows]
 
 
 def address_of(shown: html.HtmlElement, name: str) -> str:
