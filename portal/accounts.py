@@ -56,7 +56,7 @@ def note_sign_in(request: HttpRequest, user: User) -> None:
     member = choose_membership(user, None)
     if member is None:
         return
-    with tenant_scope(member.tenant_id), acting(origin_of(request, user)):
+    with tenant_scope(member.tenant.pk), acting(origin_of(request, user)):
         note("sign_in", as_of=timezone.now(), customer=member.customer_id, subject=user.email)
 
 
@@ -66,9 +66,9 @@ def note_failure(request: HttpRequest, email: str) -> None:
     if user is None:
         return
     with user_scope(user.pk):
-        members = list(Member.objects.accepted().filter(user=user))
+        members = list(Member.objects.accepted().filter(user=user).select_related("tenant"))
     for member in members:
-        with tenant_scope(member.tenant_id), acting(origin_of(request)):
+        with tenant_scope(member.tenant.pk), acting(origin_of(request)):
             note(
                 "sign_in_failed",
                 as_of=timezone.now(),
@@ -105,7 +105,7 @@ def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> No
     if member is None:
         return
     # allauth tells of it once it is committed, and the tenant's scope ended with that.
-    with tenant_scope(member.tenant_id), acting(origin_of(request)):
+    with tenant_scope(member.tenant.pk), acting(origin_of(request)):
         note(
             action,
             as_of=timezone.now(),
