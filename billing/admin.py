@@ -11,6 +11,7 @@ from billing import (  # noqa: F401 they register their pages
     admin_late_usage,
     admin_ledger,
     admin_parties,
+    admin_payments,
     admin_plans,
     admin_runs,
 )

@@ -159,19 +159,31 @@ def _budget_alert(context: Context) -> Letter:
     else:
         subject = _("Budget %(budget)s: %(percent)s%% is used") % names
         first = _("This month's costs have reached %(percent)s%% of the budget.")
-    closing = (context["consequence"],) if context["consequence"] else ()
+    consequences = {
+        "tell": _("Nothing is stopped."),
+        "ask": _("Your provider has been asked what to do."),
+        "stop": _("Your provider has been asked to stop the application."),
+    }
+    closing = (consequences[context["consequence"]],) if context["consequence"] else ()
     return Letter(
         subject=subject,
         paragraphs=(first % names,),
         facts=(
-            (_("Budget"), money(context["limit"], context["currency"])),
-            (_("Up to now"), money(context["spent"], context["currency"])),
+            (_("Budget"), _budgeted(context, "limit")),
+            (_("Up to now"), _budgeted(context, "spent")),
         ),
         share=min(int(context["percent"]), 100),
         link=(_("See where it comes from"), context["url"]),
         closing=closing,
         unsubscribe_url=context["unsubscribe_url"],
     )
+
+
+def _budgeted(context: Context, name: str) -> str:
+    """An amount, or of a meter a quantity."""
+    if context["currency"]:
+        return money(context[name], context["currency"])
+    return f"{context[name]} {context['unit']}"
 
 
 def _dispute_answered(context: Context) -> Letter:
@@ -216,7 +228,8 @@ def register_letters() -> None:
     settled = {"open": "0", "to_credit": "0"}
     budget = {
         "budget": "Production", "percent": 80, "forecast": False, "limit": "500", "spent": "400.10",
-        "currency": "EUR", "consequence": "", "url": "https://example.com/budgets/",
+        "currency": "EUR", "unit": "", "consequence": "",
+        "url": "https://example.com/budgets/",
         "unsubscribe_url": "https://example.com/budgets/",
     }  # fmt: skip
     late = {**_INVOICE, "days_overdue": 7}

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 SUBMIT_ATTEMPT: Final = "billing.tasks.submit_attempt"
 SUBMIT_REFUND: Final = "billing.tasks.submit_refund"
 HANDLE_EVENT: Final = "billing.tasks.handle_processor_event"
+REPLAY_EVENT: Final = "billing.tasks.replay_processor_event"
+RECONCILE_ATTEMPT: Final = "billing.tasks.reconcile_attempt"
 
 
 def hand_on_attempt(attempt: PaymentAttempt) -> None:
@@ -40,8 +42,13 @@ def hand_on_refund(refund: Refund) -> None:
     _hand_on(SUBMIT_REFUND, current_tenant_id(), refund.pk)
 
 
-def hand_on_event(tenant_id: UUID, row_id: UUID) -> None:
-    _hand_on(HANDLE_EVENT, tenant_id, row_id)
+def hand_on_reconciling(attempt: PaymentAttempt) -> None:
+    """Have a worker find out what became of an open attempt."""
+    _hand_on(RECONCILE_ATTEMPT, current_tenant_id(), attempt.pk)
+
+
+def hand_on_event(tenant_id: UUID, row_id: UUID, *, again: bool = False) -> None:
+    _hand_on(REPLAY_EVENT if again else HANDLE_EVENT, tenant_id, row_id)
 
 
 @shared_task(name=SUBMIT_ATTEMPT)
@@ -57,6 +64,16 @@ def submit_refund_task(tenant_id: str, refund_id: str) -> None:
 @shared_task(name=HANDLE_EVENT)
 def handle_processor_event(tenant_id: str, row_id: str) -> None:
     handle_event(UUID(tenant_id), UUID(row_id), as_of=timezone.now())
+
+
+@shared_task(name=REPLAY_EVENT)
+def replay_processor_event(tenant_id: str, row_id: str) -> None:
+    handle_event(UUID(tenant_id), UUID(row_id), as_of=timezone.now(), again=True)
+
+
+@shared_task(name=RECONCILE_ATTEMPT)
+def reconcile_attempt(tenant_id: str, attempt_id: str) -> None:
+    reconcile(UUID(tenant_id), UUID(attempt_id), as_of=timezone.now())
 
 
 @shared_task(name="billing.tasks.reconcile_payments")

@@ -38,7 +38,9 @@ from billing.operations.reviews import review_new_drafts
 from billing.operations.runs import Failure
 from billing.payment_tasks import (
     handle_processor_event,
+    reconcile_attempt,
     reconcile_payments,
+    replay_processor_event,
     submit_attempt,
     submit_refund_task,
 )
@@ -57,7 +59,9 @@ from tenants.scope import installation_scope, tenant_scope
 __all__ = [
     "dun_overdue",
     "handle_processor_event",
+    "reconcile_attempt",
     "reconcile_payments",
+    "replay_processor_event",
     "submit_attempt",
     "submit_refund_task",
 ]

@@ -178,6 +178,30 @@ UNFOLD = {
                         "permission": _may_view("billing.view_suspension"),
                     },
                     {
+                        "title": "Payment attempts",
+                        "icon": "payments",
+                        "link": reverse_lazy("admin:billing_paymentattempt_changelist"),
+                        "permission": _may_view("billing.view_paymentattempt"),
+                    },
+                    {
+                        "title": "Refunds",
+                        "icon": "undo",
+                        "link": reverse_lazy("admin:billing_refund_changelist"),
+                        "permission": _may_view("billing.view_refund"),
+                    },
+                    {
+                        "title": "Events from Stripe",
+                        "icon": "sync_alt",
+                        "link": reverse_lazy("admin:billing_processorevent_changelist"),
+                        "permission": _may_view("billing.view_processorevent"),
+                    },
+                    {
+                        "title": "Stripe account",
+                        "icon": "credit_card_gear",
+                        "link": reverse_lazy("admin:billing_processoraccount_changelist"),
+                        "permission": _may_view("billing.view_processoraccount"),
+                    },
+                    {
                         "title": "Credit grants",
                         "icon": "redeem",
                         "link": reverse_lazy("admin:billing_creditgrant_changelist"),

@@ -4,17 +4,24 @@ The password and its limit on guessing are ours (portal.views.session). allauth 
 there: second factors, passkeys, signing in again for what is sensitive, and sessions.
 """
 
+from datetime import datetime
 from typing import Any
+from urllib.parse import urljoin
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language
 
 from portal.branding import PRODUCT
-from tenants.audit import acting, note, origin_of
+from tenants.access_models import AuditEntry
+from tenants.audit import Origin, acting, note, origin_of
+from tenants.mail import queue
 from tenants.middleware import choose_membership
 from tenants.models import Member, User
 from tenants.scope import tenant_scope, user_scope
@@ -56,8 +63,34 @@ def note_sign_in(request: HttpRequest, user: User) -> None:
     member = choose_membership(user, None)
     if member is None:
         return
-    with tenant_scope(member.tenant_id), acting(origin_of(request, user)):
-        note("sign_in", as_of=timezone.now(), customer=member.customer_id, subject=user.email)
+    origin, as_of = origin_of(request, user), timezone.now()
+    with tenant_scope(member.tenant.pk), acting(origin):
+        if _is_new(origin, user.email):
+            _tell_of_new_sign_in(origin, member, as_of)
+        note("sign_in", as_of=as_of, customer=member.customer_id, subject=user.email)
+
+
+def _is_new(origin: Origin, email: str) -> bool:
+    """Whether the person has signed in before, and never from such a browser. By its own word, not
+    by its address: that changes with every network a phone passes."""
+    before = AuditEntry.objects.filter(action="sign_in", subject=email)
+    return before.exists() and not before.filter(user_agent=origin.user_agent).exists()
+
+
+def _tell_of_new_sign_in(origin: Origin, member: Member, as_of: datetime) -> None:
+    queue(
+        kind="new_sign_in",
+        key=f"{member.pk} {as_of.isoformat()}",
+        to=[origin.actor],
+        language=get_language() or "en",
+        context={
+            "at": as_of.isoformat(),
+            "device": origin.user_agent or "–",  # noqa: RUF001
+            "address": origin.address or "",
+            "url": urljoin(f"{settings.BASE_URL}/", reverse("sessions")),
+        },
+        as_of=as_of,
+    )
 
 
 def note_failure(request: HttpRequest, email: str) -> None:
@@ -66,9 +99,9 @@ def note_failure(request: HttpRequest, email: str) -> None:
     if user is None:
         return
     with user_scope(user.pk):
-        members = list(Member.objects.accepted().filter(user=user))
+        members = list(Member.objects.accepted().filter(user=user).select_related("tenant"))
     for member in members:
-        with tenant_scope(member.tenant_id), acting(origin_of(request)):
+        with tenant_scope(member.tenant.pk), acting(origin_of(request)):
             note(
                 "sign_in_failed",
                 as_of=timezone.now(),
@@ -102,7 +135,10 @@ def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> No
     user = request.user
     member = user.membership if isinstance(user, User) else None
     # The installation's owner belongs to no tenant, and so stands in nobody's log.
-    if member is not None:
+    if member is None:
+        return
+    # allauth tells of it once it is committed, and the tenant's scope ended with that.
+    with tenant_scope(member.tenant.pk), acting(origin_of(request)):
         note(
             action,
             as_of=timezone.now(),

@@ -29,7 +29,7 @@ class LookInsideForm(forms.Form):
 class LooksInside(ScopedAdmin):
     """The pages of tenants, with a way into one."""
 
-    actions_detail = ("look_inside",)
+    actions_detail: tuple[str, ...] = ("look_inside",)
 
     def has_look_inside_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False)) and not in_a_tenant(request)

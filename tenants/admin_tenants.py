@@ -19,8 +19,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants.admin_members import invitation_page
 from tenants.admin_look_inside import LooksInside
+from tenants.admin_members import invitation_page
 from tenants.admin_pages import (
     ScopedAdmin,
     ScopedForm,
@@ -128,7 +128,7 @@ class TenantAdmin(LooksInside, ScopedAdmin):
     )  # fmt: skip
     list_filter = (StateFilter,)
     search_fields = ("name", "slug", "domain")
-    actions_detail = ("look_inside", "export", "suspend", "lift")
+    actions_detail: tuple[str, ...] = ("look_inside", "export", "suspend", "lift")
     readonly_fields: ClassVar[Any] = ("state",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Tenant]":

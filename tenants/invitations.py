@@ -12,9 +12,9 @@ from typing import Final
 from django.conf import settings
 from django.urls import reverse
 
+from tenants.audit import note
 from tenants.mail import queue
 from tenants.mail_kinds import look
-from tenants.audit import note
 from tenants.models import Member, Tenant, User
 from tenants.scope import current_tenant_id, tenant_scope, user_scope
 from tenants.secrets import INVITATION, digest_of, make_secret, tenant_of

@@ -111,7 +111,7 @@ def _seed_tenant(tenant: Tenant, demo: DemoTenant, encoded: str, as_of: datetime
     for wanted in demo.customers:
         customer = _customer(wanted, demo, plans[wanted.plan], as_of)
         Member.objects.create(
-            user=_user(wanted.email, encoded), role=Member.Role.VIEWER, customer=customer
+            user=_user(wanted.email, encoded), role=Member.Role.OWNER, customer=customer
         )
         if wanted.loads:
             _generate_usage(customer, wanted.loads, environment, as_of)

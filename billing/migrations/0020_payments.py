@@ -164,6 +164,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "Stripe account",
+                "verbose_name_plural": "Stripe account",
             },
         ),
         migrations.CreateModel(

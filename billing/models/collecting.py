@@ -24,7 +24,7 @@ class ProcessorAccount(TenantOwned):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        verbose_name = "Stripe account"
+        verbose_name = verbose_name_plural = "Stripe account"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant"], name="processor_account_once"),
         ]

@@ -11,6 +11,7 @@ from billing.core.budgets import Standing, crossings, month_of
 from billing.core.exact import plain
 from billing.models import Budget, BudgetAlert, BudgetRequest
 from billing.models.fields import AMOUNT_DECIMALS
+from billing.operations.mailing import mail_budget_alert
 from billing.queries.parties import billing_settings
 from billing.queries.spending import NoFigures, spending_of, standing_of
 from tenants.models import Customer
@@ -114,6 +115,8 @@ def _tell(budget: Budget, alert: BudgetAlert, as_of: datetime) -> None:
             customer=budget.customer,
             as_of=as_of,
         )
+    if budget.by_email:
+        mail_budget_alert(budget, alert, as_of=as_of)
 
 
 def alert_data(budget: Budget, alert: BudgetAlert) -> dict[str, Any]:

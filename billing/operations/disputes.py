@@ -16,6 +16,7 @@ from billing.models.disputes import WORDS_MAX
 from billing.operations.credit import NewGrant, grant_credit
 from billing.operations.invoices import locked_invoice
 from billing.operations.ledger import DocumentNotIssued
+from billing.operations.mailing import mail_answer
 
 MESSAGES_MAX: Final = 200
 
@@ -177,10 +178,12 @@ def _move(dispute: Dispute, status: Dispute.Status, *, as_of: datetime) -> None:
 
 
 def _write(dispute: Dispute, side: str, saying: Saying, words: str, *, as_of: datetime) -> None:
-    DisputeMessage.objects.create(
+    written = DisputeMessage.objects.create(
         id=_own_id(dispute, saying), dispute=dispute, side=side, author=saying.author,
         words=words, written_at=as_of,
     )  # fmt: skip
+    if side == DisputeMessage.Side.OPERATOR:
+        mail_answer(dispute, written, as_of=as_of)
 
 
 def _is_said(dispute: Dispute, saying: Saying) -> bool:

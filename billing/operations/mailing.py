@@ -9,8 +9,9 @@ from urllib.parse import urljoin
 from django.conf import settings
 from django.urls import reverse
 
+from billing.core.budgets import FORECAST
 from billing.core.exact import plain
-from billing.models import Invoice, Payment
+from billing.models import Budget, BudgetAlert, Dispute, DisputeMessage, Invoice, Payment
 from billing.queries.parties import billing_details, billing_settings, mail_recipients
 from tenants.mail import queue
 
@@ -72,3 +73,42 @@ def _said(invoice: Invoice) -> dict[str, Any]:
         "due_at": "" if invoice.due_at is None else invoice.due_at.isoformat(),
         "url": urljoin(f"{settings.BASE_URL}/", page),
     }
+
+
+def mail_budget_alert(budget: Budget, alert: BudgetAlert, *, as_of: datetime) -> int:
+    """Tell that a budget has reached a threshold, once; to how many."""
+    if budget.customer.generated:
+        return 0
+    page = urljoin(f"{settings.BASE_URL}/", reverse("portal:budget", args=[budget.pk]))
+    foreseen = alert.threshold == FORECAST
+    return queue(
+        kind="budget_alert",
+        key=str(alert.pk),
+        to=mail_recipients(budget.customer),
+        language=billing_details(budget.customer).language,
+        time_zone=budget.customer.time_zone,
+        context={
+            "budget": budget.name,
+            "percent": 100 if foreseen else int(alert.threshold),
+            "forecast": foreseen,
+            "limit": plain(alert.limit),
+            "spent": plain(alert.spent),
+            "currency": budget.currency,
+            "unit": budget.unit,
+            "consequence": "" if foreseen or alert.threshold != "100" else budget.at_limit,
+            "url": page,
+            "unsubscribe_url": page,
+        },
+        as_of=as_of,
+    )
+
+
+def mail_answer(dispute: Dispute, message: DisputeMessage, *, as_of: datetime) -> int:
+    """Tell what the provider said of a dispute, once; to how many."""
+    return mail_of_invoice(
+        "dispute_answered",
+        str(message.pk),
+        dispute.invoice,
+        {"line": dispute.line.label, "words": message.words},
+        as_of=as_of,
+    )

@@ -32,3 +32,9 @@ def keep_default_method(customer_id: UUID, method_id: str, label: str) -> None:
 
 def customer_paying_as(processor_id: str) -> PayingCustomer | None:
     return PayingCustomer.objects.filter(processor_id=processor_id).first()
+
+
+def forget_payers() -> None:
+    """After another account was chosen, which knows nobody yet. What they had saved there stays
+    there; they enter it again."""
+    PayingCustomer.objects.all().delete()

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
+from billing.gateway.account import sealed
 from billing.models import (
     BillingDetails,
     BillingRun,
@@ -22,8 +23,13 @@ from billing.models import (
     DunningStep,
     Finalizing,
     Invoice,
+    Payment,
+    PaymentAttempt,
     PlanTerms,
     PriceOverride,
+    ProcessorAccount,
+    ProcessorEvent,
+    Refund,
     Subscription,
     Suspension,
     TaxRate,
@@ -36,9 +42,9 @@ from metering.allocation_rules import state_rule
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
+from tenants.audit import note
 from tenants.export_models import TenantExport
 from tenants.mail import queue
-from tenants.audit import note
 from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy, Tenant, User
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
@@ -53,6 +59,25 @@ MODELS = [model for model in admin.site._registry if model is not Tenant]
 
 def url(model: type[Model], page: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def pay_something(word: str) -> None:
+    """What paying the one invoice leaves behind."""
+    invoice = Invoice.objects.get()
+    PaymentAttempt.objects.create(
+        invoice=invoice, number=1, way="checkout", amount=1, currency="EUR", created_at=NOVEMBER
+    )
+    payment = Payment.objects.create(
+        invoice=invoice, amount=1, received_on=NOVEMBER.date(), reference=f"{word} transfer"
+    )
+    Refund.objects.create(
+        payment=payment, note=invoice, number=1, amount=1, currency="EUR", created_at=NOVEMBER,
+        author=f"{word}@demo.example",
+    )  # fmt: skip
+    ProcessorEvent.objects.create(
+        event_id=f"evt_{word}", type="payment_intent.created", body="{}", received_at=NOVEMBER
+    )
+    ProcessorAccount.objects.create(sealed_secret_key=sealed(word))
 
 
 def fill(tenant: Tenant, word: str) -> None:
@@ -93,6 +118,7 @@ def fill(tenant: Tenant, word: str) -> None:
         )
         DunningStep.objects.create(action="remind", number=1, days_after_due=3)
         Suspension.objects.create(customer=story.customer, invoice=Invoice.objects.get())
+        pay_something(word)
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")

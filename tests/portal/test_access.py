@@ -10,6 +10,7 @@ from allauth.usersessions.models import UserSession
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from tenants.access_models import AuditEntry
 from tenants.models import User
@@ -27,7 +28,7 @@ def sign_in(client: Client) -> str:
 
 
 def code_of(secret: str) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
 
 
 @pytest.fixture
@@ -59,8 +60,14 @@ def noted(world: World) -> list[str]:
 
 
 class TestSecondFactor:
-    def test_is_asked_for_after_the_password(self, browser: Client, world: World) -> None:
-        secret = with_second_factor(browser)
+    def test_is_asked_for_after_the_password(
+        self,
+        browser: Client,
+        world: World,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            secret = with_second_factor(browser)
         stranger = Client()
         assert sign_in(stranger) == reverse("mfa_authenticate")
         assert stranger.get("/").status_code == 302
