@@ -19,7 +19,7 @@ from portal.formatting import amount
 from tenants.models import Customer, Member
 from tenants.scope import tenant_scope
 from tests.billing.money import grant, wallet_of
-from tests.portal.world import World, make_person
+from tests.portal.world import World, make_person, visit
 
 PAGES = ("overview", "applications", "invoices", "upcoming-invoice")
 
@@ -291,6 +291,8 @@ class TestEveryPage:
             client = Client()
             email = f"{role}{number}@first.example"
             client.force_login(make_person(email, world.tenant, role, customer))
+            if customer is None:
+                visit(client, world.customer)
             for name in PAGES:
                 assert client.get(reverse(f"portal:{name}")).status_code == 200
 
