@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("billing", "0019_counted"),
-        ("tenants", "0011_scopes_of_webhooks_and_budgets"),
+        ("tenants", "0005_scopes_of_webhooks_and_budgets"),
     ]
 
     operations = [

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("metering", "0011_allocation_failures"),
-        ("tenants", "0031_history"),
+        ("tenants", "0007_history"),
     ]
 
     operations = [

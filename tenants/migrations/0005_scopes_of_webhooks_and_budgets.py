@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """A customer's own key may read its webhook endpoints and budgets."""
 
-    dependencies = [("tenants", "0010_webhooks")]
+    dependencies = [("tenants", "0004_webhooks")]
 
     operations = [
         migrations.RemoveConstraint("apikey", "api_key_of_a_customer_reads"),

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
     """Each change of these is kept, with who made it and why."""
 
     dependencies = [
-        ("tenants", "0030_environment_configuration"),
+        ("tenants", "0006_environment_configuration"),
         ("pghistory", "0007_auto_20250421_0444"),
     ]
 

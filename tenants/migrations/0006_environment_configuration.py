@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
     """Environments say what may run in them, and whose they are."""
 
     dependencies = [
-        ("tenants", "0011_scopes_of_webhooks_and_budgets"),
+        ("tenants", "0005_scopes_of_webhooks_and_budgets"),
     ]
 
     operations = [

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
     """What a policy says has versions, and what is published never changes."""
 
     dependencies = [
-        ("tenants", "0031_history"),
+        ("tenants", "0007_history"),
     ]
 
     operations = [

@@ -13,8 +13,8 @@ class Migration(migrations.Migration):
     """Steps that are taken of overdue invoices, what holds them, and who is suspended."""
 
     dependencies = [
-        ("billing", "0030_mailed_documents"),
-        ("tenants", "0004_mail"),
+        ("billing", "0025_mailed_documents"),
+        ("tenants", "0012_mail"),
     ]
 
     operations = [

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("metering", "0013_applied_policy"),
-        ("tenants", "0033_key_use"),
+        ("tenants", "0009_key_use"),
     ]
 
     operations = [

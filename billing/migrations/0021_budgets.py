@@ -15,8 +15,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("billing", "0020_payments"),
-        ("metering", "0020_host_notices"),
-        ("tenants", "0011_scopes_of_webhooks_and_budgets"),
+        ("metering", "0014_host_notices"),
+        ("tenants", "0005_scopes_of_webhooks_and_budgets"),
     ]
 
     operations = [

@@ -64,7 +64,7 @@ def _optional(model: str) -> models.Field:
 class Migration(migrations.Migration):
     """What was done is noted, and staff look as a customer with a reason."""
 
-    dependencies = [("tenants", "0004_mail")]
+    dependencies = [("tenants", "0012_mail")]
 
     operations = [
         migrations.CreateModel(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """A tenant says whether documents go out by e-mail."""
 
-    dependencies = [("billing", "0050_reviews")]
+    dependencies = [("billing", "0024_reviews")]
 
     operations = [
         migrations.AddField(

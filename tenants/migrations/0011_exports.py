@@ -12,7 +12,7 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0040_limits_and_usage"),
+        ("tenants", "0010_limits_and_usage"),
     ]
 
     operations = [

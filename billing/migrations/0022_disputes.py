@@ -73,8 +73,8 @@ DROP FUNCTION billing_keep_dispute();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0040_budgets"),
-        ("tenants", "0011_scopes_of_webhooks_and_budgets"),
+        ("billing", "0021_budgets"),
+        ("tenants", "0005_scopes_of_webhooks_and_budgets"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0060_disputes"),
+        ("billing", "0022_disputes"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0020_host_notices"),
+        ("metering", "0014_host_notices"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Keys say from where they were used last, and how much."""
 
-    dependencies = [("tenants", "0032_policy_versions")]
+    dependencies = [("tenants", "0008_policy_versions")]
 
     operations = [
         migrations.AddField(

@@ -12,8 +12,8 @@ from tenants.isolation import IsolateTable
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0061_invoice_recipients"),
-        ("tenants", "0040_limits_and_usage"),
+        ("billing", "0023_invoice_recipients"),
+        ("tenants", "0010_limits_and_usage"),
     ]
 
     operations = [

@@ -31,7 +31,7 @@ EXECUTE FUNCTION tenants_limits_are_the_installations();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0033_key_use"),
+        ("tenants", "0009_key_use"),
     ]
 
     operations = [

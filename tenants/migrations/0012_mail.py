@@ -12,7 +12,7 @@ from tenants.isolation import IsolateTable
 class Migration(migrations.Migration):
     """E-mails are written with their cause and sent after it, in the tenant's own name."""
 
-    dependencies = [("tenants", "0041_exports")]
+    dependencies = [("tenants", "0011_exports")]
 
     operations = [
         migrations.AddField(
