@@ -18,6 +18,8 @@ TYPES: Final[dict[str, Promise]] = {
     "invoice.paid": gettext_lazy("an invoice is paid"),
     "invoice.overdue": gettext_lazy("an invoice is overdue"),
     "invoice.voided": gettext_lazy("an invoice was taken back"),
+    "customer.suspended": gettext_lazy("our applications are suspended"),
+    "customer.resumed": gettext_lazy("our applications go on"),
     "payment.succeeded": gettext_lazy("a payment was received"),
     "payment.failed": gettext_lazy("a payment was declined"),
     "payment.requires_action": gettext_lazy("a payment has to be confirmed"),

@@ -105,6 +105,10 @@ class Exports(_Exporting):
     def has_export_permission(self, request: HttpRequest) -> bool:
         return in_a_tenant(request) and bool(self.has_view_permission(request))
 
+    def get_valid_export_item_pks(self, request: HttpRequest) -> list[Any]:
+        """Of what the list shows, and no more. The library's own warns that it will go."""
+        return list(self.get_queryset(request).values_list("pk", flat=True))
+
 
 class ImportsAndExports(_Importing, Exports):
     """As Exports, and rows from a file."""

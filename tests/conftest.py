@@ -70,7 +70,14 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
     os.environ.clear()
     os.environ.update(before)
     with _maintenance() as server:
-        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(_NAME)))
+        # Not by force: that refuses where autovacuum is at work, whose worker is the superuser's.
+        # Without it autovacuum is cancelled, and whoever was ended here is waited for.
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = %s AND backend_type = 'client backend'",
+            [_NAME],
+        )
+        server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(_NAME)))
 
 
 @pytest.fixture(autouse=True)

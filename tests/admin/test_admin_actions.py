@@ -65,7 +65,7 @@ class TestSecrets:
 
     def test_promise_no_use_that_does_not_exist(self, tenant: Tenant, owner: Client) -> None:
         policy = owner.get(reverse("admin:tenants_policy_add")).content.decode()
-        assert "reads its host at the agent's own interval" in policy
+        assert "agents go by their own interval otherwise" in policy
 
 
 class TestMembers:
@@ -107,14 +107,14 @@ class TestMembers:
             Member.objects.create(user=second, role="owner")
         assert owner.post(page, {"role": "viewer", "customer": ""}).status_code == 302
 
-    def test_who_sees_one_customer_is_a_viewer(self, tenant: Tenant, owner: Client) -> None:
+    def test_who_sees_one_customer_operates_nothing(self, tenant: Tenant, owner: Client) -> None:
         with tenant_scope(tenant.pk):
             customer = Customer.objects.create(name="Shop", reference="shop")
         page = owner.post(
             reverse("admin:tenants_member_add"),
-            {"email": "x@demo.example", "role": "owner", "customer": str(customer.pk)},
+            {"email": "x@demo.example", "role": "operator", "customer": str(customer.pk)},
         )
-        assert b"is a viewer" in page.content
+        assert b"Operators run hosts; a customer" in page.content
 
 
 def test_two_customers_cannot_share_a_reference(tenant: Tenant, owner: Client) -> None:

@@ -46,7 +46,7 @@ def test_the_way_from_the_total_to_the_samples(
     screen.press("table tbody a")
     assert screen.text_of("h1").startswith("Invoice 1")
     screen.keep("7-invoice")
-    screen.press(page.get_by_role("link", name="Memory of postgres"))
+    screen.press(page.get_by_role("link", name="Memory · postgres"))
     screen.keep("8-line")
     assert "= the quantity of this line" in screen.text_of(".check")
     screen.press("main tbody a")

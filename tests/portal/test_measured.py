@@ -180,7 +180,7 @@ class TestOtherPages:
 
     def test_of_usage_without_a_word_say_so(self, reader: Client, world: World) -> None:
         page = words(reader, reverse("portal:invoice", args=[world.invoice.pk]))
-        assert "CPU time of postgres Measured: not stated" in page
+        assert "CPU time · postgres Measured: not stated" in page
         assert "not billed" not in page
         application = reverse("portal:application", args=[world.application.pk])
         assert "Not measured" not in words(reader, application)

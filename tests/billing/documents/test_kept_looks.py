@@ -13,6 +13,7 @@ from billing.models import BillingSettings, Invoice, Logo
 from billing.operations import close_due, finalize_invoice, restate_invoice
 from tenants.models import Tenant
 from tenants.refusals import constraint_of
+from tenants.scope import installation_scope
 from tests.billing.documents.samples import LOGO
 from tests.billing.late import deliver
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
@@ -41,7 +42,8 @@ class TestAnIssuedInvoice:
         BillingSettings.objects.update(
             legal_name="Other Host", logo_svg=OTHER, colour="#445566", iban="DE02120300000000202051"
         )
-        Tenant.objects.update(name="Other", slug="other")
+        with installation_scope():
+            Tenant.objects.update(name="Other", slug="other")
         assert pdf_of(invoice) == before
         document = invoice_document(Invoice.objects.get(pk=invoice.pk))
         assert document.logo_svg == clean_logo(LOGO)
