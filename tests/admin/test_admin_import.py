@@ -101,7 +101,7 @@ class TestNamesOfAnotherTenant:
                 ]
         with tenant_scope(tenant.pk):
             assert Subscription.objects.count() == 1
-            assert Assignment.objects.count() == 1
+            assert Assignment.objects.count() == 2
 
 
 class TestExporting:
