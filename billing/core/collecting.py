@@ -53,6 +53,10 @@ KEY_USABLE: Final = KEY_KEPT - timedelta(hours=1)
 GIVEN_UP_AFTER: Final = KEY_KEPT + timedelta(hours=1)
 
 
+# Where the processor counts in other units than ISO 4217 (Stripe: supported currencies).
+_DECIMALS: Final = {"ISK": 2, "MGA": 0, "UGX": 2}
+
+
 class AmountNotWhole(ValueError):
     """The amount has a fraction of the currency's minor unit."""
 
@@ -115,23 +119,27 @@ def attempt_of_key(key: str) -> tuple[UUID, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class MinorAmount:
-    """An amount as the processor counts it: a whole number of the currency's minor units."""
+    """An amount as the processor counts it: a whole number of its own minor units."""
 
     units: int
     currency: Currency
 
     @property
     def amount(self) -> Decimal:
-        return Decimal(self.units) * self.currency.minor_unit
+        return Decimal(self.units).scaleb(-_decimals(self.currency))
 
 
 def in_minor_units(amount: Decimal, currency: Currency) -> MinorAmount:
-    """12.34 EUR → 1234; 1234 JPY → 1234; 1.234 KWD → 1234. Raises AmountNotWhole.
+    """12.34 EUR → 1234; 1234 JPY → 1234; 1.230 KWD → 1230; 50 ISK → 5000. Raises AmountNotWhole.
 
-    Source of the rule: Stripe counts zero-decimal currencies as they are. It takes three-decimal
-    ones in thousandths with the last digit zero, and counts ISK and UGX in hundredths still.
+    Source of the rule: Stripe's list of currencies. It counts zero-decimal ones as they are, three-
+    decimal ones in thousandths, and refuses those whose last digit is not zero.
     """
-    units = amount.scaleb(currency.decimals)
+    units = amount.scaleb(_decimals(currency))
     if units != units.to_integral_value():
         raise AmountNotWhole(f"{plain(amount)} {currency.code} is no whole number of minor units")
     return MinorAmount(int(units), currency)
+
+
+def _decimals(currency: Currency) -> int:
+    return _DECIMALS.get(currency.code, currency.decimals)

@@ -6,12 +6,20 @@ invoice's lock.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
 from django.db.models import Max
 
-from billing.core.collecting import STATE_OF, MinorAmount, Seen, may_follow
+from billing.core.collecting import (
+    STATE_OF,
+    AmountNotWhole,
+    MinorAmount,
+    Seen,
+    in_minor_units,
+    may_follow,
+)
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
 from billing.core.lifecycle import PAYABLE
@@ -62,6 +70,7 @@ def begin_attempt(
         amount = contested(locked).undisputed
         if locked.status not in PAYABLE or not amount:
             raise InvoiceNotPayable(f"nothing is to be paid of {locked}")
+        _require_chargeable(amount, locked.currency)
         last = locked.attempts.aggregate(last=Max("number"))["last"] or 0
         if last >= ATTEMPTS_MAX:
             raise InvoiceNotPayable(f"{locked} was attempted {last} times; collect it by hand")
@@ -185,6 +194,13 @@ def locked_attempt(attempt: PaymentAttempt) -> PaymentAttempt:
         .select_related("invoice", "invoice__customer")
         .get(pk=attempt.pk)
     )
+
+
+def _require_chargeable(amount: Decimal, currency: str) -> None:
+    try:
+        in_minor_units(amount, currency_of(currency))
+    except AmountNotWhole as error:
+        raise InvoiceNotPayable(f"{error}; take it by bank transfer") from error
 
 
 def _record(attempt: PaymentAttempt, received: MinorAmount, as_of: datetime) -> None:
