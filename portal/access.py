@@ -169,10 +169,12 @@ def may_switch(member: Member) -> bool:
 
 
 def may_change(reader: Reader, permission: str) -> bool:
-    """Whether the reader may change what is the customer's own: its people may, and of the
-    provider's staff those whose role may do `permission` in the admin, where their impersonation
-    allows changes."""
+    """Whether the reader may change what is the customer's own: its people may who do more than
+    look, and of the provider's staff those whose role may do `permission` in the admin, where their
+    impersonation allows changes."""
     member = reader.membership
     if reader.impersonation is not None and not reader.impersonation.may_change:
         return False
-    return member.customer_id is not None or staff_may(member.role, permission)
+    if member.customer_id is not None:
+        return member.role != Member.Role.VIEWER
+    return staff_may(member.role, permission)

@@ -18,6 +18,14 @@ from tenants.scope import tenant_scope
 from tests.portal.world import World, make_person, visit
 
 
+@pytest.fixture
+def reader(world: World, client: Client) -> Client:
+    """Signed in as one who does more than look."""
+    person = make_person("owner@pine.example", world.tenant, Member.Role.OWNER, world.customer)
+    client.force_login(person)
+    return client
+
+
 def filled_in(**more: Any) -> dict[str, Any]:
     return {
         "name": "Hosting",
@@ -164,6 +172,9 @@ class TestStaff:
         assert "Set a budget" not in page(viewer, "budgets")
         assert send(viewer, "new-budget", filled_in()).status_code == 403
         assert send(viewer, "remove-budget", {}, only(world).pk).status_code == 403
+        own = Client()
+        own.force_login(make_person("v@pine.example", world.tenant, "viewer", world.customer))
+        assert send(own, "remove-budget", {}, only(world).pk).status_code == 403
 
 
 def test_a_list_of_many_budgets_takes_as_many_queries_as_one_of_few(

@@ -19,6 +19,15 @@ from tests.portal.test_budgets import page, send, words
 from tests.portal.world import World, make_person, visit
 from tests.tenants.receiving import receiving
 
+
+@pytest.fixture
+def reader(world: World, client: Client) -> Client:
+    """Signed in as one who does more than look."""
+    person = make_person("owner@pine.example", world.tenant, Member.Role.OWNER, world.customer)
+    client.force_login(person)
+    return client
+
+
 URL = "https://pine.example/hooks"
 
 
