@@ -71,13 +71,19 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
     os.environ.update(before)
     with _maintenance() as server:
         # Not by force: that refuses where autovacuum is at work, whose worker is the superuser's.
-        # Without it autovacuum is cancelled, and whoever was ended here is waited for.
-        server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        # A process that a test left running could connect again, so nobody may from here on.
+        name = sql.Identifier(_NAME)
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        # Chosen first, ended after: in one condition the server may end whom it would not choose.
+        connected = server.execute(
+            "SELECT pid, application_name, state, query FROM pg_stat_activity "
             "WHERE datname = %s AND backend_type = 'client backend'",
             [_NAME],
-        )
-        server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(_NAME)))
+        ).fetchall()
+        for pid, *what in connected:
+            ended = server.execute("SELECT pg_terminate_backend(%s, 30000)", [pid]).fetchone()
+            assert ended == (True,), f"still connected after half a minute: {what}"
+        server.execute(sql.SQL("DROP DATABASE {}").format(name))
 
 
 @pytest.fixture(autouse=True)
