@@ -1,7 +1,9 @@
 """The suite runs as the application does: as a role that owns nothing and sees one tenant."""
 
+import hashlib
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -43,27 +45,53 @@ def _maintenance() -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
 
 
-def _in_test_database(url: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{_NAME}"))
+def _point_at(name: str) -> None:
+    for variable in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL"):
+        os.environ[variable] = urlunsplit(urlsplit(os.environ[variable])._replace(path=f"/{name}"))
+    for alias in ("default", "owner"):
+        settings.DATABASES[alias]["NAME"] = name
+        connections[alias].settings_dict["NAME"] = name
+
+
+def _pattern_name() -> str:
+    """Of a database as these migrations leave it today: they also make the current partitions."""
+    digest = hashlib.sha256(f"{datetime.now(UTC):%Y-%m-%d}".encode())
+    for path in sorted(settings.BASE_DIR.glob("*/migrations/*.py")):
+        digest.update(path.read_bytes())
+    return f"test_hostmeter_pattern_{digest.hexdigest()[:16]}"
+
+
+def _make_pattern(server: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:
+    """Migrate once per server: half a minute, of which every process of a run gets a copy."""
+    made = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+    if made is not None:
+        return
+    unfinished = f"{name}_unfinished"
+    server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(unfinished)))
+    server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished)))
+    _point_at(unfinished)
+    call_command("provision_database", verbosity=0)
+    call_command("migrate", verbosity=0)
+    connections.close_all()
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    server.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
-    """A fresh database of the owner's, migrated once; the tests connect as the application."""
+    """A fresh database of the owner's, migrated; the tests connect as the application."""
     before = dict(os.environ)
+    pattern = _pattern_name()
     with _maintenance() as server, django_db_blocker.unblock():  # type: ignore[attr-defined]
-        # The roles are the server's: processes of one run make and alter the same ones.
+        # The roles and the pattern are the server's: processes of one run share them.
         server.execute("SELECT pg_advisory_lock(1)")
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_NAME)))
-        for name in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL"):
-            os.environ[name] = _in_test_database(os.environ[name])
-        for alias in ("default", "owner"):
-            settings.DATABASES[alias]["NAME"] = _NAME
-            connections[alias].settings_dict["NAME"] = _NAME
-        call_command("provision_database", verbosity=0)
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        call_command("migrate", verbosity=0)
-        connections["owner"].close()
+        _make_pattern(server, pattern)
+        server.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(_NAME), sql.Identifier(pattern)
+            )
+        )
+        _point_at(_NAME)
     yield
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         connections.close_all()
