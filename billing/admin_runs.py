@@ -20,6 +20,8 @@ from tenants.scope import current_tenant_id
 
 # A page of failures; what is behind them is mostly one and the same.
 _FAILURES_SHOWN = 200
+# The list loads itself anew while a run goes on, so that its share is seen to grow.
+_REFRESH_SECONDS = 2
 
 
 @admin.register(BillingRun)
@@ -55,6 +57,14 @@ class BillingRunAdmin(ScopedAdmin):
             done_count=_of(shards, Count("pk", filter=Q(done_at__isnull=False))),
             invoice_count=_of(shards, Sum("invoices")),
         )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        if BillingRun.objects.filter(finished_at__isnull=True).exists():
+            answer["Refresh"] = str(_REFRESH_SECONDS)
+        return answer
 
     @display(description="Closed")
     def progress(self, run: Any) -> str:

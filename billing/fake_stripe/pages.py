@@ -229,7 +229,8 @@ def _html(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)} · fake Stripe</title><style>{_STYLE}</style></head><body><main>"
+        f'<link rel="icon" href="data:,"><title>{escape(title)} · fake Stripe</title>'
+        f"<style>{_STYLE}</style></head><body><main>"
         '<p class="note">This is the fake Stripe of a demonstration: no money moves. Never enter a'
         f" real card.</p>{body}</main></body></html>"
     )

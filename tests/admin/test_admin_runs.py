@@ -49,14 +49,16 @@ class TestClosingByHand:
         october(tenant)
         client = signed_in(tenant)
         assert "Close what is due?" in client.get(BEGIN).content.decode()
-        page = client.post(BEGIN, follow=True).content.decode()
-        assert "The run has begun" in page
+        page = client.post(BEGIN, follow=True)
+        assert "The run has begun" in page.content.decode()
+        assert page["Refresh"] == "2"
         with tenant_scope(tenant.pk):
             run = BillingRun.objects.get()
         # October, and each month that has ended since.
         drafted = work_on_run(str(tenant.pk), str(run.pk))
         with tenant_scope(tenant.pk):
             assert Invoice.objects.count() == drafted > 0
+        assert "Refresh" not in client.get(LIST)
 
     def test_says_when_nothing_is_due(self, tenant: Tenant) -> None:
         page = signed_in(tenant).post(BEGIN, follow=True).content.decode()

@@ -1,71 +1,19 @@
 """`manage.py up` from nothing to stopped, as a user runs it: one real start for all of these."""
 
 import http.client
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from config.runtime.home import REPOSITORY, Home, remove_servers_data
-
-FROM_A_RUN = ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL", "REDIS_URL", "SECRET_KEY")
-START_TIMEOUT_S = 180
+from tests.runtime.running import Running, started
 
 pytestmark = pytest.mark.timeout(480)
-
-
-class Running:
-    """An installation in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = Home(folder)
-        self.said = ""
-        kept = {name: text for name, text in os.environ.items() if name not in FROM_A_RUN}
-        self.environment = kept | {"HOSTMETER_HOME": str(folder)}
-
-    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, str(REPOSITORY / "manage.py"), *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=START_TIMEOUT_S,
-        )
-
-    def start(self) -> None:
-        started = self.manage("up", "--detach")
-        assert started.returncode == 0, started.stdout + started.stderr
-        self.said = started.stdout
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.manage("status", "--json").stdout)
-        return status
-
-    def processes(self) -> set[int]:
-        """Everything alive that was started for this installation."""
-        wanted = f"HOSTMETER_HOME={self.home.folder}".encode()
-        folder = os.fsencode(self.home.folder)
-        found = set()
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (path / "environ").read_bytes().split(b"\0")
-                command = (path / "cmdline").read_bytes()
-            except OSError:
-                continue  # it has ended
-            if wanted in environment or folder in command:
-                found.add(int(path.name))
-        return found - {os.getpid()}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -77,13 +25,8 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = Running(tmp_path_factory.mktemp("up") / "home")
-    try:
-        running.start()
+    with started(tmp_path_factory.mktemp("up") / "home") as running:
         yield running
-    finally:
-        running.manage("stop")
-        remove_servers_data(running.home.folder)
 
 
 def get(url: str) -> int:
