@@ -42,6 +42,8 @@ INSTALLED_APPS = [
     "allauth.usersessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    # For allauth's list of passkeys, which says how long ago each was used.
+    "django.contrib.humanize",
     "pgtrigger",
     "pghistory",
 ]

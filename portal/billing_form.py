@@ -68,6 +68,19 @@ class BillingForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic whe
             "buyer_reference": _("What public buyers are addressed by: a Leitweg-ID."),
         }
 
+    # What stands together on the page.
+    groups_of_fields: Final = (
+        (_("Address"), ("legal_name", "street", "postcode", "city", "region", "country")),
+        (_("On your invoices"), ("vat_id", "purchase_order", "buyer_reference", "language")),
+        (_("Who gets them"), ("email", "recipients")),
+        (_("How they are counted"), ("currency", "time_zone")),
+    )
+
+    @property
+    def groups(self) -> list[tuple[Any, list[forms.BoundField]]]:
+        """(heading, fields), in their order on the page."""
+        return [(head, [self[name] for name in names]) for head, names in self.groups_of_fields]
+
     def __init__(self, customer: Customer, fixed: frozenset[str], data: Any = None) -> None:
         details = billing_details(customer)
         super().__init__(data, instance=details)

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
 from billing.gateway import GatewayError, NoAccount
 from billing.models import PaymentAttempt
@@ -68,6 +69,8 @@ def payment(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRespo
     if attempt is None:
         return redirect("portal:invoice", invoice.pk)
     returned = "returned" in request.GET or "session_id" in request.GET
+    if request.htmx and attempt.hand_over_url and not returned:
+        return HttpResponseClientRedirect(attempt.hand_over_url)
     context = {
         "reader": reader,
         "section": "invoices",

@@ -136,9 +136,16 @@ class TestOwnAccount:
     def test_is_never_made_by_oneself(self, client: Client, world: World) -> None:
         assert client.get("/account/signup/").status_code == 404
 
-    def test_opens_each_of_its_pages(self, browser: Client) -> None:
-        for name in ("mfa_index", "mfa_add_webauthn", "mfa_activate_totp", "sessions"):
-            answer = browser.get(reverse(name))
+    def test_opens_each_of_its_pages(self, browser: Client, person: User) -> None:
+        names = ("mfa_index", "mfa_add_webauthn", "mfa_activate_totp", "sessions")
+        answers = [browser.get(reverse(name)) for name in names]
+        data = {"name": "Laptop", "credential": {"clientExtensionResults": {}}}
+        key = Authenticator.objects.create(user=person, type="webauthn", data=data)
+        answers.append(browser.get(reverse("mfa_list_webauthn")))
+        assert "Laptop" in answers[-1].content.decode()
+        for name in ("mfa_edit_webauthn", "mfa_remove_webauthn"):
+            answers.append(browser.get(reverse(name, args=[key.pk])))
+        for answer in answers:
             assert answer.status_code == 200
             assert "<script>" not in answer.content.decode()
 
