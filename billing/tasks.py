@@ -55,6 +55,7 @@ from metering.tenant_usage import note_usage
 from tenants.exports import MAKE_EXPORT
 from tenants.models import Customer, Tenant
 from tenants.scope import installation_scope, tenant_scope
+from tenants.suspension import active_tenant_ids
 
 __all__ = [
     "dun_overdue",
@@ -88,7 +89,7 @@ def close_due_periods() -> int:
     twice loses and doubles nothing: the next one does what is left. What fails is logged, and the
     next run tries again.
     """
-    return sum(_close(tenant_id) for tenant_id in _tenant_ids())
+    return sum(_close(tenant_id) for tenant_id in active_tenant_ids())
 
 
 @shared_task(name=WORK_ON_RUN)
@@ -108,7 +109,7 @@ def restate_changed() -> int:
     as_of = timezone.now()
     return sum(
         len(_done(tenant_id, lambda each: restate_tenant(each, as_of=as_of)).invoices)
-        for tenant_id in _tenant_ids()
+        for tenant_id in active_tenant_ids()
     )
 
 
@@ -117,7 +118,7 @@ def mark_overdue_invoices() -> int:
     """Find what is due and not paid; how many invoices, over all tenants."""
     as_of = timezone.now()
     found = 0
-    for tenant_id in _tenant_ids():
+    for tenant_id in active_tenant_ids():
         with tenant_scope(tenant_id):
             found += len(mark_overdue(as_of=as_of))
     return found
@@ -129,7 +130,7 @@ def keep_credit() -> int:
     tenants. A tenant in which it fails is logged, and the next run tries again."""
     as_of = timezone.now()
     done = 0
-    for tenant_id in _tenant_ids():
+    for tenant_id in active_tenant_ids():
         try:
             with tenant_scope(tenant_id):
                 done += expire_credit(as_of=as_of) + request_due_top_ups(as_of=as_of)
@@ -153,7 +154,7 @@ def watch_budgets() -> int:
     and the next run tries again."""
     until = time.monotonic() + _BUDGETS_SECONDS
     told = 0
-    for tenant_id in _tenant_ids():
+    for tenant_id in active_tenant_ids():
         with tenant_scope(tenant_id):
             customers = customers_with_budgets()
         for customer in customers:
@@ -196,7 +197,7 @@ def resume_finalizing() -> int:
     """Go on with what a worker that was killed has left; how many invoices, over all tenants."""
     return sum(
         finalize_steps(tenant_id, finalizing_id)
-        for tenant_id in _tenant_ids()
+        for tenant_id in active_tenant_ids()
         for finalizing_id in unfinished(tenant_id)
     )
 
@@ -205,7 +206,7 @@ def resume_finalizing() -> int:
 def review_drafts_of_all() -> int:
     """Look through new drafts, and once an hour through all; how many, over all tenants."""
     as_of, looked_at = timezone.now(), 0
-    for tenant_id in _tenant_ids():
+    for tenant_id in active_tenant_ids():
         try:
             with tenant_scope(tenant_id):
                 looked_at += review_new_drafts(as_of=as_of, marked_before=as_of - _MARKS_HOLD)
@@ -219,7 +220,7 @@ def count_accrued_revenue() -> int:
     """Count what running periods have come to, the oldest figures first, for as long as the task
     may take; how many customers, over all tenants. The next one goes on where it stopped."""
     as_of, counted = timezone.now(), 0
-    for tenant_id in _tenant_ids():
+    for tenant_id in active_tenant_ids():
         try:
             while timezone.now() - as_of < _COUNTING_TAKES and count_accrued(
                 tenant_id, as_of=as_of, counted_before=as_of - _FIGURES_HOLD
@@ -251,14 +252,6 @@ def keep_exports() -> int:
             except Exception:
                 logger.exception("tenant %s: its export was not made", tenant_id)
     return removed
-
-
-def _tenant_ids() -> list[UUID]:
-    """Those in whose name something is done by itself; of a suspended one it waits until it is
-    lifted."""
-    with installation_scope():
-        active = Tenant.objects.filter(suspended_at=None).order_by("pk")
-        return list(active.values_list("pk", flat=True))
 
 
 def _close(tenant_id: UUID) -> int:
@@ -304,7 +297,7 @@ def check_vat_ids() -> int:
     waits for it: an id that could not be asked for is asked for again later."""
     if not settings.VIES_URL:
         return 0
-    return sum(_check_vat_ids(tenant_id) for tenant_id in _tenant_ids())
+    return sum(_check_vat_ids(tenant_id) for tenant_id in active_tenant_ids())
 
 
 def _check_vat_ids(tenant_id: UUID) -> int:

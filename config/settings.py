@@ -253,6 +253,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 300},
     },
+    "keep-large-months": {
+        "task": "portal.tasks.keep_large_months",
+        "schedule": crontab(minute="2-59/10"),
+        "options": {"expires": 600},
+    },
     "keep-exports": {
         "task": "billing.tasks.keep_exports",
         "schedule": crontab(minute="*/10"),

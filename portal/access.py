@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from portal.running import BeingCounted
 from tenants.access_models import Impersonation
 from tenants.audit import acting, origin_of
 from tenants.impersonation import running
@@ -29,6 +30,8 @@ from tenants.models import Customer, Member, Tenant, User
 from tenants.roles import staff_may
 from tenants.scope import user_scope
 
+# While a worker counts what a page shows.
+_LOOK_AGAIN_SECONDS = 3
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 P = ParamSpec("P")
@@ -106,7 +109,11 @@ def customer_page(
         with timezone.override(reader.zone), acting(origin):
             if impersonation and not impersonation.may_change and request.method not in _READS:
                 return render(request, "portal/read_only.html", {"reader": reader}, status=403)
-            return view(request, reader, *args, **kwargs)
+            try:
+                return view(request, reader, *args, **kwargs)
+            except BeingCounted:
+                context = {"reader": reader, "refresh_seconds": _LOOK_AGAIN_SECONDS}
+                return render(request, "portal/counting.html", context)
 
     return answer
 

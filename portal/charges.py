@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -14,11 +13,10 @@ from billing.core.exact import plain
 from billing.core.explanation import StepJson
 from billing.core.periods import Period
 from billing.core.rating import PriceSpec, RatedLine
-from billing.models import Invoice, InvoiceLine
-from billing.queries import upcoming_invoice
+from billing.models import Invoice, InvoiceLine, PlanVersion, Subscription
 from billing.queries.contracts import contract_of
 from billing.queries.frozen import invoiced_contract
-from portal.proof import LineFigures, LineNotFound, agreed_spans, agreed_spec, rated_figures
+from portal.proof import LineFigures, agreed_spans, agreed_spec, rated_figures
 from portal.proof import stored_figures as figures_of
 from tenants.models import Customer
 
@@ -54,23 +52,19 @@ def is_charge(line: RatedLine | InvoiceLine) -> bool:
     return not (line.kind == "usage" and line.price_id and line.application_id)
 
 
-def upcoming_charge(customer: Customer, key: str, *, as_of: datetime) -> Charge:
-    """Rates the period as it stands. Raises LineNotFound."""
-    upcoming = upcoming_invoice(customer, as_of=as_of)
-    lines = keyed(customer, () if upcoming is None else upcoming.lines)
-    line = next((line for each, line in lines if each == key and is_charge(line)), None)
-    if upcoming is None or line is None:
-        raise LineNotFound
-    contract = contract_of(upcoming.subscription, upcoming.period)
+def upcoming_charge(
+    subscription: Subscription, plan_version: PlanVersion, period: Period, line: RatedLine
+) -> Charge:
+    """A line of the upcoming invoice, which is of the subscription's running period."""
     figures = rated_figures(line)
     return Charge(
         kind=line.kind,
         figures=figures,
         application_name=line.application_name,
-        period=upcoming.period,
-        plan=str(upcoming.plan_version),
+        period=period,
+        plan=str(plan_version),
         invoice=None,
-        spec=_spec(contract, line.price_id or "", figures.steps),
+        spec=_spec(contract_of(subscription, period), line.price_id or "", figures.steps),
         facts=line.facts,
     )
 

@@ -25,10 +25,8 @@ from billing.models import Invoice, InvoiceLine, Price
 from billing.prices import price_spec
 from billing.queries import (
     PlanHasNoVersion,
-    UpcomingInvoice,
     current_period,
     subscription_of,
-    upcoming_invoice,
 )
 from billing.queries.agreed import NotQuotedInCurrency
 from billing.queries.contracts import contract_of
@@ -180,12 +178,12 @@ def _refused_by(price: Price) -> frozenset[UUID]:
 
 
 def upcoming_figures(
-    source: LineSource, upcoming: UpcomingInvoice, attributes: Mapping[str, str]
+    source: LineSource, lines: Iterable[RatedLine], attributes: Mapping[str, str]
 ) -> LineFigures:
-    """The line as the upcoming invoice has it; of a matrix the one whose usage has these
-    attributes. Raises LineNotFound where it used nothing."""
+    """The line as the upcoming invoice has it among `lines`; of a matrix the one whose usage has
+    these attributes. Raises LineNotFound where it used nothing."""
     wanted = (str(source.price.pk), str(source.application.pk))
-    for line in upcoming.lines:
+    for line in lines:
         named = all(attributes.get(name, value) == value for name, value in line.attributes)
         if (line.price_id, line.application_id) == wanted and named:
             return rated_figures(line)
@@ -205,16 +203,6 @@ def rated_figures(line: RatedLine) -> LineFigures:
         provenance=line.provenance,
         attributes=dict(line.attributes),
     )
-
-
-def upcoming_line(
-    source: LineSource, customer: Customer, attributes: Mapping[str, str], *, as_of: datetime
-) -> LineFigures:
-    """Rates the period as it stands. Raises LineNotFound."""
-    upcoming = upcoming_invoice(customer, as_of=as_of)
-    if upcoming is None:
-        raise LineNotFound
-    return upcoming_figures(source, upcoming, attributes)
 
 
 def stored_line(customer: Customer, invoice_id: UUID, line_id: UUID) -> InvoiceLine:

@@ -2,7 +2,7 @@
 scope and takes the customer it may answer for."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_noop
 
 from billing.billable import assigned_periods
 from billing.core.exact import EXACT, ZERO, plain
@@ -23,7 +23,6 @@ from billing.core.quantity import plus
 from billing.core.rating import RatedLine
 from billing.models import Invoice, InvoiceLine, Payment
 from billing.queries import (
-    DailyCharge,
     UpcomingInvoice,
     current_period,
     subscription_of,
@@ -36,7 +35,6 @@ from metering.usage import usage_by_application, usage_by_day
 from metering.usage_rows import UsagePeriod
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import (
-    amount,
     day_of_year,
     month_name,
     quantity,
@@ -159,37 +157,6 @@ def day_slots(period: Period, zone: ZoneInfo, *, as_of: datetime) -> list[Slot]:
     ]
 
 
-def charges_chart(
-    charges: Iterable[DailyCharge],
-    upcoming: UpcomingInvoice,
-    zone: ZoneInfo,
-    generated: Collection[UUID] = (),
-) -> Chart:
-    """The period's charges, a bar for each day and a layer for each application; those that are
-    `generated` are marked in the legend."""
-    days = local_days(upcoming.period, zone)
-    by_application: defaultdict[tuple[str, UUID | None], dict[date, Decimal]] = defaultdict(dict)
-    for charge in charges:
-        by_application[charge.name, charge.application_id][charge.day] = charge.amount
-    series = [
-        Series(
-            name or gettext(OTHER_CHARGES),
-            tuple(amounts.get(day, ZERO) for day in days),
-            application_id in generated,
-        )
-        for (name, application_id), amounts in sorted(
-            by_application.items(), key=lambda each: (each[0][0], str(each[0][1]))
-        )
-    ]
-    slots = day_slots(upcoming.period, zone, as_of=upcoming.as_of)
-
-    def written(value: Decimal) -> str:
-        return amount(value, upcoming.currency.code)
-
-    axis = Axis(written, step_min=upcoming.currency.minor_unit)
-    return bar_chart(slots, series, written, axis)
-
-
 @dataclass(frozen=True, slots=True)
 class ApplicationRow:
     """An application in the list, with how its usage was measured; None where nothing is priced or
@@ -203,28 +170,38 @@ class ApplicationRow:
     memory_measured: tuple[Measured, ...]
 
 
+def applications_by_charge(
+    customer: Customer, charged: Mapping[UUID | None, Decimal]
+) -> list[Application]:
+    """The customer's applications, dearest first."""
+    return sorted(
+        applications_of(customer), key=lambda each: (-charged.get(each.pk, ZERO), each.name)
+    )
+
+
 def application_rows(
-    customer: Customer, upcoming: UpcomingInvoice | None, period: Period
+    customer: Customer,
+    applications: Sequence[Application],
+    charged: Mapping[UUID | None, Decimal] | None,
+    period: Period,
 ) -> list[ApplicationRow]:
-    """The customer's applications with usage and charge of the period, dearest first."""
-    periods, meters = assigned_periods(customer, period), ["cpu.time", "memory.used"]
+    """Usage and charge of some of the customer's applications in the period, in their order;
+    `charged` is None where nothing is priced."""
+    wanted, meters = {each.pk for each in applications}, ["cpu.time", "memory.used"]
+    periods = [each for each in assigned_periods(customer, period) if each.application_id in wanted]
     used = usage_by_application(periods, meters)
     measured = measured_by_application(periods, meters)
-    charged = {} if upcoming is None else {
-        charge.application_id: charge.amount for charge in upcoming.by_application()
-    }  # fmt: skip
-    rows = [
+    return [
         ApplicationRow(
             application=application,
-            amount=None if upcoming is None else charged.get(application.pk, ZERO),
+            amount=None if charged is None else charged.get(application.pk, ZERO),
             cpu_time_us=used.get(application.pk, {}).get("cpu.time"),
             cpu_time_measured=measured.get(application.pk, {}).get("cpu.time", ()),
             memory_byte_seconds=used.get(application.pk, {}).get("memory.used"),
             memory_measured=measured.get(application.pk, {}).get("memory.used", ()),
         )
-        for application in applications_of(customer)
+        for application in applications
     ]
-    return sorted(rows, key=lambda row: (-(row.amount or ZERO), row.application.name))
 
 
 def own_periods(customer: Customer, application_id: UUID, period: Period) -> list[UsagePeriod]:
@@ -316,10 +293,14 @@ def issued_in_month(customer: Customer, month: date) -> "QuerySet[Invoice]":
     )
 
 
-def lines_of(invoice: Invoice) -> list[InvoiceLine]:
-    """In the invoice's order, with what a page says of each."""
-    lines = InvoiceLine.objects.filter(invoice=invoice)
-    return list(lines.select_related("application__environment", "price").order_by("position"))
+def lines_of(invoice: Invoice, application_ids: Collection[UUID | None]) -> "QuerySet[InvoiceLine]":
+    """Those of some applications, and of none where None is among them; in the invoice's order,
+    with what a page says of each."""
+    wanted = Q(application__in=[each for each in application_ids if each is not None])
+    if None in application_ids:
+        wanted |= Q(application__isnull=True)
+    lines = InvoiceLine.objects.filter(wanted, invoice=invoice)
+    return lines.select_related("application__environment", "price").order_by("position")
 
 
 def notes_on(invoice: Invoice) -> list[Invoice]:

@@ -2,7 +2,7 @@
 changed most. Every query runs inside a tenant's scope."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -42,7 +42,6 @@ class Standing:
     comparison: Comparison | None
     changes: tuple[ChangeRow, ...]
     changes_left: int
-    budget: Budget | None
 
     @property
     def difference(self) -> Decimal | None:
@@ -59,10 +58,10 @@ def standing_of(customer: Customer, month: MonthToDate, *, as_of: datetime) -> S
     shown = changes[:CHANGES_SHOWN_MAX]
     return Standing(
         foreseen_total(month),
-        comparison,
+        # Thousands of changes are not handed around for the few that are shown.
+        None if comparison is None else replace(comparison, changes=()),
         tuple(_rows(shown, comparison, zone)),
         len(changes) - len(shown),
-        _budget_of(customer, upcoming.currency.code),
     )
 
 
@@ -89,7 +88,7 @@ def _explored(change: Change, first: date, last: date, before: date) -> str:
     return f"{reverse('portal:usage')}?{urlencode(said)}"
 
 
-def _budget_of(customer: Customer, currency: str) -> Budget | None:
+def budget_of(customer: Customer, currency: str) -> Budget | None:
     """That of everything: the smallest, which is reached first."""
     everything = Budget.objects.kept().filter(
         customer=customer, scope=Budget.Scope.CUSTOMER, currency=currency

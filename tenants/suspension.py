@@ -2,8 +2,18 @@
 stands where it is refused: tenants.middleware, tenants.api.caller, metering.host_limit."""
 
 from datetime import datetime
+from uuid import UUID
 
 from tenants.models import Tenant
+from tenants.scope import installation_scope
+
+
+def active_tenant_ids() -> list[UUID]:
+    """Those in whose name something is done by itself; of a suspended one it waits until it is
+    lifted."""
+    with installation_scope():
+        active = Tenant.objects.filter(suspended_at=None).order_by("pk")
+        return list(active.values_list("pk", flat=True))
 
 
 def suspend_tenant(tenant: Tenant, reason: str, *, as_of: datetime) -> None:

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 from hostmeter_agent.wire import METERS
 
-from billing.queries import upcoming_invoice
+from billing.queries.upcoming import application_charges
 from metering.allocation_rules import meters_with_rules
 from metering.core.posting import allocated_meter
 from metering.core.quality import UNAVAILABLE
@@ -18,8 +18,10 @@ from metering.gaps import gaps_in
 from metering.models import UNATTRIBUTED
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
+from portal.kept import invoice_so_far
 from portal.queries import (
     application_rows,
+    applications_by_charge,
     applications_of,
     hosts_of,
     measured_in,
@@ -38,15 +40,20 @@ _SHOWN_FIRST: Final = "cpu.time"
 @customer_page
 @require_safe
 def application_list(request: HttpRequest, reader: Reader) -> HttpResponse:
-    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    upcoming = invoice_so_far(reader.customer, as_of=reader.as_of)
     period = period_of(reader.customer, as_of=reader.as_of)
-    rows = application_rows(reader.customer, upcoming, period)
+    charged = None
+    if upcoming is not None:
+        charged = {each.application_id: each.amount for each in upcoming.head.charges}
+    ordered = applications_by_charge(reader.customer, charged or {})
+    pages = Paginator(ordered, _PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "reader": reader,
         "section": "applications",
         "period": period,
         "upcoming": upcoming,
-        "rows": Paginator(rows, _PER_PAGE).get_page(request.GET.get("page")),
+        "pages": pages,
+        "rows": application_rows(reader.customer, list(pages), charged, period),
     }
     return render(request, "portal/applications.html", context)
 
@@ -55,13 +62,13 @@ def application_list(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_safe
 def application_page(request: HttpRequest, reader: Reader, application_id: UUID) -> HttpResponse:
     application = get_object_or_404(applications_of(reader.customer), pk=application_id)
-    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    upcoming = invoice_so_far(reader.customer, as_of=reader.as_of)
     period = period_of(reader.customer, as_of=reader.as_of)
     own = own_periods(reader.customer, application_id, period)
     meters = (*_METERS, *(allocated_meter(each) for each in meters_with_rules()))
     used = usage_of(own, meters)
     meter = _chosen_meter(request, meters)
-    charges = [] if upcoming is None else upcoming.by_application()
+    lines = [] if upcoming is None else upcoming.lines_of([application_id])
     measured = measured_in(own, meters)
     quantities = quantities_by_day(own, meter, reader.customer.time_zone)
     context = {
@@ -72,7 +79,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
         "freshness": freshness_of([application_id], as_of=reader.as_of),
         "period": period,
         "upcoming": upcoming,
-        "charge": next((each for each in charges if each.application_id == application_id), None),
+        "charge": next(iter(application_charges(lines)), None),
         "used": [(name, used[name], measured[name]) for name in meters if name in used],
         "unavailable": [
             name

@@ -1,9 +1,9 @@
 """The invoices, issued and upcoming, with their lines."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,20 +14,19 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from billing.core.money import sum_amounts
 from billing.core.rating import RatedLine
-from billing.models import InvoiceLine
+from billing.models import Invoice, InvoiceLine
 from billing.queries import (
     changes_since_finalized,
     contested,
     disputes_of,
-    upcoming_invoice,
 )
 from metering.models import Application
 from portal.access import Reader, customer_page
 from portal.charges import is_charge, keyed
 from portal.freshness import Freshness, freshness_of
 from portal.invoice_selection import selection
+from portal.kept import invoice_so_far
 from portal.queries import (
     OTHER_CHARGES,
     applications_named,
@@ -38,9 +37,11 @@ from portal.queries import (
     payments_of,
     taxes_of,
 )
+from portal.running import ApplicationTotal, RunningInvoice, charges_of
 from portal.transfer import transfer_of
 
 _PER_PAGE: Final = 36
+_APPLICATIONS_PER_PAGE: Final = 25
 # A line, and the address of its page.
 _Linked = tuple[RatedLine | InvoiceLine, str]
 
@@ -53,7 +54,7 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
         "reader": reader,
         "section": "invoices",
         "freshness": _freshness(reader),
-        "upcoming": upcoming_invoice(reader.customer, as_of=reader.as_of),
+        "upcoming": invoice_so_far(reader.customer, as_of=reader.as_of),
         "invoices": Paginator(shown.invoices, _PER_PAGE).get_page(request.GET.get("page")),
         "shown": shown,
     }
@@ -63,7 +64,7 @@ def invoice_list(request: HttpRequest, reader: Reader) -> HttpResponse:
 @customer_page
 @require_safe
 def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
-    upcoming = upcoming_invoice(reader.customer, as_of=reader.as_of)
+    upcoming = invoice_so_far(reader.customer, as_of=reader.as_of)
     context: dict[str, object] = {
         "reader": reader,
         "section": "invoices",
@@ -71,19 +72,13 @@ def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
         "upcoming": upcoming,
     }
     if upcoming is not None:
-        charges = upcoming.by_application()
-        named = applications_named([each.application_id for each in charges])
+        head = upcoming.head
+        pages = Paginator(head.charges, _APPLICATIONS_PER_PAGE).get_page(request.GET.get("page"))
         context |= {
-            "currency": upcoming.currency.code,
-            "groups": [
-                _group(
-                    named.get(each.application_id),
-                    each.amount,
-                    list(zip(each.lines, _upcoming_urls(reader, each.lines), strict=True)),
-                )
-                for each in charges
-            ],
-            "line_count": len(upcoming.lines),
+            "currency": head.currency.code,
+            "pages": pages,
+            "groups": _upcoming_groups(reader, upcoming, list(pages)),
+            "line_count": head.line_count,
         }
     return render(request, "portal/upcoming.html", context)
 
@@ -92,7 +87,7 @@ def upcoming_page(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_safe
 def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponse:
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
-    lines = lines_of(invoice)
+    pages = Paginator(charges_of(invoice), _APPLICATIONS_PER_PAGE).get_page(request.GET.get("page"))
     disputes = disputes_of(invoice) if invoice.is_issued else []
     what = contested(invoice)
     context = {
@@ -100,8 +95,9 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
         "section": "invoices",
         "invoice": invoice,
         "currency": invoice.currency,
-        "groups": _by_application(lines),
-        "line_count": len(lines),
+        "pages": pages,
+        "groups": _stored_groups(invoice, list(pages)),
+        "line_count": invoice.lines.count(),
         "changes": changes_since_finalized(invoice),
         "notes": notes_on(invoice),
         "taxes": taxes_of(invoice),
@@ -119,6 +115,22 @@ def invoice_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> Http
 def _freshness(reader: Reader) -> Freshness:
     own = applications_of(reader.customer).values_list("pk", flat=True)
     return freshness_of(list(own), as_of=reader.as_of)
+
+
+def _upcoming_groups(
+    reader: Reader, upcoming: RunningInvoice, charges: Sequence[ApplicationTotal]
+) -> list["LineGroup"]:
+    """The applications of one page with their lines."""
+    named = applications_named([each.application_id for each in charges])
+    lines: defaultdict[str | None, list[RatedLine]] = defaultdict(list)
+    for line in upcoming.lines_of([each.application_id for each in charges]):
+        lines[line.application_id].append(line)
+    groups = []
+    for each in charges:
+        own = lines[str(each.application_id) if each.application_id else None]
+        linked = list(zip(own, _upcoming_urls(reader, own), strict=True))
+        groups.append(_group(named.get(each.application_id), each.amount, linked))
+    return groups
 
 
 def _upcoming_urls(reader: Reader, lines: Sequence[RatedLine]) -> Iterator[str]:
@@ -156,15 +168,15 @@ def _group(application: Application | None, amount: Decimal, lines: Sequence[_Li
     )
 
 
-def _by_application(lines: Sequence[InvoiceLine]) -> list[LineGroup]:
-    """Each application with its amount and lines, dearest first."""
-    ordered = sorted(lines, key=lambda line: (line.application_name, str(line.application_id)))
-    groups = []
-    for _, group in groupby(ordered, key=lambda line: line.application_id):
-        own = list(group)
-        amount = sum_amounts([line.amount for line in own])
-        linked: list[_Linked] = [
-            (line, reverse("portal:invoice-line", args=[line.invoice_id, line.pk])) for line in own
-        ]
-        groups.append(_group(own[0].application, amount, linked))
-    return sorted(groups, key=lambda each: (-each.amount, each.name))
+def _stored_groups(invoice: Invoice, charges: Sequence[ApplicationTotal]) -> list[LineGroup]:
+    """The applications of one page with their lines."""
+    lines: defaultdict[UUID | None, list[_Linked]] = defaultdict(list)
+    applications: dict[UUID | None, Application | None] = {}
+    for line in lines_of(invoice, [each.application_id for each in charges]):
+        url = reverse("portal:invoice-line", args=[invoice.pk, line.pk])
+        lines[line.application_id].append((line, url))
+        applications[line.application_id] = line.application
+    return [
+        _group(applications[each.application_id], each.amount, lines[each.application_id])
+        for each in charges
+    ]

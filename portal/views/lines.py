@@ -28,6 +28,7 @@ from portal.access import Reader, customer_page, is_uuid
 from portal.allocations import is_allocated, posting_row, postings_at
 from portal.charges import Charge, is_charge, stored_charge, upcoming_charge
 from portal.chart import Chart, Slot
+from portal.kept import invoice_so_far
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
 from portal.rates import rate_of
@@ -82,9 +83,9 @@ def upcoming_line(
 ) -> HttpResponse:
     found = _upcoming(reader, price_id, application_id)
     try:
-        figures = proof.upcoming_line(
-            found.source, reader.customer, request.GET.dict(), as_of=reader.as_of
-        )
+        upcoming = invoice_so_far(reader.customer, as_of=reader.as_of)
+        lines = [] if upcoming is None else upcoming.lines_of([application_id])
+        figures = proof.upcoming_figures(found.source, lines, request.GET.dict())
     except LineNotFound as absent:
         raise Http404 from absent
     return _line(request, reader, found, figures)
@@ -120,10 +121,13 @@ def invoice_line(
 @customer_page
 @require_safe
 def upcoming_line_without_usage(request: HttpRequest, reader: Reader, key: str) -> HttpResponse:
-    try:
-        charge = upcoming_charge(reader.customer, key, as_of=reader.as_of)
-    except LineNotFound as absent:
-        raise Http404 from absent
+    upcoming = invoice_so_far(reader.customer, as_of=reader.as_of)
+    line = None if upcoming is None else upcoming.charge_of(key)
+    if upcoming is None or line is None:
+        raise Http404
+    charge = upcoming_charge(
+        upcoming.head.subscription, upcoming.plan_version, upcoming.period, line
+    )
     return _charge(request, reader, charge)
 
 

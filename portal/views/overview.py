@@ -6,13 +6,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from billing.core.money import sum_amounts
-from billing.queries import MonthToDate, month_to_date
 from billing.queries.credit import credit_left
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
-from portal.queries import applications_named, applications_of, charges_by_meter, charges_chart
-from portal.standing import standing_of
+from portal.kept import month_so_far
+from portal.queries import applications_named, applications_of
+from portal.running import RunningMonth, charges_chart, left_over
+from portal.standing import budget_of
 
 # With windows of 10 s, a push each 30 s and rollups each 5 s the figures stay within a minute.
 REFRESH_SECONDS: Final = 15
@@ -24,7 +24,7 @@ _STOPPED_KEY: Final = "hostmeter_overview_stopped"
 @require_safe
 def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
     refreshes = _refreshes(request)
-    month = month_to_date(reader.customer, as_of=reader.as_of)
+    month = month_so_far(reader.customer, as_of=reader.as_of)
     own = list(applications_of(reader.customer).values_list("pk", flat=True))
     context = {
         "reader": reader,
@@ -39,7 +39,8 @@ def overview(request: HttpRequest, reader: Reader) -> HttpResponse:
     }
     if month is not None:
         context |= _charges(month, reader)
-        context["standing"] = standing_of(reader.customer, month, as_of=reader.as_of)
+        context["standing"] = month.standing
+        context["budget"] = budget_of(reader.customer, month.head.currency.code)
     return render(request, "portal/overview.html", context)
 
 
@@ -51,20 +52,18 @@ def _refreshes(request: HttpRequest) -> bool:
     return not request.session.get(_STOPPED_KEY, False)
 
 
-def _charges(month: MonthToDate, reader: Reader) -> dict[str, object]:
-    upcoming = month.upcoming
-    by_application = upcoming.by_application()
-    named = applications_named([each.application_id for each in by_application])
-    rows = [(named.get(each.application_id), each) for each in by_application]
+def _charges(month: RunningMonth, reader: Reader) -> dict[str, object]:
+    head = month.head
+    shown, left = head.charges[:APPLICATIONS_SHOWN_MAX], head.charges[APPLICATIONS_SHOWN_MAX:]
+    named = applications_named([each.application_id for each in shown])
     generated = {application.pk for application in named.values() if application.generated}
-    left = by_application[APPLICATIONS_SHOWN_MAX:]
     return {
-        "upcoming": upcoming,
-        "currency": upcoming.currency.code,
-        "chart": charges_chart(month.days, upcoming, reader.zone, generated),
-        "by_application": rows[:APPLICATIONS_SHOWN_MAX],
+        "upcoming": head,
+        "currency": head.currency.code,
+        "chart": charges_chart(month.days, head, reader.zone, generated),
+        "by_application": [(named.get(each.application_id), each) for each in shown],
         "applications_left": len(left),
-        "left_amount": sum_amounts([each.amount for each in left]),
-        "by_meter": charges_by_meter(upcoming),
+        "left_amount": left_over(left),
+        "by_meter": month.by_meter,
         "any_generated": bool(generated),
     }

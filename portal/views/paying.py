@@ -69,7 +69,7 @@ def payment(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRespo
     if attempt is None:
         return redirect("portal:invoice", invoice.pk)
     returned = "returned" in request.GET or "session_id" in request.GET
-    if request.htmx and attempt.hand_over_url and not returned:
+    if request.headers.get("HX-Request") and attempt.hand_over_url and not returned:
         return HttpResponseClientRedirect(attempt.hand_over_url)
     context = {
         "reader": reader,
