@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from babel import Locale, dates, numbers
-from django.utils.translation import get_language, gettext, pgettext
+from django.utils.translation import get_language, gettext, ngettext, pgettext
 from hostmeter_agent.wire import kind_of
 
 from billing.core.currencies import currency_of
@@ -39,6 +39,7 @@ _INSTANT: Final = re.compile(
     r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)"
     r"| \d\d:\d\d(?::\d\d)? UTC)"
 )
+_FRACTION: Final = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\.\d)")
 _LONG_NUMBER: Final = re.compile(r"(?<![\d.,])\d{5,}(?![\d,])")
 
 
@@ -154,6 +155,13 @@ def unbilled(meter: str, billed: int | Decimal, provenance: Provenance) -> str:
     return gettext("%(part)s not billed: %(reasons)s") % {"part": part, "reasons": reasons}
 
 
+def buckets_in_words(buckets: int, days: int) -> str:
+    """3 buckets on 1 day."""
+    first = ngettext("%(count)s bucket", "%(count)s buckets", buckets) % {"count": exact(buckets)}
+    second = ngettext("on %(count)s day", "on %(count)s days", days) % {"count": exact(days)}
+    return f"{first} {second}"
+
+
 def spaced(name: str) -> str:
     """raw_per_unit → raw per unit, agent-stopped → agent stopped."""
     return name.replace("_", " ").replace("-", " ")
@@ -170,6 +178,12 @@ def coverage(ppm: int) -> str:
 def with_groups(words: str) -> str:
     """A sentence whose long whole numbers are grouped: "72000000000 µs" → "72,000,000,000 µs"."""
     return _LONG_NUMBER.sub(lambda found: _fixed(Decimal(found[0]), 0), words)
+
+
+def localized_numbers(words: str) -> str:
+    """A sentence whose decimal fractions are written with the language's own separator."""
+    symbol = numbers.get_decimal_symbol(_language())
+    return _FRACTION.sub(lambda found: found[0].replace(".", symbol), words)
 
 
 def with_local_times(words: str, zone: tzinfo) -> str:

@@ -96,6 +96,14 @@ def keep_month(customer: Customer, *, as_of: datetime) -> None:
         _let_go(customer, before)
 
 
+def forget_month(customer: Customer) -> None:
+    """Let go of what is kept of the customer."""
+    kept = _read(_key(customer, "month"))
+    cache.delete(_key(customer, "month"))
+    if isinstance(kept, _Kept):
+        _let_go(customer, kept)
+
+
 def is_stale(customer: Customer, *, as_of: datetime) -> bool:
     """Whether it is time to count the customer's running period again."""
     kept = _read(_key(customer, "month"))

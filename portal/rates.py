@@ -1,10 +1,13 @@
-"""What a line's price says, and which of its rows the line was charged at. Pure."""
+"""What a line's price says, in the reader's language, and which of its rows the line was charged
+at."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.core.explanation import StepJson, per_unit
+from django.utils.translation import gettext
+
+from billing.core.explanation import StepJson
 from billing.core.prices import Graduated, Matrix, Package, PerUnit, Volume
 from billing.core.prices.matrix import ANY
 from billing.core.prices.tiers import Tier
@@ -45,10 +48,14 @@ def rate_of(
     """The rate of a line with these attributes and steps; None where it has no usage."""
     model, unit = spec.model, spec.unit
     if isinstance(model, PerUnit):
-        return Rate(model.unit_price, per_unit(unit), is_shared=bool(spec.allowance))
+        return Rate(model.unit_price, _per(unit), is_shared=bool(spec.allowance))
     if isinstance(model, Package):
         size = f"{exact(model.size)} {unit_name(unit, model.size)}".strip()
-        return Rate(model.unit_price, f"per package of {size}, each begun one", is_shared=True)
+        return Rate(
+            model.unit_price,
+            gettext("per package of %(size)s, each begun one") % {"size": size},
+            is_shared=True,
+        )
     if isinstance(model, Matrix):
         return _of_matrix(spec, model, attributes)
     if isinstance(model, Graduated | Volume):
@@ -64,13 +71,13 @@ def _of_matrix(spec: PriceSpec, matrix: Matrix, attributes: Mapping[str, str]) -
         for row in matrix.rows
     ]
     if matrix.default is not None:
-        rows.append(Row("all other usage", matrix.default, is_taken=taken is None))
+        rows.append(Row(gettext("all other usage"), matrix.default, is_taken=taken is None))
     price = next((row.unit_price for row in rows if row.is_taken), None)
     return Rate(
         price,
-        per_unit(spec.unit),
-        "The first row that fits the usage prices it.",
-        "Usage with",
+        _per(spec.unit),
+        gettext("The first row that fits the usage prices it."),
+        gettext("Usage with"),
         tuple(rows),
         bool(spec.allowance),
     )
@@ -78,7 +85,7 @@ def _of_matrix(spec: PriceSpec, matrix: Matrix, attributes: Mapping[str, str]) -
 
 def _named(by: Sequence[str], values: Sequence[str]) -> str:
     return ", ".join(
-        f"{spaced(name)} {'any' if value == ANY else value}"
+        f"{gettext(spaced(name))} {gettext('any') if value == ANY else value}"
         for name, value in zip(by, values, strict=True)
     )
 
@@ -90,14 +97,24 @@ def _of_tiers(spec: PriceSpec, model: Graduated | Volume, steps: Sequence[StepJs
         for number, tier in enumerate(model.tiers, start=1)
     )
     charged = [row.unit_price for row in rows if row.is_taken]
-    rule = "Each part of the quantity costs its own tier's price."
+    rule = gettext("Each part of the quantity costs its own tier's price.")
     if isinstance(model, Volume):
-        rule = "The whole quantity costs the price of the tier that holds it."
+        rule = gettext("The whole quantity costs the price of the tier that holds it.")
     price = charged[0] if len(charged) == 1 else None
-    return Rate(price, per_unit(spec.unit), rule, "Tier", rows, is_shared=True)
+    return Rate(price, _per(spec.unit), rule, gettext("Tier"), rows, is_shared=True)
 
 
 def _bound(tier: Tier, number: int, unit: str) -> str:
     if tier.up_to is None:
-        return f"{number}, no limit"
-    return f"{number}, up to {exact(tier.up_to)} {unit_name(unit, tier.up_to)}".rstrip()
+        return gettext("%(number)s, no limit") % {"number": number}
+    bound = f"{exact(tier.up_to)} {unit_name(unit, tier.up_to)}".rstrip()
+    return gettext("%(number)s, up to %(bound)s") % {"number": number, "bound": bound}
+
+
+def _per(unit: str) -> str:
+    """What a price is for: each, per GB-hour, for 1 per second."""
+    if unit == "one":
+        return gettext("each")
+    name = unit_name(unit, Decimal(1))
+    words = gettext("for 1 %(unit)s") if unit.startswith("per ") else gettext("per %(unit)s")
+    return words % {"unit": name}

@@ -33,6 +33,12 @@ WORDS = (
     _("what came back is not HTTP"), _("it cannot be reached"), _("no answer within 10 s"),
     # How a host is heard of.
     _("live"), _("silent"), _("retired"), _("waiting"), _("no key"),
+    # What an instance is, why nobody looked, and what befell a measurement.
+    _("primary"), _("replica"), _("standby"), _("agent stopped"), _("host down"),
+    _("host suspended"), _("scan late"), _("probe shed"), _("probe failed"), _("clock step"),
+    _("counter reset"), _("coalesced"),
+    # How a price counts usage.
+    _("sum of a counter"), _("integral of a gauge over time"), _("largest value in the period"),
     # Who someone is.
     _("owner"), _("operator"), _("billing"), _("viewer"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 from django.db import connection
 
+from billing.core.periods import Period
 from billing.models import Plan, Price, Subscription
 from billing.operations import Offer, publish_plan_version
 from metering.models import Application, Assignment, Host, Instance, Measurement
@@ -21,6 +22,7 @@ START: Final = datetime(2026, 10, 1, tzinfo=UTC)
 END: Final = datetime(2026, 10, 31, tzinfo=UTC)
 APPLICATIONS_PER_CUSTOMER: Final = 5
 _CUSTOMERS_AT_ONCE: Final = 250
+_USED: Final = Period(START, END)
 
 # Meter, aggregation, unit, price: twelve of what hosting bills.
 _PRICES: Final = (
@@ -48,27 +50,35 @@ class Month:
     hours: int
 
 
-def make_month(customers: int, progress: Callable[[str], None]) -> Month:
-    """Customers on one plan and their usage over [START, END)."""
+def make_month(
+    customers: int,
+    progress: Callable[[str], None],
+    *,
+    applications: int = APPLICATIONS_PER_CUSTOMER,
+    begun: datetime = START,
+    used: Period = _USED,
+) -> Month:
+    """Customers on one plan, subscribed since `begun`, each with so many applications and their
+    usage over `used`."""
     with installation_scope():
         tenant = Tenant.objects.create(slug="bench", name="Bench")
     with tenant_scope(tenant.pk):
-        plan = _plan()
+        plan = _plan(begun)
         environment = Environment.objects.create(name="bench")
-        host = Host.objects.create(name="bench", environment=environment, last_window_end=END)
+        host = Host.objects.create(name="bench", environment=environment, last_window_end=used.end)
         measurement = Measurement.objects.create(digest=bytes(32), body=_exactly())
     hours = 0
     for first in range(0, customers, _CUSTOMERS_AT_ONCE):
         numbers = range(first, min(first + _CUSTOMERS_AT_ONCE, customers))
         with tenant_scope(tenant.pk):
-            applications = _customers(numbers, plan, host)
-            hours += _usage_of(applications, measurement)
+            made = _customers(numbers, plan, host, applications, begun)
+            hours += usage_of(made, measurement, used)
         progress(f"made {numbers[-1] + 1} of {customers} customers")
-    _settle()
+    settle()
     return Month(tenant.pk, customers, hours)
 
 
-def _plan() -> Plan:
+def _plan(begun: datetime) -> Plan:
     plan = Plan.objects.create(name="Bench", currency="EUR")
     prices = [
         Price(
@@ -76,7 +86,7 @@ def _plan() -> Plan:
         )
         for meter, aggregation, unit, price in _PRICES
     ]
-    publish_plan_version(plan, Offer(prices, START))
+    publish_plan_version(plan, Offer(prices, begun))
     return plan
 
 
@@ -84,31 +94,31 @@ def _exactly() -> dict[str, object]:
     return {"meters": {meter: ["exact", "bench/1"] for meter, *_ in _PRICES}}
 
 
-def _customers(numbers: range, plan: Plan, host: Host) -> list[UUID]:
+def _customers(numbers: range, plan: Plan, host: Host, each: int, begun: datetime) -> list[UUID]:
     customers = Customer.objects.bulk_create(
         Customer(name=f"Customer {number}", reference=f"c{number}") for number in numbers
     )
     Subscription.objects.bulk_create(
-        Subscription(customer=customer, plan=plan, starts_at=START, cycle="calendar")
+        Subscription(customer=customer, plan=plan, starts_at=begun, cycle="calendar")
         for customer in customers
     )
-    owned = list(_applications(customers, host.environment_id))
+    owned = list(_applications(customers, host.environment_id, each))
     applications = Application.objects.bulk_create(application for application, _ in owned)
     Instance.objects.bulk_create(
         Instance(application=application, host=host, name="1") for application in applications
     )
     Assignment.objects.bulk_create(
-        Assignment(application=application, customer=customer, starts_at=START)
+        Assignment(application=application, customer=customer, starts_at=begun)
         for application, customer in owned
     )
     return [application.pk for application in applications]
 
 
 def _applications(
-    customers: list[Customer], environment_id: UUID
+    customers: list[Customer], environment_id: UUID, each: int
 ) -> Iterator[tuple[Application, Customer]]:
     for customer in customers:
-        for number in range(APPLICATIONS_PER_CUSTOMER):
+        for number in range(each):
             name = f"{customer.reference}-{number}"
             yield (
                 Application(pk=uuid4(), environment_id=environment_id, name=name),
@@ -135,21 +145,22 @@ FROM unnest(%(applications)s::uuid[]) WITH ORDINALITY AS owned (application, num
 """
 
 
-def _usage_of(applications: list[UUID], measurement: Measurement) -> int:
+def usage_of(applications: list[UUID], measurement: Measurement, used: Period) -> int:
+    """Give each application an hour of usage in every hour; how many were made."""
     with connection.cursor() as cursor:
         cursor.execute(
             _HOURS,
             {
                 "applications": applications,
                 "measurement": measurement.pk,
-                "start": START,
-                "end": END,
+                "start": used.start,
+                "end": used.end,
             },
         )
         return int(cursor.rowcount)
 
 
-def _settle() -> None:
+def settle() -> None:
     """What the database does by itself sooner or later, so that it does not while it is measured;
     only the tables' owner may ask for it."""
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as owner:

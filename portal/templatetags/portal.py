@@ -9,7 +9,7 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from billing.core.currencies import currency_of
 from billing.core.exact import plain
@@ -19,6 +19,7 @@ from metering.core.gaps import Gap
 from metering.core.posting import spread_meter
 from metering.core.quality import Measured, in_words, written
 from portal import formatting
+from portal.step_words import said_again
 
 register = template.Library()
 
@@ -30,21 +31,22 @@ _INTERVALS = {
     "half_yearly": "half-year",
     "yearly": "year",
 }
+# Named for the catalog; whoever shows one asks for its translation.
 _STEP_NAMES = {
-    "measured": "Measured",
-    "converted": "In the price's unit",
-    "refused": "Not billed",
-    "earlier": "Used before this line",
-    "included": "Included",
-    "unit_price": "At the price",
-    "tier": "At the tier's price",
-    "cell": "Row of the price",
-    "volume": "At the tier's price",
-    "override": "Own price",
-    "segment": "Part of the period",
-    "fact": "How it counts",
-    "unrounded": "Sum",
-    "rounded": "Rounded",
+    "measured": gettext_noop("Measured"),
+    "converted": gettext_noop("In the price's unit"),
+    "refused": gettext_noop("Not billed"),
+    "earlier": gettext_noop("Used before this line"),
+    "included": gettext_noop("Included"),
+    "unit_price": gettext_noop("At the price"),
+    "tier": gettext_noop("At the tier's price"),
+    "cell": gettext_noop("Row of the price"),
+    "volume": gettext_noop("At the tier's price"),
+    "override": gettext_noop("Own price"),
+    "segment": gettext_noop("Part of the period"),
+    "fact": gettext_noop("How it counts"),
+    "unrounded": gettext_noop("Sum"),
+    "rounded": gettext_noop("Rounded"),
 }
 
 
@@ -89,7 +91,9 @@ def quantity(value: Decimal, unit: str) -> SafeString:
 def meter_name(meter: str) -> str:
     """A meter's own name; in words where it holds what was spread of another one."""
     spread = spread_meter(meter)
-    return meter if spread is None else f"share of {spread} that nobody used"
+    if spread is None:
+        return meter
+    return gettext("share of %(meter)s that nobody used") % {"meter": spread}
 
 
 @register.simple_tag
@@ -131,7 +135,8 @@ def coverage(ppm: int) -> str:
 @register.filter
 def grouped(words: str) -> str:
     """A step's words, with its times in the reader's zone."""
-    local = formatting.with_local_times(words, timezone.get_current_timezone())
+    said = said_again(words)
+    local = formatting.with_local_times(said, timezone.get_current_timezone())
     return formatting.with_groups(local)
 
 
@@ -149,7 +154,7 @@ def stretch(start: str, end: str) -> SafeString:
 
 @register.filter
 def step_name(kind: str) -> str:
-    return _STEP_NAMES.get(kind, spaced(kind).capitalize())
+    return gettext(_STEP_NAMES.get(kind, spaced(kind).capitalize()))
 
 
 @register.filter
@@ -172,7 +177,7 @@ def measured(hows: Iterable[Measured]) -> SafeString:
     return format_html_join(
         "; ",
         '{}<span class="method">{}</span>',
-        ((words, in_full.removeprefix(words)) for words, in_full in named),
+        ((gettext(words), in_full.removeprefix(words)) for words, in_full in named),
     )
 
 
@@ -181,9 +186,9 @@ def how(hows: Iterable[Measured]) -> SafeString:
     """How a figure was measured, in small letters below it."""
     told = measured(hows)
     # Beside a figure a quality explains itself, but not that none is stated.
-    hidden = "" if str(told).startswith("not stated") else "visually-hidden"
+    hidden = "" if str(told).startswith(gettext("not stated")) else "visually-hidden"
     return format_html(
-        '<span class="how"><span class="{}">Measured: </span>{}</span>', hidden, told
+        '<span class="how"><span class="{}">{} </span>{}</span>', hidden, gettext("Measured:"), told
     )
 
 
@@ -261,7 +266,7 @@ def span_of(start: datetime, end: datetime) -> SafeString:
     zone = timezone.get_current_timezone()
     same_day = start.astimezone(zone).date() == end.astimezone(zone).date()
     shown = clock(end) if same_day else _time(end, _day_and_minute(end))
-    return format_html("{} to {}", _time(start, _day_and_minute(start)), shown)
+    return format_html(gettext("{} to {}"), _time(start, _day_and_minute(start)), shown)
 
 
 def _day_and_minute(moment: datetime) -> str:
@@ -278,7 +283,7 @@ def period(start: datetime, end: datetime) -> str:
 def ago(moment: datetime, as_of: datetime) -> str:
     """20 s ago; "now" for what lies ahead of a clock that is a little behind."""
     length = formatting.duration(as_of - moment)
-    return f"{length} ago" if moment < as_of else "now"
+    return gettext("%(length)s ago") % {"length": length} if moment < as_of else gettext("now")
 
 
 @register.simple_tag

@@ -16,6 +16,7 @@ from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from billing.core.explanation import how_read
@@ -28,10 +29,12 @@ from portal.access import Reader, customer_page, is_uuid
 from portal.allocations import is_allocated, posting_row, postings_at
 from portal.charges import Charge, is_charge, stored_charge, upcoming_charge
 from portal.chart import Chart, Slot
+from portal.formatting import buckets_in_words
 from portal.kept import invoice_so_far
 from portal.proof import LineFigures, LineNotFound, LineSource
 from portal.queries import meter_chart, quantities_by_day, usage_chart
 from portal.rates import rate_of
+from portal.step_words import said_again
 
 _BUCKETS_PER_PAGE: Final = 96
 _SAMPLES_PER_PAGE: Final = 200
@@ -203,9 +206,9 @@ def _line(
         "figures": figures,
         "spec": spec,
         "rate": rate,
-        "counted_as": how_read(spec.reading) if spec.reading else "",
+        "counted_as": said_again(how_read(spec.reading)) if spec.reading else "",
         "accepted": [
-            each.label for each in Price.Quality if each in source.price.accepted_qualities
+            gettext(each.label) for each in Price.Quality if each in source.price.accepted_qualities
         ],
         "shares_its_price": shares,
         # What others used matters where an allowance or tiers are shared with them.
@@ -217,7 +220,9 @@ def _line(
         ],
         "refused": refused,
         "gaps": gaps_in(source.own),
-        "buckets": proof.bucket_count(source.own, source.refused),
+        "buckets_in_words": buckets_in_words(
+            proof.bucket_count(source.own, source.refused), len({*by_day, *refused})
+        ),
         "total": total,
         "total_decimal": Decimal(total),
         "largest": Decimal(max(by_day.values(), default=0)),

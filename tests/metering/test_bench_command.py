@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing.management.commands import bench
 from metering.bench import agent_intercept
 from metering.bench.agent_intercept import InterceptFigures
+from portal.management.commands import bench
 
 
 @pytest.fixture

@@ -24,15 +24,6 @@ SAME = re.compile(
 )
 # Programmers read English.
 FOR_PROGRAMMERS = {"portal/api_reference.html", "portal/parts/api_fields.html"}
-# Still written in English alone. Take a page out once its words are marked.
-ENGLISH = {
-    "portal/application.html", "portal/applications.html",
-    "portal/line.html", "portal/line_bucket.html",
-    "portal/line_day.html", "portal/line_postings.html",
-    "portal/overview.html",
-    "portal/parts/gaps.html",
-    "portal/parts/silent.html", "portal/parts/steps.html", "portal/parts/usage_table.html",
-}  # fmt: skip
 
 
 def forms(message: Message) -> list[str]:
@@ -87,8 +78,4 @@ def bare_words(template: str) -> list[str]:
     sorted({str(path.relative_to(PAGES)) for path in PAGES.rglob("*.html")} - FOR_PROGRAMMERS),
 )
 def test_a_page_has_no_words_in_english_alone(name: str) -> None:
-    found = bare_words((PAGES / name).read_text())
-    if name in ENGLISH:
-        assert found, "take it out of ENGLISH: its words are all marked"
-    else:
-        assert not found
+    assert not bare_words((PAGES / name).read_text())

@@ -21,6 +21,7 @@ from metering.bench.ingest import measure_ingest
 from metering.bench.rollup import measure_rollup
 from metering.bench.scratch import scratch_database
 from metering.bench.together import BenchFailed
+from portal.bench.pages import measure_pages
 from tenants.command import OneLineCommand
 
 _BOUNDS = (
@@ -35,6 +36,10 @@ _BOUNDS = (
     ("kills", 0, 100),
     ("previews", 1, 100_000),
     ("lines", 1, 100_000),
+    ("owned", 1, 10_000),
+    ("months", 2, 120),
+    ("views", 1, 10_000),
+    ("bound_ms", 1, 60_000),
 )
 _ToolFailed = subprocess.SubprocessError
 _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -42,12 +47,14 @@ _INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 
 class Command(OneLineCommand):
     help = (
-        "Measure ingest, roll-up or billing in a scratch database that is dropped afterwards, or"
-        " what the agent costs beside its peers."
+        "Measure ingest, roll-up, billing or pages in a scratch database that is dropped"
+        " afterwards, or what the agent costs beside its peers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["ingest", "rollup", "billing", "documents", "agent"])
+        parser.add_argument(
+            "what", choices=["ingest", "rollup", "billing", "documents", "portal", "agent"]
+        )
         parser.add_argument(
             "--batches",
             type=int,
@@ -59,11 +66,24 @@ class Command(OneLineCommand):
             "--lines", type=int, default=3_000, metavar="N",
             help="documents: lines of the invoice (default: 3000)",
         )  # fmt: skip
+        self._portal_arguments(parser.add_argument_group("portal"))
         self._billing_arguments(parser.add_argument_group("billing"))
         self._agent_arguments(parser.add_argument_group("agent"))
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object as the last line"
         )
+
+    def _portal_arguments(self, portal: ArgumentGroup) -> None:
+        for name, default, meaning in (
+            ("owned", 1_000, "applications of the customer"),
+            ("months", 36, "months that it was invoiced for"),
+            ("views", 30, "times that each page is asked for"),
+            ("bound-ms", 200, "fail where the 95th percentile of a page takes longer"),
+        ):
+            portal.add_argument(
+                f"--{name}", type=int, default=default, metavar="N",
+                help=f"{meaning} (default: {default})",
+            )  # fmt: skip
 
     def _billing_arguments(self, billing: ArgumentGroup) -> None:
         for name, default, meaning in (
@@ -128,6 +148,8 @@ class Command(OneLineCommand):
         if what == "documents":
             self._require_bounds(options)
             return dataclasses.asdict(measure_documents(options["lines"], self._note))
+        if what == "portal":
+            return self._portal(options)
         batches = options["batches"]
         if not 1 <= batches <= 100_000:
             raise CommandError("--batches takes 1 to 100000")
@@ -140,6 +162,24 @@ class Command(OneLineCommand):
         customers, kills, previews = (options[name] for name in ("customers", "kills", "previews"))
         with scratch_database():
             return dataclasses.asdict(measure_billing(customers, kills, previews, self._note))
+
+    def _portal(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._require_bounds(options)
+        owned, months, views = (options[name] for name in ("owned", "months", "views"))
+        with scratch_database():
+            pages = measure_pages(owned, months, views, self._note)
+        members: dict[str, Any] = {}
+        for page in pages:
+            members |= {
+                f"{page.name}: median ms": page.median_ms,
+                f"{page.name}: p95 ms": page.p95_ms,
+                f"{page.name}: queries": page.queries,
+            }
+        slow = [page.name for page in pages if page.p95_ms > options["bound_ms"]]
+        if slow:
+            self._print(members)
+            raise BenchFailed(f"slower than {options['bound_ms']} ms: {', '.join(slow)}")
+        return members
 
     def _require_bounds(self, options: dict[str, Any]) -> None:
         for name, low, high in _BOUNDS:

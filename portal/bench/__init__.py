@@ -1,0 +1,1 @@
+"""Measurements of billing, each in a scratch database."""
