@@ -94,7 +94,7 @@ def _months_before(first: datetime, number: int) -> datetime:
 
 
 def _person(email: str, customer: Customer | None) -> User:
-    person = User.objects.create_user(email)
+    person = User.objects.create_user(email, is_staff=customer is None)
     Member.objects.create(user=person, role=Member.Role.OWNER, customer=customer)
     return person
 

@@ -41,7 +41,7 @@ def text(client: Client, url: str) -> str:
     """A page without the seconds at which it was read."""
     answer = client.get(url)
     assert answer.status_code == 200
-    moments = r'\d\d:\d\d:\d\d(\.\d+)?|\d+ s ago|csrfmiddlewaretoken" value="\w+"'
+    moments = r'\d\d:\d\d:\d\d(\.\d+)?|\d+\ss ago|csrfmiddlewaretoken" value="\w+"'
     return re.sub(moments, "", answer.content.decode())
 
 

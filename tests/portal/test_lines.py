@@ -101,7 +101,7 @@ class TestALine:
             use_buckets(instance, {start: 1_000})
         url = reverse("portal:invoice-line", args=[world.invoice.pk, world.line().pk])
         page = words(reader, url)
-        assert "The difference of 30,435 µs arrived or changed after it was made" in page
+        assert "What arrived or changed after it was made: 30,435 µs" in page
 
     def test_of_a_maximum_takes_the_largest_and_not_the_sum(
         self, reader: Client, world: World

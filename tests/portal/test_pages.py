@@ -63,7 +63,7 @@ class TestOverview:
             wallet_of(world.customer, "7")
             grant(world.other_customer, "99")
         page = words(reader, "/")
-        assert "Credit left: €27.00, €7.00 of it in the wallet; it pays" in page
+        assert "Credit left: €27.00 (in the wallet: €7.00); it pays" in page
         assert "99.00" not in page
 
     def test_marks_what_was_generated(self, reader: Client, world: World) -> None:
