@@ -88,6 +88,10 @@ class BillingForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic whe
         self.initial["time_zone"] = customer.time_zone
         for name in fixed:
             self.fields[name].disabled = True
+        zone = self.fields["time_zone"]
+        if "time_zone" in fixed and isinstance(zone, forms.ChoiceField):
+            # Six hundred that cannot be chosen are not listed.
+            zone.choices = [(customer.time_zone, customer.time_zone)]
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()

@@ -43,7 +43,7 @@ _KEPT_SECONDS: Final = 26 * 3_600
 # Whoever counts has so long before another one is asked to.
 _ASKED_SECONDS: Final = 300
 _LET_GO_AFTER_SECONDS: Final = 120
-# As many as a page of an invoice shows.
+# About as many as a page of an invoice shows.
 _APPLICATIONS_A_PIECE: Final = 25
 # Changed with the classes that are kept: older ones are then counted anew.
 _FORM: Final = 1

@@ -138,6 +138,8 @@ def _measured(
 ) -> PageFigures:
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(url, secure=settings.SECURE_SSL_REDIRECT)
+    # Before the next request: it begins the list anew.
+    queries = len(asked.captured_queries)
     if answer.status_code != 200:
         raise BenchFailed(f"{name}: {url} answers {answer.status_code}")
     seconds = []
@@ -149,4 +151,4 @@ def _measured(
     p95 = round(ordered[math.ceil(len(ordered) * 0.95) - 1] * 1_000, 1)
     progress(f"{name}: {p95} ms")
     median = round(statistics.median(ordered) * 1_000, 1)
-    return PageFigures(name, median, p95, len(asked.captured_queries))
+    return PageFigures(name, median, p95, queries)

@@ -32,7 +32,7 @@ from portal.queries import (
     usage_of,
 )
 
-_PER_PAGE: Final = 100
+_PER_PAGE: Final = 50
 _METERS: Final = tuple(meter.name for meter in METERS)
 _SHOWN_FIRST: Final = "cpu.time"
 

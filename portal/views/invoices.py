@@ -41,7 +41,7 @@ from portal.running import ApplicationTotal, RunningInvoice, charges_of
 from portal.transfer import transfer_of
 
 _PER_PAGE: Final = 36
-_APPLICATIONS_PER_PAGE: Final = 25
+_APPLICATIONS_PER_PAGE: Final = 12
 # A line, and the address of its page.
 _Linked = tuple[RatedLine | InvoiceLine, str]
 
