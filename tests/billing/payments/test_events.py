@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from billing.core.collecting import attempt_of_key, idempotency_key
-from billing.gateway import FAKE_WEBHOOK_SECRET
+from billing.fake_stripe import DEMO_WEBHOOK_SECRET
 from billing.models import PayingCustomer, Payment, PaymentAttempt, ProcessorEvent
 from billing.operations.collecting import collect
 from billing.payment_tasks import reconcile_tenant
@@ -29,7 +29,7 @@ def body(attempt: PaymentAttempt, event_id: str = "evt_1", kind: str = "succeede
     return json.dumps({"id": event_id, "type": f"payment_intent.{kind}", "data": {"object": about}})
 
 
-def tell(text: str, *, secret: str = FAKE_WEBHOOK_SECRET, age_s: int = 0, url: str = URL) -> int:
+def tell(text: str, *, secret: str = DEMO_WEBHOOK_SECRET, age_s: int = 0, url: str = URL) -> int:
     moment = int(time.time()) - age_s
     mac = hmac.new(secret.encode(), f"{moment}.{text}".encode(), "sha256").hexdigest()
     signature = f"t={moment},v1={mac}"
