@@ -195,8 +195,8 @@ def _payments(now: datetime) -> Card:
             "good": "every outcome is known",
         }[state],
         link=(
-            "Invoices to be paid",
-            f"{reverse('admin:billing_invoice_changelist')}?waits=payment",
+            "Attempts in doubt",
+            f"{reverse('admin:billing_paymentattempt_changelist')}?state__exact=unknown",
         ),
         facts=[
             f"{found.waiting:,} wait for the customer's confirmation",

@@ -5,7 +5,6 @@ are off, for only the caller knows whether a request may be repeated. Amounts ar
 """
 
 from billing.gateway.account import (
-    FAKE_WEBHOOK_SECRET,
     Account,
     NoAccount,
     account_of_tenant,
@@ -27,7 +26,6 @@ from billing.gateway.stripe_api import (
 from billing.gateway.webhooks import Event, NotGenuine, read_event
 
 __all__ = [
-    "FAKE_WEBHOOK_SECRET",
     "Account",
     "Event",
     "GatewayError",

@@ -5,12 +5,11 @@ from typing import Final
 
 from django.conf import settings
 
+from billing.fake_stripe import DEMO_KEY, DEMO_WEBHOOK_SECRET
 from billing.models import ProcessorAccount
 from tenants.sealing import seal, unseal
 
 _PURPOSE: Final = "Stripe secret"
-FAKE_KEY: Final = "sk_test_fake"
-FAKE_WEBHOOK_SECRET: Final = "whsec_of_the_fake"  # noqa: S105 it guards no money
 
 
 class NoAccount(Exception):
@@ -42,7 +41,7 @@ def account_of_tenant() -> Account:
             settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET, settings.STRIPE_API_BASE
         )
     if is_fake():
-        return Account(FAKE_KEY, FAKE_WEBHOOK_SECRET, settings.STRIPE_API_BASE)
+        return Account(DEMO_KEY, DEMO_WEBHOOK_SECRET, settings.STRIPE_API_BASE)
     raise NoAccount(
         "payments are not set up: enter the Stripe account in the admin, or set STRIPE_SECRET_KEY"
     )

@@ -4,7 +4,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -26,7 +25,7 @@ from billing.payers import (
 )
 from billing.payment_tasks import hand_on_attempt
 from billing.queries.collecting import current_attempt, last_attempt
-from portal.access import Reader, customer_page
+from portal.access import Reader, customer_page, require_may_pay
 from portal.queries import invoices_of
 
 # While a worker asks the processor; the answer comes within a second or two.
@@ -39,7 +38,7 @@ _Way = PaymentAttempt.Way
 def pay(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponse:
     """Begin to pay all that is open, with a saved method or on the processor's page."""
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
-    _require_may_pay(reader)
+    require_may_pay(reader)
     method = request.POST.get("method", "")[:255]
     try:
         if method and method not in {each.id for each in saved_payment_methods(reader.customer)}:
@@ -105,7 +104,7 @@ def payment_methods(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_POST
 def add_payment_method(request: HttpRequest, reader: Reader) -> HttpResponse:
     """Lead to the processor's page: card numbers never come here."""
-    _require_may_pay(reader)
+    require_may_pay(reader)
     back = request.build_absolute_uri(reverse("portal:payment-methods"))
     try:
         session = start_card_setup(
@@ -127,7 +126,7 @@ def add_payment_method(request: HttpRequest, reader: Reader) -> HttpResponse:
 @require_POST
 def change_payment_method(request: HttpRequest, reader: Reader) -> HttpResponse:
     """Choose what is charged by itself, or remove one."""
-    _require_may_pay(reader)
+    require_may_pay(reader)
     chosen, removed = request.POST.get("default", ""), request.POST.get("remove", "")
     try:
         if removed:
@@ -141,12 +140,6 @@ def change_payment_method(request: HttpRequest, reader: Reader) -> HttpResponse:
     except (GatewayError, NoAccount):
         messages.error(request, _not_reached())
     return redirect("portal:payment-methods")
-
-
-def _require_may_pay(reader: Reader) -> None:
-    """Raises PermissionDenied."""
-    if not reader.may_pay:
-        raise PermissionDenied
 
 
 def _not_reached() -> str:

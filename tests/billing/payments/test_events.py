@@ -7,11 +7,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
 
 from billing.core.collecting import attempt_of_key, idempotency_key
-from billing.gateway import FAKE_WEBHOOK_SECRET
+from billing.fake_stripe import DEMO_WEBHOOK_SECRET
 from billing.models import PayingCustomer, Payment, PaymentAttempt, ProcessorEvent
 from billing.operations.collecting import collect
 from billing.payment_tasks import reconcile_tenant
@@ -29,7 +30,7 @@ def body(attempt: PaymentAttempt, event_id: str = "evt_1", kind: str = "succeede
     return json.dumps({"id": event_id, "type": f"payment_intent.{kind}", "data": {"object": about}})
 
 
-def tell(text: str, *, secret: str = FAKE_WEBHOOK_SECRET, age_s: int = 0, url: str = URL) -> int:
+def tell(text: str, *, secret: str = DEMO_WEBHOOK_SECRET, age_s: int = 0, url: str = URL) -> int:
     moment = int(time.time()) - age_s
     mac = hmac.new(secret.encode(), f"{moment}.{text}".encode(), "sha256").hexdigest()
     signature = f"t={moment},v1={mac}"
@@ -190,3 +191,22 @@ def test_a_key_names_its_attempt() -> None:
     assert attempt_of_key(idempotency_key(invoice, 3)) == (invoice, 3)
     for other in ("", "hostmeter-3", "x-1-2", f"other-{invoice}-3", f"hostmeter-{invoice}-x"):
         assert attempt_of_key(other) is None
+
+
+def test_the_command_replays_what_was_handled(
+    billed: Billed, lost: PaymentAttempt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(body(lost))
+    chosen = ("replay_processor_events", "--tenant", "first-host", "--event", "evt_1")
+    call_command(*chosen, "--dry-run")
+    assert billed.read().status == "finalized"
+    for _ in range(2):
+        call_command(*chosen)
+    assert capsys.readouterr().out.splitlines()[-1] == "payment_intent.succeeded evt_1: handled"
+    assert billed.read().status == "paid"
+    with tenant_scope(billed.tenant_id):
+        assert Payment.objects.count() == 1
+    with pytest.raises(CommandError, match="no such event"):
+        call_command(*chosen[:-1], "evt_of_nobody")
+    with pytest.raises(CommandError, match="say either --event"):
+        call_command(*chosen[:3])
