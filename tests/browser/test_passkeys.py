@@ -33,6 +33,9 @@ def test_a_passkey_is_added_and_opens_the_portal(screen: Screen, live_server: Li
 
     screen.sign_in(live_server.url, EMAIL, PASSWORD)
     screen.open(live_server.url + reverse("mfa_add_webauthn"))
+    # What opens an account is not changed by whoever finds a browser open.
+    page.get_by_label("Password").fill(PASSWORD)
+    screen.press(page.get_by_role("button", name="Confirm"))
     page.get_by_label("Name").fill("Laptop")
     page.get_by_label("Passwordless").check()
     page.get_by_role("button", name="Add").click()
