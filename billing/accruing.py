@@ -14,6 +14,7 @@ from django.db.models import F, OuterRef, Subquery
 from billing.core.exact import ZERO
 from billing.core.money import sum_amounts
 from billing.models import AccruedRevenue
+from billing.operations.spend_limits import watch_spend
 from billing.queries import MonthToDate, month_to_date
 from tenants.models import Customer, Tenant
 from tenants.scope import tenant_scope
@@ -48,7 +49,18 @@ def count_accrued(tenant_id: UUID, *, as_of: datetime, counted_before: datetime)
                 "counted_at": as_of,
             },
         )
+        _watch_spend(customer, as_of)
     return 1
+
+
+def _watch_spend(customer: Customer, as_of: datetime) -> None:
+    """The same customers in the same order are held against the limits of policies."""
+    try:
+        with transaction.atomic():
+            watch_spend(customer, as_of=as_of)
+    except Exception:  # noqa: BLE001 it is logged
+        # Its figures are counted all the same, and others follow.
+        _log.exception("%s: its limits of spend are not watched", customer.reference)
 
 
 def _oldest(counted_before: datetime) -> Customer | None:

@@ -106,6 +106,12 @@ UNFOLD = {
                         "link": reverse_lazy("admin:tenants_policy_changelist"),
                         "permission": _may_view("tenants.view_policy"),
                     },
+                    {
+                        "title": "Limit breaches",
+                        "icon": "block",
+                        "link": reverse_lazy("admin:metering_policybreach_changelist"),
+                        "permission": _may_view("metering.view_policybreach"),
+                    },
                 ],
             },
             {

@@ -205,6 +205,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "watch-limits": {
+        "task": "metering.tasks.watch_limits_all",
+        "schedule": crontab(minute="9-59/10"),
+        "options": {"expires": 600},
+    },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),

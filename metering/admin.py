@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from metering import (  # noqa: F401 register their pages
     admin_applications,
+    admin_breaches,
     admin_corrections,
     admin_environments,
     admin_policies,

@@ -64,6 +64,7 @@ class LimitUse:
 class Denied:
     """An application that runs although the version, or its environment, does not let it."""
 
+    application_id: UUID
     application: str
     environment: str
     customer: str
@@ -110,7 +111,7 @@ def simulate(
         start=start,
         end=end,
         uses=tuple(found),
-        denied=tuple(_denied([applications[pk] for pk in ran], version, as_of)),
+        denied=tuple(denials([applications[pk] for pk in ran], version, as_of)),
         crowded=tuple(_crowded(environments, applications)),
     )
 
@@ -172,9 +173,10 @@ def _uses(
     )  # fmt: skip
 
 
-def _denied(
+def denials(
     applications: Sequence[Application], version: PolicyVersion, as_of: datetime
 ) -> list[Denied]:
+    """Which of some applications, read with environment, may not run where they are."""
     billed = dict(
         Assignment.objects.filter(running(as_of), application__in=applications).values_list(
             "application", "customer__reference"
@@ -185,14 +187,17 @@ def _denied(
         environment, customer = application.environment, billed.get(application.pk, "")
         patterns = environment.application_patterns
         if patterns and not any(matches(pattern, application.name) for pattern in patterns):
-            found.append(Denied(application.name, environment.name, customer, "its environment"))
+            by = "its environment"
         elif not may_run(
             version.parsed_rules,
             application=application.name,
             environment=environment.name,
             customer=customer,
         ):
-            found.append(Denied(application.name, environment.name, customer, "a rule"))
+            by = "a rule"
+        else:
+            continue
+        found.append(Denied(application.pk, application.name, environment.name, customer, by))
     return sorted(found, key=lambda each: (each.environment, each.application))
 
 

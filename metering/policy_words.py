@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from django.utils import timezone
@@ -12,6 +12,8 @@ from tenants.core.policies import Difference
 from tenants.policy_models import PolicyVersion
 
 ROWS_SHOWN_MAX: Final = 200
+_CENTS: Final = Decimal("0.01")
+_EXACT: Final = Context(prec=60)
 _UNITS: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -25,6 +27,11 @@ def in_units(term: str, value: Any) -> str:
     """A term's value with its unit; "-" for none."""
     if value is None:
         return "-"
+    if isinstance(value, Decimal):
+        # Whole cents at least: 100.00, and 0.0125.
+        return (
+            f"{value.quantize(_CENTS) if value == value.quantize(_CENTS) else value.normalize():,f}"
+        )
     if isinstance(value, bool):
         return "yes" if value else "no"
     if term == "cpu_millicores":

@@ -2,6 +2,7 @@
 hour."""
 
 import logging
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from metering import tenant_usage
 from metering.allocating import allocate_tenant
+from metering.limit_breaches import days_to_watch, watch_limits
 from metering.rollups import roll_up
 from metering.watching import watch_hosts
 from tenants.models import Tenant
@@ -77,6 +79,28 @@ def _watch(tenant_id: UUID) -> int:
     except Exception:
         logger.exception("tenant %s: its hosts are not watched", tenant_id)
         return 0
+
+
+@shared_task(name="metering.tasks.watch_limits_all")
+def watch_limits_all() -> int:
+    """Bring the breaches of policies' limits up to date, of today and of days whose usage may have
+    come late; how many those days have, over all tenants. A tenant in which it fails is logged and
+    left to the next tick."""
+    as_of = timezone.now()
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
+    return sum(_watch_limits(tenant_id, as_of) for tenant_id in tenant_ids)
+
+
+def _watch_limits(tenant_id: UUID, as_of: datetime) -> int:
+    found = 0
+    try:
+        for day in days_to_watch(as_of):
+            with tenant_scope(tenant_id):
+                found += watch_limits(day, as_of=as_of)
+    except Exception:
+        logger.exception("tenant %s: its limits are not watched", tenant_id)
+    return found
 
 
 @shared_task(name="metering.tasks.prune_samples")

@@ -1,6 +1,7 @@
 """What a policy says from a moment on: its versions."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError
@@ -20,6 +21,9 @@ TERMS: Final = (
     "processes_max",
     "open_files_max",
     "users_max",
+    "application_spend_max",
+    "customer_spend_max",
+    "spend_currency",
     "minimum_agent_version",
     "minimum_agent_by",
     "minimum_environment_version",
@@ -49,6 +53,20 @@ def _limit(
     )
 
 
+def _spend_limit(
+    help_text: str, verbose_name: str
+) -> "models.DecimalField[Decimal | None, Decimal | None]":
+    return models.DecimalField(
+        verbose_name,
+        max_digits=19,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.0001"))],
+        help_text=help_text,
+    )
+
+
 class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
     def published(self) -> "PolicyVersionQuerySet":
         return self.filter(published_at__isnull=False)
@@ -58,8 +76,9 @@ class PolicyVersion(TenantOwned):
     """A policy's terms from `effective_from` on: a draft until it is published, and never changed
     after that (a trigger refuses) but in how many hosts have it.
 
-    Limits are each application's on each host, users each application's altogether. What money has
-    to do with is stated where bills are made, and only there (docs/decisions/0045).
+    Limits are each application's on each host, users each application's altogether, spend by the
+    calendar month. How something is billed is stated where bills are made, and only there
+    (docs/decisions/0045, 0055).
     """
 
     policy = models.ForeignKey(
@@ -89,6 +108,23 @@ class PolicyVersion(TenantOwned):
     processes_max = _limit(2**22, "Processes at one time.", "processes")
     open_files_max = _limit(2**40, "Open files at one time.", "open files")
     users_max = _limit(2**40, "Users at one time, on all hosts together.", "concurrent users")
+    application_spend_max = _spend_limit(
+        "What one application may come to in a calendar month, before tax. What is over it is "
+        "listed and told; nothing is stopped, and it is billed.",
+        "spend of an application, a month",
+    )
+    customer_spend_max = _spend_limit(
+        "What one customer may come to in a calendar month with the applications of the "
+        "environments that carry this policy, before tax.",
+        "spend of a customer, a month",
+    )
+    spend_currency = models.CharField(
+        "currency of spend",
+        max_length=3,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{3}\Z", "Write a currency as EUR.")],
+        help_text="Whoever is billed in another currency is not judged.",
+    )
     minimum_agent_version = models.CharField(max_length=27, blank=True, validators=[_VERSION])
     minimum_agent_by = models.DateTimeField(
         null=True, blank=True, help_text="By when agents have to have that version."
@@ -163,5 +199,10 @@ class PolicyVersion(TenantOwned):
             for what in ("agent", "environment")
             if getattr(self, f"minimum_{what}_by") and not getattr(self, f"minimum_{what}_version")
         }
+        limited = self.application_spend_max is not None or self.customer_spend_max is not None
+        if limited != bool(self.spend_currency):
+            wrong["spend_currency"] = (
+                "In which currency?" if limited else "Of which limit? Enter one above."
+            )
         if wrong:
             raise ValidationError(wrong)

@@ -65,6 +65,7 @@ _SEEN = frozenset(
     {
         "metering.instance",
         "metering.hostkey",
+        "metering.policybreach",
         "tenants.tenant",
         "billing.budgetalert",
         "tenants.webhookdelivery",

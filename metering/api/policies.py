@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -35,6 +36,8 @@ from tenants.refusals import constraint_of, sentence
 policies = Resources()
 
 Pattern = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
+# Text, so that no program makes a float of an amount.
+Spend = Annotated[str, StringConstraints(pattern=r"^\d{1,15}(\.\d{1,4})?$")]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -79,8 +82,9 @@ class RuleOfPolicy(Taken):
 
 class PolicyTerms(Taken):
     """What a version says; null: nothing. Limits are each application's on each host, users each
-    application's altogether. `enforced`: the kernel holds CPU, memory and processes where agents
-    have cgroups of their own; else breaches are shown."""
+    application's altogether, spend by the calendar month, before tax, in `spend_currency`.
+    `enforced`: the kernel holds CPU, memory and processes where agents have cgroups of their own;
+    else breaches are shown."""
 
     model_config = example(
         {
@@ -99,6 +103,9 @@ class PolicyTerms(Taken):
     processes_max: Annotated[int, Field(ge=1, le=2**22)] | None = None
     open_files_max: Annotated[int, Field(ge=1, le=2**40)] | None = None
     users_max: Annotated[int, Field(ge=1, le=2**40)] | None = None
+    application_spend_max: Spend | None = None
+    customer_spend_max: Spend | None = None
+    spend_currency: Annotated[str, Field(pattern="^([A-Z]{3})?$")] = ""
     minimum_agent_version: Version = ""
     minimum_agent_by: Instant | None = None
     minimum_environment_version: Version = ""
@@ -122,6 +129,9 @@ class PolicyVersionOut(Given):
     processes_max: int | None
     open_files_max: int | None
     users_max: int | None
+    application_spend_max: str | None
+    customer_spend_max: str | None
+    spend_currency: str
     minimum_agent_version: str
     minimum_agent_by: Instant | None
     minimum_environment_version: str
@@ -377,6 +387,8 @@ def _policy(policy: Policy) -> PolicyOut:
 
 
 def _version(version: PolicyVersion) -> PolicyVersionOut:
-    return PolicyVersionOut.model_validate(
-        {name: getattr(version, name) for name in PolicyVersionOut.model_fields}
-    )
+    values = {name: getattr(version, name) for name in PolicyVersionOut.model_fields}
+    for name, value in values.items():
+        if isinstance(value, Decimal):
+            values[name] = f"{value.normalize():f}"
+    return PolicyVersionOut.model_validate(values)

@@ -19,6 +19,7 @@ from metering.models import UNATTRIBUTED
 from portal.access import Reader, customer_page
 from portal.freshness import freshness_of
 from portal.kept import invoice_so_far
+from portal.limits import breaches_of
 from portal.queries import (
     application_rows,
     applications_by_charge,
@@ -86,6 +87,7 @@ def application_page(request: HttpRequest, reader: Reader, application_id: UUID)
             for name, hows in measured.items()
             if name not in used and any(how.quality == UNAVAILABLE for how in hows)
         ],
+        "breaches": breaches_of(reader.customer, application, as_of=reader.as_of),
         "gaps": gaps_in(own),
         "is_unattributed": application.name == UNATTRIBUTED,
         "meter": meter,

@@ -39,6 +39,7 @@ from billing.operations.budget_alerts import look_at_budgets
 from billing.operations.budgets import BudgetTerms, add_budget
 from config.admin_site import UNFOLD
 from metering.allocation_rules import state_rule
+from metering.breach_models import PolicyBreach
 from metering.control_models import AgentSettings
 from metering.corrections import delete_usage
 from metering.models import Host, Instance
@@ -122,9 +123,14 @@ def fill(tenant: Tenant, word: str) -> None:
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
         environment = Environment.objects.create(name=f"{word}-env")
-        draft_of(Policy.objects.create(name=f"{word}-policy"))
+        policy = draft_of(Policy.objects.create(name=f"{word}-policy"))
         host = Host.objects.create(name=f"{word}-host", environment=environment)
         AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
+        PolicyBreach.objects.create(
+            version=policy, term="cpu_millicores", day=NOVEMBER.date(), environment=environment,
+            host=host, limit=500, measured=900, first_over_at=NOVEMBER, last_over_at=NOVEMBER,
+            standing=True, noticed_at=NOVEMBER,
+        )  # fmt: skip
         issue_enrolment_token(environment, as_of=timezone.now())
         issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
         terms = BudgetTerms(f"{word} budget", Decimal("0.01"), "EUR", at_limit="ask")
