@@ -26,7 +26,9 @@ from tests.admin.signing_in import signed_in
 from tests.billing.late import deliver, note_at
 from tests.billing.timeline import HOUR_US, NOVEMBER, OCTOBER, Story, at, begin_story, cpu_price
 
-NINE = at(10, 12, 9)
+# Late in the month: every hour from when a rule begins is looked at.
+BEGUN = at(10, 30)
+NINE = at(10, 30, 9)
 LAST_DAY = at(10, 31)
 
 
@@ -56,7 +58,7 @@ def stories(tenant: Tenant) -> tuple[Story, Story]:
 def spread(tenant: Tenant, rule: Rule = "by_share") -> int:
     with tenant_scope(tenant.pk):
         state_rule(
-            "cpu.time", rule, starts_at=OCTOBER, author="owner@first.example", as_of=LAST_DAY
+            "cpu.time", rule, starts_at=BEGUN, author="owner@first.example", as_of=LAST_DAY
         )
     return allocate(tenant)
 
@@ -119,7 +121,7 @@ def test_drafts_wait_until_it_is_posted(tenant: Tenant, stories: tuple[Story, St
         TaxRate.objects.create(name="VAT", country="DE", percent=19, valid_from=date(2020, 1, 1))
         for story in stories:
             BillingDetails.objects.create(customer=story.customer, country="DE")
-        state_rule("cpu.time", "evenly", starts_at=OCTOBER, author="o", as_of=LAST_DAY)
+        state_rule("cpu.time", "evenly", starts_at=BEGUN, author="o", as_of=LAST_DAY)
         waits = [each.waits_for for each in waiting_drafts(as_of=NOVEMBER)]
     assert all(each.endswith("hosts' idle usage is still to be spread") for each in waits)
     outcome = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False)
@@ -149,7 +151,7 @@ def test_is_posted_once_whoever_runs_it(tenant: Tenant, stories: tuple[Story, St
     spread(tenant)
     for _ in range(2):
         with tenant_scope(tenant.pk):
-            mark_hours(OCTOBER, NOVEMBER)
+            mark_hours(BEGUN, NOVEMBER)
         assert allocate(tenant) == 0
     with tenant_scope(tenant.pk):
         assert Event.objects.count() == 1
@@ -181,7 +183,7 @@ def test_customers_can_follow_their_part_to_its_postings(
     first, second = stories
     spread(tenant)
     with tenant_scope(tenant.pk):
-        deliver(second.shop, NINE, cpu_us=HOUR_US, received_at=at(10, 13))
+        deliver(second.shop, NINE, cpu_us=HOUR_US, received_at=at(10, 30, 20))
     allocate(tenant)
     close_tenant(tenant.pk, as_of=NOVEMBER)
     issued = finalize_drafts(tenant.pk, as_of=NOVEMBER, also_incomplete=False).invoices
@@ -192,24 +194,24 @@ def test_customers_can_follow_their_part_to_its_postings(
     page = reverse("portal:invoice-line", args=[invoice.pk, line.pk])
     said = reader.get(page).content.decode()
     assert "share of cpu.time that nobody used" in said
-    assert "days/2026-10-12/" in said
-    said = reader.get(f"{page}days/2026-10-12/").content.decode()
+    assert "days/2026-10-30/" in said
+    said = reader.get(f"{page}days/2026-10-30/").content.decode()
     assert "allocated from web-1" in said
     assert "the sum of its postings" in said
-    said = reader.get(f"{page}buckets/20261012T0900Z/").content.decode()
+    said = reader.get(f"{page}buckets/20261030T0900Z/").content.decode()
     assert "Sum of 2 postings" in said
     assert "capacity 14,400,000,000 - used 7,200,000,000 - unattributed 0" in said
     assert "posted before" in said
     monkeypatch.setattr(lines_pages, "_POSTINGS_PER_PAGE", 1)
-    first_page = reader.get(f"{page}buckets/20261012T0900Z/").content.decode()
-    second_page = reader.get(f"{page}buckets/20261012T0900Z/?page=2").content.decode()
+    first_page = reader.get(f"{page}buckets/20261030T0900Z/").content.decode()
+    second_page = reader.get(f"{page}buckets/20261030T0900Z/?page=2").content.decode()
     for said in (first_page, second_page):
         assert "Sum of 2 postings" in said
     assert "posted before" not in first_page
     assert "posted before" in second_page
     assert "?page=2" in first_page
     other = signed_in(tenant, "viewer", customer=second.customer)
-    assert other.get(f"{page}buckets/20261012T0900Z/").status_code == 404
+    assert other.get(f"{page}buckets/20261030T0900Z/").status_code == 404
 
 
 def test_an_applications_page_names_what_is_spread(
