@@ -171,7 +171,7 @@ def start_burn(path: Path, seconds: float) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, str(path), str(seconds)], stdout=subprocess.DEVNULL)
 
 
-def finish(child: "subprocess.Popen[bytes]") -> float:
+def finish(child: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> float:
     """Wait for a program's end; the CPU seconds that the kernel counted for it."""
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -289,13 +289,18 @@ def _say_go_on(to: IO[str]) -> None:
 def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(
     run: Run, tmp_path: Path
 ) -> None:
-    child = start_burn(script(tmp_path, f"burner-two-{RUN}"), 5)
-    run.wait_for(lambda: run.cpu_us(f"burner-two-{RUN}") > 0)
-    for _ in range(3):
-        seen = len(run.contract.samples)
-        run.restart(signal.SIGKILL)
-        run.wait_for(lambda seen=seen: len(run.contract.samples) > seen)  # type: ignore[misc]
-    used = finish(child)
+    path = tmp_path / f"burner-two-{RUN}.py"
+    # It stays until it is told: what ended while no agent ran was seen by nobody.
+    path.write_text(f"{BURN}sys.stdin.readline()\n")
+    with subprocess.Popen([sys.executable, str(path), "5"], stdin=PIPE, text=True) as child:
+        run.wait_for(lambda: run.cpu_us(f"burner-two-{RUN}") > 0)
+        for _ in range(3):
+            seen = len(run.contract.samples)
+            run.restart(signal.SIGKILL)
+            run.wait_for(lambda seen=seen: len(run.contract.samples) > seen)  # type: ignore[misc]
+        assert child.stdin is not None
+        _say_go_on(child.stdin)
+        used = finish(child)
     run.wait_for_windows_after(time.time())
     assert run.cpu_us(f"burner-two-{RUN}") / 1e6 == pytest.approx(used, rel=0.01)
 
