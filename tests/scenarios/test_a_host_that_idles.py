@@ -57,9 +57,7 @@ def stories(tenant: Tenant) -> tuple[Story, Story]:
 
 def spread(tenant: Tenant, rule: Rule = "by_share") -> int:
     with tenant_scope(tenant.pk):
-        state_rule(
-            "cpu.time", rule, starts_at=BEGUN, author="owner@first.example", as_of=LAST_DAY
-        )
+        state_rule("cpu.time", rule, starts_at=BEGUN, author="owner@first.example", as_of=LAST_DAY)
     return allocate(tenant)
 
 
