@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.core.currencies import UnknownCurrency, currency_of
 from billing.models import BillingDetails
 from billing.models.parties import RECIPIENTS_MAX
-from billing.queries.parties import billing_details
+from billing.queries.parties import billing_currency, billing_details
 from billing.taxes import may_be_vat_id
 from tenants.models import Customer
 
@@ -88,6 +88,8 @@ class BillingForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic whe
         self.initial["time_zone"] = customer.time_zone
         for name in fixed:
             self.fields[name].disabled = True
+        if "currency" in fixed:
+            self.initial["currency"] = billing_currency(customer)
         zone = self.fields["time_zone"]
         if "time_zone" in fixed and isinstance(zone, forms.ChoiceField):
             # Six hundred that cannot be chosen are not listed.

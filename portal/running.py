@@ -67,8 +67,7 @@ class RunningHead:
 
 @dataclass(frozen=True, slots=True)
 class RunningInvoice:
-    """As the period would be billed at `head.as_of`. Both functions may raise
-    BeingCounted."""
+    """As the period would be billed at `head.as_of`. Both functions may raise BeingCounted."""
 
     head: RunningHead
     lines_of: Callable[[Collection[UUID | None]], Sequence[RatedLine]]

@@ -22,19 +22,18 @@ logger = logging.getLogger(__name__)
 
 @shared_task(name="portal.tasks.keep_running_month")
 def keep_running_month(tenant_id: str, customer_id: str) -> bool:
-    """Count what a page has asked for, unless that was done meanwhile; whether it was."""
+    """Count what a page has asked for, unless that was done meanwhile; whether it was. What cannot
+    be counted raises, and is asked for again when the last time asked is some minutes ago."""
     with tenant_scope(UUID(tenant_id)):
         customer = Customer.objects.filter(pk=customer_id).first()
         if customer is None:
             return False
-        try:
-            as_of = timezone.now()
-            if not is_stale(customer, as_of=as_of):
-                return False
+        as_of = timezone.now()
+        stale = is_stale(customer, as_of=as_of)
+        if stale:
             keep_month(customer, as_of=as_of)
-        finally:
-            answered(customer)
-    return True
+        answered(customer)
+    return stale
 
 
 @shared_task(name="portal.tasks.keep_large_months")

@@ -30,7 +30,7 @@ def is_usage_complete(invoice: Invoice, *, as_of: datetime) -> bool:
     return is_allocated(period.start, period.end)
 
 
-# So many lines are rated anew within a tenth of a second.
+# Of more lines, what is asked first is whether anything has changed.
 _RATED_ANEW_MAX = 200
 
 
@@ -45,10 +45,11 @@ class ChangesSinceFinalized:
 
 def changes_since_finalized(invoice: Invoice) -> ChangesSinceFinalized | None:
     """What the period's usage comes to now beyond what was billed for it; None where they agree,
-    and for a draft, which is rated once more anyway. Of an invoice of many lines, which takes
-    seconds to rate anew, it is asked only where usage was noted to have changed since."""
+    and for a draft, which is rated once more anyway."""
     if invoice.kind != Invoice.Kind.INVOICE or not invoice.is_issued:
         return None
+    # The database marks each hour that changes below an issued invoice, and refuses assignments
+    # that reach into its period. Rating a long one anew takes seconds, and mostly finds nothing.
     is_long = invoice.lines.count() > _RATED_ANEW_MAX
     if is_long and not LateUsage.objects.filter(invoice=invoice).exists():
         return None

@@ -1,1 +1,1 @@
-"""Measurements of billing, each in a scratch database."""
+"""Measurements of pages, in a scratch database."""

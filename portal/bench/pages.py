@@ -123,6 +123,8 @@ def _addresses(customer: Customer) -> Iterator[tuple[str, str]]:
     if application is None or price is None:
         raise BenchFailed("there is no application")
     yield "application", reverse("portal:application", args=[application.application_id])
+    one = f"{reverse('portal:usage')}{asked}&application={application.application_id}"
+    yield "usage of one application", f"{one}&group=instance"
     line = [price.pk, application.application_id]
     yield "upcoming line", reverse("portal:upcoming-line", args=line)
     invoice = Invoice.objects.order_by("-period_start")[0]

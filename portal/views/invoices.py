@@ -176,7 +176,9 @@ def _stored_groups(invoice: Invoice, charges: Sequence[ApplicationTotal]) -> lis
         url = reverse("portal:invoice-line", args=[invoice.pk, line.pk])
         lines[line.application_id].append((line, url))
         applications[line.application_id] = line.application
+    # A draft that was recomputed between the two readings has other lines now.
     return [
         _group(applications[each.application_id], each.amount, lines[each.application_id])
         for each in charges
+        if each.application_id in lines
     ]

@@ -53,7 +53,7 @@ from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
-from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
+from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -122,31 +122,36 @@ def fill(tenant: Tenant, word: str) -> None:
         pay_something(word)
         grant(story.customer, "20", note=f"{word} welcome")
         wallet_of(story.customer, "10")
-        environment = Environment.objects.create(name=f"{word}-env")
-        policy = draft_of(Policy.objects.create(name=f"{word}-policy"))
-        host = Host.objects.create(name=f"{word}-host", environment=environment)
-        AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
-        PolicyBreach.objects.create(
-            version=policy, term="cpu_millicores", day=NOVEMBER.date(), environment=environment,
-            host=host, limit=500, measured=900, first_over_at=NOVEMBER, last_over_at=NOVEMBER,
-            standing=True, noticed_at=NOVEMBER,
-        )  # fmt: skip
-        issue_enrolment_token(environment, as_of=timezone.now())
-        issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
-        terms = BudgetTerms(f"{word} budget", Decimal("0.01"), "EUR", at_limit="ask")
-        add_budget(story.customer, terms, as_of=NOVEMBER)
-        use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
-        look_at_budgets(story.customer, as_of=at(10, 5))
-        endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
-        send_test(endpoint, as_of=NOVEMBER)
-        queue(
-            kind="new_sign_in", key=word, to=[f"{word}@mail.example"], language="en",
-            context={"at": NOVEMBER.isoformat(), "device": word, "address": "", "url": "x"},
-            as_of=NOVEMBER,
-        )  # fmt: skip
-        note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
-        user = User.objects.create_user(f"{word}@demo.example")
-        Member.objects.create(user=user, role="viewer")
+        _fill_operations(word, story)
+
+
+def _fill_operations(word: str, story: Story) -> None:
+    """Hosts, keys, budgets, messages and people."""
+    environment = Environment.objects.create(name=f"{word}-env")
+    policy = draft_of(Policy.objects.create(name=f"{word}-policy"))
+    host = Host.objects.create(name=f"{word}-host", environment=environment)
+    AgentSettings.objects.create(host=host, rules=[{"name": f"{word}-rule", "user": word}])
+    PolicyBreach.objects.create(
+        version=policy, term="cpu_millicores", day=NOVEMBER.date(), environment=environment,
+        host=host, limit=500, measured=900, first_over_at=NOVEMBER, last_over_at=NOVEMBER,
+        standing=True, noticed_at=NOVEMBER,
+    )  # fmt: skip
+    issue_enrolment_token(environment, as_of=timezone.now())
+    issue_api_key(f"{word}-key", ["usage:read"], as_of=timezone.now())
+    terms = BudgetTerms(f"{word} budget", Decimal("0.01"), "EUR", at_limit="ask")
+    add_budget(story.customer, terms, as_of=NOVEMBER)
+    use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
+    look_at_budgets(story.customer, as_of=at(10, 5))
+    endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
+    send_test(endpoint, as_of=NOVEMBER)
+    queue(
+        kind="new_sign_in", key=word, to=[f"{word}@mail.example"], language="en",
+        context={"at": NOVEMBER.isoformat(), "device": word, "address": "", "url": "x"},
+        as_of=NOVEMBER,
+    )  # fmt: skip
+    note("member_invited", as_of=NOVEMBER, subject=f"{word}@demo.example", reason=word)
+    user = User.objects.create_user(f"{word}@demo.example")
+    Member.objects.create(user=user, role="viewer")
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)

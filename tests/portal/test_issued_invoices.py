@@ -4,6 +4,7 @@ import re
 from datetime import date
 from decimal import Decimal
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -61,6 +62,14 @@ def test_its_words_stay_when_everything_is_renamed(tenant: Tenant) -> None:
     assert "enamed" not in line
 
 
+@pytest.fixture(params=["short", "long"])
+def whether_long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an invoice of few lines, and as one of so many that it is not rated anew for nothing."""
+    if request.param == "long":
+        monkeypatch.setattr("billing.queries.issued._RATED_ANEW_MAX", 0)
+
+
+@pytest.mark.usefixtures("whether_long")
 def test_usage_that_came_later_is_named(tenant: Tenant) -> None:
     story, (page, _) = issued(tenant)
     reader: Client = signed_in(tenant, "viewer", customer=story.customer)
