@@ -29,6 +29,15 @@ _NAME = f"test_hostmeter_{os.getpid()}"
 hypothesis_settings.register_profile("long", max_examples=40_000, deadline=None)
 
 
+# Where tests take a minute or more: they start the whole product, kill it, drive a browser.
+_LONG = ("scenarios", "runtime", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones: at the end, one core would wait for the other."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uncollected_static_files() -> Iterator[None]:
     """Pages find their static files where they are written; the suite collects none."""

@@ -3,6 +3,7 @@ Every query runs inside a tenant's scope and only reads."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
@@ -105,8 +106,21 @@ def _rows(name: str, parameters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]
     connection.ensure_connection()
     with psycopg.ServerCursor(connection.connection, f"proof_{uuid4().hex}") as cursor:
         cursor.itersize = _ROWS_AT_ONCE
-        cursor.execute(statement(name), parameters)
+        with _planned_for_many():
+            cursor.execute(statement(name), parameters)
         yield from cursor
+
+
+@contextmanager
+def _planned_for_many() -> Iterator[None]:
+    """Have what is planned meanwhile join by hashes. Where the tables' statistics are older than
+    their rows the planner takes samples for a few and goes through all batches for each."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('enable_nestloop')")
+        (before,) = cursor.fetchone() or ("on",)
+        cursor.execute("SET LOCAL enable_nestloop = off")
+        yield
+        cursor.execute("SELECT set_config('enable_nestloop', %s, true)", [before])
 
 
 def rollups_behind(behind: Behind) -> Iterator[RollupRecord]:

@@ -16,7 +16,8 @@ from config.runtime.supervisor import Supervisor
 
 STOP_ORDER = (("postgres", "valkey"),)
 # The whole suite is spread over the cores, a file staying whole: its tests share what it starts.
-WHOLE_SUITE = ("--numprocesses=logical", "--dist=loadfile")
+# In the order of the suite, which begins with the long ones.
+WHOLE_SUITE = ("--numprocesses=logical", "--dist=loadfile", "--no-loadscope-reorder")
 INTERRUPTED = 128 + signal.SIGINT
 
 

@@ -1,6 +1,7 @@
 """Process starts: every one counts once, for what it became."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -219,6 +220,7 @@ def test_10000_starts_at_once_cost_the_agent_little_and_none_is_lost(
     if not isinstance(probe, LaunchesProbe):
         assert "no process starts (" in caplog.text
         return
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with started(tmp_path, BURST, 10_000) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "\n"
@@ -230,5 +232,8 @@ def test_10000_starts_at_once_cost_the_agent_little_and_none_is_lost(
     probe.close()
     counted = sum(meters["launches"] for meters in readings.counters.values())
     assert counted >= 10_000
-    assert cost_ms < 500
-    print(f"10,000 starts: {cost_ms} ms")
+    # Beside what the starts themselves took, which says how fast the machine is.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"10,000 starts: {cost_ms} ms of the agent's, {seconds:.1f} s of their own")
+    assert cost_ms < 1_000 * seconds / 4
