@@ -4,10 +4,8 @@ around the records before and after them. Tasks and commands call it, outside of
 import logging
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urljoin
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
 
@@ -34,6 +32,7 @@ from billing.models import PaymentAttempt
 from billing.operations import collecting
 from billing.operations.payers import payer_of
 from billing.payers import known_payer
+from tenants.domains import address_of
 from tenants.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -167,26 +166,28 @@ def _answer(tenant_id: UUID, processor: Stripe, attempt: PaymentAttempt) -> Inte
     customer = known_payer(tenant_id, processor, attempt.invoice.customer_id)
     payer = Payer(customer, attempt.method_id)
     if attempt.way == _Way.CHECKOUT:
-        return _open_page(processor, attempt, payer)
-    return _charge(processor, attempt, payer)
+        return _open_page(tenant_id, processor, attempt, payer)
+    return _charge(tenant_id, processor, attempt, payer)
 
 
-def _charge(processor: Stripe, attempt: PaymentAttempt, payer: Payer) -> Intent:
+def _charge(tenant_id: UUID, processor: Stripe, attempt: PaymentAttempt, payer: Payer) -> Intent:
     amount, words = _amount(attempt), str(attempt.invoice)
     if attempt.way == _Way.OFF_SESSION:
         return processor.pay_off_session(amount, payer, key=attempt.key, words=words)
-    address = _address("portal:payment", attempt)
+    address = _address(tenant_id, "portal:payment", attempt)
     return processor.pay_on_session(amount, payer, key=attempt.key, words=words, return_url=address)
 
 
-def _open_page(processor: Stripe, attempt: PaymentAttempt, payer: Payer) -> Session:
+def _open_page(
+    tenant_id: UUID, processor: Stripe, attempt: PaymentAttempt, payer: Payer
+) -> Session:
     return processor.open_checkout(
         _amount(attempt),
         payer,
         key=attempt.key,
         words=str(attempt.invoice),
-        success_url=_address("portal:payment", attempt),
-        cancel_url=_address("portal:invoice", attempt),
+        success_url=_address(tenant_id, "portal:payment", attempt),
+        cancel_url=_address(tenant_id, "portal:invoice", attempt),
     )
 
 
@@ -194,8 +195,9 @@ def _amount(attempt: PaymentAttempt) -> MinorAmount:
     return in_minor_units(attempt.amount, currency_of(attempt.currency))
 
 
-def _address(route: str, attempt: PaymentAttempt) -> str:
-    return urljoin(f"{settings.BASE_URL}/", reverse(route, args=[attempt.invoice_id]))
+def _address(tenant_id: UUID, route: str, attempt: PaymentAttempt) -> str:
+    with tenant_scope(tenant_id):
+        return address_of(reverse(route, args=[attempt.invoice_id]))
 
 
 def _settle_session(

@@ -24,11 +24,11 @@ from django.utils.cache import add_never_cache_headers
 from portal.running import BeingCounted
 from tenants.access_models import Impersonation
 from tenants.audit import acting, origin_of
+from tenants.domains import tenant_of_domain
 from tenants.impersonation import running
-from tenants.middleware import VISITED_CUSTOMER_KEY
+from tenants.middleware import VISITED_CUSTOMER_KEY, memberships_of
 from tenants.models import Customer, Member, Tenant, User
 from tenants.roles import staff_may
-from tenants.scope import user_scope
 
 # While a worker counts what a page shows.
 _LOOK_AGAIN_SECONDS = 3
@@ -93,7 +93,7 @@ def customer_page(
 
     def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         member = membership_of(request)
-        if member is None and request.user.is_superuser:
+        if member is None and request.user.is_superuser and tenant_of_domain(request) is None:
             # The installation's owner has no customer to read; the list of tenants is in the admin.
             return redirect("admin:index")
         if member is None:
@@ -103,7 +103,12 @@ def customer_page(
         if customer is None:
             return _choose_first(request)
         reader = Reader(
-            member.user, member, customer, may_switch(member), timezone.now(), impersonation
+            member.user,
+            member,
+            customer,
+            may_switch(member, tenant_of_domain(request)),
+            timezone.now(),
+            impersonation,
         )
         origin = origin_of(request, impersonation_id=impersonation.pk if impersonation else None)
         with timezone.override(reader.zone), acting(origin):
@@ -168,11 +173,12 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def may_switch(member: Member) -> bool:
+def may_switch(member: Member, of_domain: UUID | None) -> bool:
+    """Whether there is something else to look at: for staff their customers, for everyone else
+    their other memberships, under a tenant's domain the ones there."""
     if member.customer_id is None:
         return True
-    with user_scope(member.user_id):
-        return Member.objects.accepted().filter(user_id=member.user_id).count() > 1
+    return len(memberships_of(member.user, of_domain)) > 1
 
 
 def may_change(reader: Reader, permission: str) -> bool:

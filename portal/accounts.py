@@ -6,13 +6,11 @@ there: second factors, passkeys, signing in again for what is sensitive, and ses
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import urljoin
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +19,7 @@ from django.utils.translation import get_language
 from portal.branding import PRODUCT
 from tenants.access_models import AuditEntry
 from tenants.audit import Origin, acting, note, origin_of
+from tenants.domains import address_of, tenant_of_domain
 from tenants.mail import queue
 from tenants.middleware import choose_membership
 from tenants.models import Member, User
@@ -60,7 +59,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 def note_sign_in(request: HttpRequest, user: User) -> None:
     """In the log of the tenant whose pages open first."""
-    member = choose_membership(user, None)
+    member = choose_membership(user, None, tenant_of_domain(request))
     if member is None:
         return
     origin, as_of = origin_of(request, user), timezone.now()
@@ -87,7 +86,7 @@ def _tell_of_new_sign_in(origin: Origin, member: Member, as_of: datetime) -> Non
             "at": as_of.isoformat(),
             "device": origin.user_agent or "–",  # noqa: RUF001
             "address": origin.address or "",
-            "url": urljoin(f"{settings.BASE_URL}/", reverse("sessions")),
+            "url": address_of(reverse("sessions")),
         },
         as_of=as_of,
     )

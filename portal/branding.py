@@ -4,6 +4,7 @@ A colour is moved towards black, or in the dark towards white, until text in it 
 every ground of the portal (WCAG 2.2, 1.4.3: 4.5 to 1).
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Final
@@ -12,7 +13,9 @@ from django.db.models.functions import MD5
 from django.http import HttpRequest
 
 from billing.models import BillingSettings
-from tenants.models import User
+from tenants.domains import tenant_of_domain
+from tenants.models import Tenant, User
+from tenants.scope import tenant_scope
 
 PRODUCT: Final = "Hostmeter"
 _RATIO_MIN: Final = 4.5
@@ -43,19 +46,36 @@ def context(request: HttpRequest) -> dict[str, object]:
 
 
 def brand_of(request: HttpRequest) -> Brand:
-    """The provider's look for its own people and customers; the product's for everyone else."""
+    """The provider's look for its own people and customers, and for everyone under its domain; the
+    product's for everyone else."""
     user = getattr(request, "user", None)
     member = user.membership if isinstance(user, User) else None
-    if member is None:
+    if member is not None:
+        return _brand(member.tenant)
+    of_domain = tenant_of_domain(request)
+    if of_domain is None:
         return Brand()
+    with tenant_scope(of_domain):
+        return _brand(Tenant.objects.get(pk=of_domain))
+
+
+def logo_svg(request: HttpRequest) -> str:
+    """The logo of the reader's brand, which has one, as it was uploaded."""
+    of_domain = tenant_of_domain(request)
+    # Whoever is signed in under a domain is in its tenant's scope already.
+    with nullcontext() if of_domain is None else tenant_scope(of_domain):
+        return BillingSettings.objects.values_list("logo_svg", flat=True)[0]
+
+
+def _brand(tenant: Tenant) -> Brand:
     settings = (
         BillingSettings.objects.annotate(logo=MD5("logo_svg")).values("colour", "logo").first()
     )
     if settings is None:
-        return Brand(member.tenant.name)
+        return Brand(tenant.name)
     colour, logo = settings["colour"].lower(), settings["logo"]
     return Brand(
-        member.tenant.name,
+        tenant.name,
         "" if colour == DEFAULT_COLOUR else colour.removeprefix("#"),
         "" if logo == _NO_LOGO else logo,
     )

@@ -42,24 +42,11 @@ from portal.formatting import (
     usage,
     usage_unit,
 )
-from tenants.models import Customer, Member, User
-from tenants.scope import user_scope
+from tenants.models import Customer, Member
 
 HOSTS_SHOWN_MAX: Final = 20
 # What stands on no application: fees, minimums, discounts.
 OTHER_CHARGES: Final = gettext_noop("Other charges")
-
-
-def memberships_of(user: User) -> list[Member]:
-    """All of a person's memberships, in every tenant. A customer of another tenant is not named:
-    only that tenant's own scope may read it."""
-    with user_scope(user.pk):
-        return list(
-            Member.objects.accepted()
-            .filter(user=user)
-            .select_related("tenant", "customer")
-            .order_by("tenant__name", "id")
-        )
 
 
 def customers_matching(member: Member, sought: str = "") -> "QuerySet[Customer]":

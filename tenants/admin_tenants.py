@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.request import validate_host
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -80,7 +81,12 @@ class TenantForm(ScopedForm):
 
     def clean_domain(self) -> str | None:
         # Empty is no name: two tenants may have none.
-        return str(self.cleaned_data["domain"] or "").lower() or None
+        domain = str(self.cleaned_data["domain"] or "").lower() or None
+        if domain is not None and validate_host(domain, settings.ALLOWED_HOSTS):
+            raise forms.ValidationError(
+                "That is a name of the installation itself (ALLOWED_HOSTS); take another."
+            )
+        return domain
 
     def clean_retention_days(self) -> int | None:
         days: int | None = self.cleaned_data["retention_days"]

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.conf import settings
 from django.urls import reverse
 
 from tenants.audit import note
+from tenants.domains import address_of
 from tenants.mail import queue
 from tenants.mail_kinds import look
 from tenants.models import Member, Tenant, User
@@ -112,7 +112,7 @@ def _invited(member: Member, as_of: datetime) -> str:
         language=look().language,
         context={
             "tenant": Tenant.objects.values_list("name", flat=True).get(pk=current_tenant_id()),
-            "url": f"{settings.BASE_URL}{reverse('portal:join', args=[secret])}",
+            "url": address_of(reverse("portal:join", args=[secret])),
         },
         as_of=as_of,
     )

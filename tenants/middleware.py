@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tenants import audit
 from tenants.authorship import acting
+from tenants.domains import tenant_of_domain
 from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
@@ -48,16 +49,22 @@ class RequestIdMiddleware:
         return response
 
 
-def choose_membership(user: User, wanted: str | None) -> Member | None:
+def memberships_of(user: User, of_domain: UUID | None = None) -> list[Member]:
+    """A person's memberships in every tenant, or in the one whose domain they are under. A customer
+    of another tenant is not named: only that tenant's own scope may read it."""
+    with user_scope(user.pk):
+        members = Member.objects.accepted().filter(user=user)
+        if of_domain is not None:
+            members = members.filter(tenant=of_domain)
+        return list(members.select_related("tenant", "customer").order_by("tenant__name", "id"))
+
+
+def choose_membership(
+    user: User, wanted: str | None, of_domain: UUID | None = None
+) -> Member | None:
     """The membership picked in this session, else the first of a tenant that is not suspended;
     None for a person who has none."""
-    with user_scope(user.pk):
-        memberships = list(
-            Member.objects.accepted()
-            .filter(user=user)
-            .select_related("tenant")
-            .order_by("tenant__name", "id")
-        )
+    memberships = memberships_of(user, of_domain)
     by_id = {str(membership.pk): membership for membership in memberships}
     memberships.sort(key=lambda each: each.tenant.is_suspended)
     chosen = by_id.get(wanted or "") or next(iter(memberships), None)
@@ -95,11 +102,8 @@ class TenantMiddleware:
         if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
-        membership = visiting_membership(
-            user, request.session.get(VISITED_TENANT_KEY)
-        ) or choose_membership(user, request.session.get(SESSION_KEY))
-        user.membership = membership
-        scope = _scope_of(user, membership.tenant_id if membership else None)
+        user.membership = membership = _membership_in(request, user)
+        scope = _scope_of(request, user, membership)
         who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
         origin = audit.acting(audit.origin_of(request))
         with who, origin, scope, _time_zone_of(request, membership):
@@ -110,6 +114,14 @@ class TenantMiddleware:
             if response.status_code >= 500:
                 transaction.set_rollback(True)
         return response
+
+
+def _membership_in(request: HttpRequest, user: User) -> Member | None:
+    of_domain, wanted = tenant_of_domain(request), request.session.get(SESSION_KEY)
+    if of_domain is not None:
+        return choose_membership(user, wanted, of_domain)
+    visiting = visiting_membership(user, request.session.get(VISITED_TENANT_KEY))
+    return visiting or choose_membership(user, wanted)
 
 
 def _enters(request: HttpRequest) -> bool:
@@ -130,7 +142,11 @@ def _time_zone_of(
     return timezone.override(membership.tenant.time_zone if membership and in_admin else None)
 
 
-def _scope_of(user: User, tenant_id: UUID | None) -> AbstractContextManager[None]:
-    if tenant_id is not None:
-        return tenant_scope(tenant_id)
-    return installation_scope() if user.is_superuser else user_scope(user.pk)
+def _scope_of(
+    request: HttpRequest, user: User, membership: Member | None
+) -> AbstractContextManager[None]:
+    if membership is not None:
+        return tenant_scope(membership.tenant.pk)
+    # Under a tenant's domain nobody runs the installation.
+    runs_all = user.is_superuser and tenant_of_domain(request) is None
+    return installation_scope() if runs_all else user_scope(user.pk)

@@ -4,15 +4,14 @@ reads. Customers that the demo made get none: nobody stands behind them."""
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from urllib.parse import urljoin
 
-from django.conf import settings
 from django.urls import reverse
 
 from billing.core.budgets import FORECAST
 from billing.core.exact import plain
 from billing.models import Budget, BudgetAlert, Dispute, DisputeMessage, Invoice, Payment
 from billing.queries.parties import billing_details, billing_settings, mail_recipients
+from tenants.domains import address_of
 from tenants.mail import queue
 
 
@@ -71,7 +70,7 @@ def _said(invoice: Invoice) -> dict[str, Any]:
         "period_start": invoice.period_start.isoformat(),
         "period_last": (invoice.period_end - timedelta(microseconds=1)).isoformat(),
         "due_at": "" if invoice.due_at is None else invoice.due_at.isoformat(),
-        "url": urljoin(f"{settings.BASE_URL}/", page),
+        "url": address_of(page),
     }
 
 
@@ -79,7 +78,7 @@ def mail_budget_alert(budget: Budget, alert: BudgetAlert, *, as_of: datetime) ->
     """Tell that a budget has reached a threshold, once; to how many."""
     if budget.customer.generated:
         return 0
-    page = urljoin(f"{settings.BASE_URL}/", reverse("portal:budget", args=[budget.pk]))
+    page = address_of(reverse("portal:budget", args=[budget.pk]))
     foreseen = alert.threshold == FORECAST
     return queue(
         kind="budget_alert",

@@ -5,8 +5,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from billing.logo import clean_logo
-from billing.models import BillingSettings
-from portal.branding import brand_of, style_sheet
+from portal.branding import brand_of, logo_svg, style_sheet
 
 _YEAR_S = 365 * 24 * 3600
 
@@ -24,7 +23,7 @@ def brand_logo(request: HttpRequest, digest: str) -> HttpResponse:
     """The logo of the reader's own provider, if it is still the one that the address names."""
     if brand_of(request).logo != digest:
         raise Http404
-    svg = clean_logo(BillingSettings.objects.values_list("logo_svg", flat=True)[0])
+    svg = clean_logo(logo_svg(request))
     response = HttpResponse(svg, content_type="image/svg+xml")
     # A drawing, opened by itself, loads nothing and runs nothing.
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"

@@ -25,8 +25,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from portal import sign_in_limit
 from portal.access import impersonation_of, is_uuid, may_switch, membership_of
 from portal.accounts import note_failure
-from portal.queries import customers_matching, memberships_of
+from portal.queries import customers_matching
 from tenants.access_models import Impersonation
+from tenants.domains import tenant_of_domain
 from tenants.impersonation import (
     LASTS,
     REASON_MAX,
@@ -37,7 +38,13 @@ from tenants.impersonation import (
     may_allow_changes,
     running,
 )
-from tenants.middleware import SESSION_KEY, VISITED_CUSTOMER_KEY, VISITED_TENANT_KEY
+from tenants.middleware import (
+    SESSION_KEY,
+    VISITED_CUSTOMER_KEY,
+    VISITED_TENANT_KEY,
+    choose_membership,
+    memberships_of,
+)
 from tenants.models import Customer, Member
 
 _CUSTOMERS_PER_PAGE = 50
@@ -65,6 +72,13 @@ class SignInForm(AuthenticationForm):
             raise forms.ValidationError(
                 self.error_messages["uncounted"], code="uncounted"
             ) from uncounted
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Under a tenant's domain whoever is not of it is nobody."""
+        super().confirm_login_allowed(user)
+        of_domain = None if self.request is None else tenant_of_domain(self.request)
+        if of_domain is not None and choose_membership(user, None, of_domain) is None:
+            raise self.get_invalid_login_error()
 
     def _limited(self) -> dict[str, Any]:
         email = str(self.cleaned_data.get("username", ""))
@@ -138,7 +152,7 @@ def _choice(
     customers = customers_matching(member, sought)
     context = {
         "member": member,
-        "may_switch": may_switch(member),
+        "may_switch": may_switch(member, tenant_of_domain(request)),
         "impersonation": impersonation,
         "own_customer": customers.first() if member.customer_id else None,
         "may_allow_changes": may_allow_changes(member.user),
@@ -149,7 +163,7 @@ def _choice(
         "minutes": LASTS.seconds // 60,
         "sought": sought,
         "query": urlencode({"q": sought}),
-        "memberships": memberships_of(member.user),
+        "memberships": memberships_of(member.user, tenant_of_domain(request)),
         "customers": Paginator(customers, _CUSTOMERS_PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "portal/switch.html", context, status=400 if error else 200)
@@ -159,7 +173,8 @@ def _switched(
     request: HttpRequest, member: Member, impersonation: Impersonation | None
 ) -> HttpResponse:
     membership, customer_id = request.POST.get("membership"), request.POST.get("customer")
-    if membership in {str(each.pk) for each in memberships_of(member.user)}:
+    own = memberships_of(member.user, tenant_of_domain(request))
+    if membership in {str(each.pk) for each in own}:
         _ended(request, impersonation)
         request.session[SESSION_KEY] = membership
         return redirect("portal:overview")
