@@ -71,6 +71,8 @@ ACTIONS: Final[dict[str, Promise]] = {
     "sign_in": gettext_lazy("Signed in"),
     "sign_in_failed": gettext_lazy("Failed to sign in"),
     "password_changed": gettext_lazy("Changed the password"),
+    "password_reset_asked": gettext_lazy("Asked for a link to a new password"),
+    "password_reset": gettext_lazy("Chose a new password by a link"),
     "second_factor_added": gettext_lazy("Added a second factor"),
     "second_factor_removed": gettext_lazy("Removed a second factor"),
     "recovery_codes_made": gettext_lazy("Made new recovery codes"),

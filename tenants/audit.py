@@ -20,6 +20,8 @@ ACTIONS: Final[dict[str, str]] = {
     "sign_in": "Signed in",
     "sign_in_failed": "Failed to sign in",
     "password_changed": "Changed the password",
+    "password_reset_asked": "Asked for a link to a new password",
+    "password_reset": "Chose a new password by a link",
     "second_factor_added": "Added a second factor",
     "second_factor_removed": "Removed a second factor",
     "recovery_codes_made": "Made new recovery codes",

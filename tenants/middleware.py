@@ -26,7 +26,7 @@ SESSION_KEY = "hostmeter_membership"
 VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
 VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # Their tenant is the credential's, whoever is signed in.
-_SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
+_SCOPED_BY_CREDENTIAL = ("/api/", "/join/", "/forgotten-password/")
 # What a person whose tenant is suspended may still do: leave it, for another or for good.
 _WAYS_OUT = ("portal:switch", "portal:sign-out", "portal:password")
 
