@@ -76,6 +76,7 @@ ACTIONS: Final[dict[str, Promise]] = {
     "second_factor_added": gettext_lazy("Added a second factor"),
     "second_factor_removed": gettext_lazy("Removed a second factor"),
     "recovery_codes_made": gettext_lazy("Made new recovery codes"),
+    "second_factor_required": gettext_lazy("Changed who needs a second factor"),
     "sessions_ended": gettext_lazy("Ended sessions"),
     "member_invited": gettext_lazy("Invited someone"),
     "member_invited_again": gettext_lazy("Invited someone again"),

@@ -25,6 +25,7 @@ ACTIONS: Final[dict[str, str]] = {
     "second_factor_added": "Added a second factor",
     "second_factor_removed": "Removed a second factor",
     "recovery_codes_made": "Made new recovery codes",
+    "second_factor_required": "Changed who needs a second factor",
     "sessions_ended": "Ended sessions",
     "member_invited": "Invited someone",
     "member_invited_again": "Invited someone again",
