@@ -77,6 +77,7 @@ ACTIONS: Final[dict[str, Promise]] = {
     "second_factor_removed": gettext_lazy("Removed a second factor"),
     "recovery_codes_made": gettext_lazy("Made new recovery codes"),
     "second_factor_required": gettext_lazy("Changed who needs a second factor"),
+    "second_factors_reset": gettext_lazy("Removed someone's second factors"),
     "sessions_ended": gettext_lazy("Ended sessions"),
     "member_invited": gettext_lazy("Invited someone"),
     "member_invited_again": gettext_lazy("Invited someone again"),

@@ -12,6 +12,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldBooleanSwitchWidget
 
 from tenants.admin_pages import ScopedAdmin, ScopedForm, action, display, form_page, secret_page
+from tenants.admin_sign_in import ShowsSignIn
 from tenants.audit import note
 from tenants.invitations import (
     LastOwner,
@@ -105,16 +106,17 @@ def invitation_page(
 
 
 @admin.register(Member)
-class MemberAdmin(ScopedAdmin):
+class MemberAdmin(ShowsSignIn):
     form = MemberForm
     empty_hint = "Invite the people who run this tenant, and a viewer for each customer."
-    list_display = ("user", "role", "customer", "state")
+    list_display = ("user", "role", "customer", "state", "second_factor")
     list_filter = ("role", "customer")
     list_select_related = ("user", "customer")
     search_fields = ("user__email", "customer__name")
     fields = ("email", "role", "customer")
+    sign_in_fields = ("factors", "sessions")
     actions_list = ("require_second_factor",)
-    actions_detail = ("invite_again",)
+    actions_detail = ("invite_again", "end_sessions", "reset_second_factors")
 
     @display(description="State", label={"member": "success", "invited": "warning"})
     def state(self, member: Member) -> str:

@@ -16,11 +16,12 @@ def is_missing(member: Member) -> bool:
     """Whether whoever acts by this membership has to set one up before anything else."""
     tenant, is_staff = member.tenant, member.customer_id is None
     asked = tenant.staff_need_second_factor if is_staff else tenant.customers_need_second_factor
-    return bool(asked) and not has_one(member.user_id)
+    return asked and not has_one(member.user_id)
 
 
 def has_one(user_id: int) -> bool:
-    return Authenticator.objects.filter(user_id=user_id, type__in=FACTORS).exists()
+    found: bool = Authenticator.objects.filter(user_id=user_id, type__in=FACTORS).exists()
+    return found
 
 
 def require(*, of_staff: bool, of_customers: bool, as_of: datetime) -> None:
