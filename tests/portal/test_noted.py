@@ -83,4 +83,4 @@ def test_downloads(world: World) -> None:
     visit(staff, world.customer).get(address(world.invoice, "csv"))
     with tenant_scope(world.tenant.pk):
         entry = AuditEntry.objects.filter(action="export_downloaded").latest("occurred_at")
-    assert (entry.actor, entry.impersonation is not None) == ("staff@first.example", True)
+    assert (entry.actor, entry.impersonation_id is not None) == ("staff@first.example", True)
