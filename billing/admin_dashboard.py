@@ -16,7 +16,14 @@ from billing.core.columns import HEIGHT, STEP, Column, columns
 from billing.first_steps import first_steps
 from billing.models import InvoiceReview
 from billing.queries import dashboard as figures
-from metering.health import LAGS, SKEW_MAX_MS, AgentsHealth, agents_health, faults
+from metering.health import (
+    LAGS,
+    SKEW_MAX_MS,
+    AgentsHealth,
+    agents_health,
+    faults,
+    rules_health,
+)
 from tenants.admin_pages import ago, in_words
 from tenants.models import Member, Tenant, User
 from tenants.usage_models import TenantUsage
@@ -85,8 +92,12 @@ def _tenant_cards(request: HttpRequest, member: Member, now: datetime) -> list[C
         ]
     if meters:
         cards += [_agents(now), _faults(now)]
+    if request.user.has_perm("metering.view_policybreach"):
+        cards.append(_policies(now))
     if request.user.has_perm("tenants.view_webhookdelivery"):
         cards.append(_webhooks(now))
+    if request.user.has_perm("tenants.view_mailmessage"):
+        cards.append(_mail(now))
     return cards
 
 
@@ -268,18 +279,58 @@ def _faults(now: datetime) -> Card:
     )
 
 
+def _policies(now: datetime) -> Card:
+    found = rules_health(as_of=now)
+    outdated = found.outdated_hosts + found.outdated_environments
+    state = "bad" if outdated else "look" if found.breaches else "good"
+    limits = "Limits that are passed", reverse("admin:metering_policybreach_changelist")
+    hosts = "Agents that are too old", reverse("admin:metering_host_changelist")
+    return Card(
+        title="Policies",
+        figure=f"{found.breaches:,} over a limit",
+        state=state,
+        says={"bad": "some is too old", "look": "now", "good": "all holds"}[state],
+        link=(hosts[0], f"{hosts[1]}?noticed=outdated")
+        if found.outdated_hosts and not found.breaches
+        else (limits[0], f"{limits[1]}?standing__exact=1"),
+        facts=[
+            f"{found.outdated_hosts:,} agents are older than is allowed by now",
+            f"{found.outdated_environments:,} environments are",
+        ],
+    )
+
+
+def _mail(now: datetime) -> Card:
+    failed, retried = figures.mail(as_of=now)
+    return Card(
+        title="E-mail",
+        figure=f"{failed:,} not sent",
+        state="bad" if failed else "look" if retried else "good",
+        says="in the last 7 days",
+        link=(
+            "E-mails that were not sent",
+            f"{reverse('admin:tenants_mailmessage_changelist')}?state__exact=failed",
+        ),
+        facts=[f"{retried:,} are being tried again"],
+    )
+
+
 def _webhooks(now: datetime) -> Card:
     failed, retried = figures.webhook_deliveries(as_of=now)
+    failing, disabled = figures.webhook_endpoints()
     return Card(
         title="Webhooks",
         figure=f"{failed:,} given up",
-        state="bad" if failed else "look" if retried else "good",
+        state="bad" if failed else "look" if retried or failing or disabled else "good",
         says="in the last 7 days",
         link=(
             "Deliveries that failed",
             f"{reverse('admin:tenants_webhookdelivery_changelist')}?state__exact=failed",
         ),
-        facts=[f"{retried:,} are being tried again"],
+        facts=[
+            f"{retried:,} are being tried again",
+            f"{failing:,} endpoints fail, {disabled:,} are disabled",
+        ],
     )
 
 

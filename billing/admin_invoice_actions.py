@@ -39,6 +39,7 @@ from billing.operations import (
     void_invoice,
     write_off,
 )
+from billing.operations.refunds import refundable_payments
 from tenants.admin_pages import action, chosen_again, form_page
 from tenants.scope import current_tenant_id
 
@@ -101,6 +102,7 @@ class InvoiceActions(RatingActions):
         "restate_one",
         "hold_dunning_of_one",
         "resume_dunning_of_one",
+        "refund_one",
     )
 
     def has_finalize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -324,6 +326,8 @@ def _possible(invoice: Invoice) -> set[str]:
             found.add("resume_dunning_of_one" if held else "hold_dunning_of_one")
         if may_follow(invoice.status, Invoice.Status.UNCOLLECTIBLE):
             found.add("write_off_one")
+    elif refundable_payments(invoice):
+        found.add("refund_one")
     if invoice.kind == Invoice.Kind.INVOICE and invoice.status != Invoice.Status.VOID:
         found.add("restate_one")
     return found

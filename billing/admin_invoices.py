@@ -15,6 +15,7 @@ from billing.admin_bank_transfers import BankActions
 from billing.admin_dunning import DunningActions
 from billing.admin_invoice_actions import InvoiceActions, shown_period
 from billing.admin_invoice_files import InvoiceFiles
+from billing.admin_refunds import RefundActions
 from billing.admin_reviews import MarkFilter, ReviewMarks, SeverityFilter
 from billing.admin_rows import InvoiceRows
 from billing.amounts import written_amount
@@ -175,7 +176,14 @@ class PaymentInline(ReadOnlyInline):
 
 @admin.register(Invoice)
 class InvoiceAdmin(
-    ReviewMarks, InvoiceActions, DunningActions, BankActions, InvoiceFiles, Exports, ScopedAdmin
+    ReviewMarks,
+    InvoiceActions,
+    RefundActions,
+    DunningActions,
+    BankActions,
+    InvoiceFiles,
+    Exports,
+    ScopedAdmin,
 ):
     resource_classes = (InvoiceRows,)
     empty_hint = (

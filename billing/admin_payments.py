@@ -97,8 +97,12 @@ class PaymentAttemptAdmin(ReadAdmin):
 class RefundAdmin(ReadAdmin):
     """Money that was given back."""
 
-    empty_hint = "Refunds are made from a credit note of an invoice that was paid by card."
-    list_display = ("shown_note", "shown_amount", "state", "author", "created_at")
+    empty_hint = (
+        "Open the credit note of an invoice that was paid by card and choose Give money back."
+    )
+    list_display = (
+        "shown_note", "shown_amount", "state", "payment", "author", "created_at", "failure_message",
+    )  # fmt: skip
     list_filter = ("state",)
     list_select_related = ("note", "note__customer", "payment")
     search_fields = ("refund_id", "note__customer__name")

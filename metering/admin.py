@@ -21,7 +21,7 @@ from metering.admin_allocation import AllocationPages
 from metering.admin_control import ControlPages, HostKeys
 from metering.admin_credentials import CredentialPages
 from metering.admin_enrolment import EnrolmentPages, first_batch_in_words, key_age_in_words
-from metering.admin_retiring import RetiringActions, ServiceFilter
+from metering.admin_retiring import NoticeFilter, RetiringActions, ServiceFilter
 from metering.host_keys import revoke_keys
 from metering.host_state import host_status
 from metering.models import Host, Instance
@@ -63,7 +63,7 @@ class HostAdmin(
         "name", "status", "last_seen", "lag", "key_age", "environment", "clock", "agent",
         "settings",
     )  # fmt: skip
-    list_filter = (ServiceFilter, "environment", "generated")
+    list_filter = (ServiceFilter, NoticeFilter, "environment", "generated")
     list_select_related = ("environment__policy",)
     search_fields = ("name", "environment__name")
     readonly_fields = (

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from metering.models import Host
 from metering.retiring import bring_back_hosts, retire_hosts
+from metering.watch_models import HostNotice
 from tenants.admin_pages import ago, chosen_again, form_page
 from tenants.problems import Problem
 
@@ -33,6 +34,22 @@ class ServiceFilter(admin.SimpleListFilter):
         if self.value() is None:
             return queryset
         return queryset.filter(retired_at__isnull=self.value() != "retired")
+
+
+class NoticeFilter(admin.SimpleListFilter):
+    """What was noticed of hosts and goes on."""
+
+    title = "noticed"
+    parameter_name = "noticed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        return (("silent", "Fell silent"), ("outdated", "Agent is too old"))
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Host]") -> "QuerySet[Host]":
+        if self.value() is None:
+            return queryset
+        noticed = HostNotice.objects.filter(kind=self.value(), over_at=None)
+        return queryset.filter(pk__in=noticed.values("host"))
 
 
 class RetiringActions(_Pages):

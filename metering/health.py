@@ -8,11 +8,14 @@ from typing import Final
 
 from django.db.models import Sum
 
+from metering.breach_models import PolicyBreach
 from metering.control_models import AppliedState
 from metering.models import DirtyBucket, Host
+from metering.policy_state import environments_too_old
 from metering.queries import HOST_SILENT_AFTER
 from metering.rollup_models import HourRollup
 from metering.stated_models import AllocationFailure
+from metering.watch_models import HostNotice
 
 # Up to these lags, in words; the last column holds what is beyond and what has never delivered.
 LAGS: Final = (
@@ -49,6 +52,26 @@ class Faults:
     covered_ppm: int | None
     allocation_failures: int
     waiting_buckets: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesHealth:
+    """What of the policies does not hold now: limits that are passed, and hosts and environments
+    that are older than the minimum whose time is over."""
+
+    breaches: int
+    outdated_hosts: int
+    outdated_environments: int
+
+
+def rules_health(*, as_of: datetime) -> RulesHealth:
+    outdated = HostNotice.objects.filter(kind=HostNotice.Kind.OUTDATED, over_at=None)
+    environments = environments_too_old(as_of=as_of)
+    return RulesHealth(
+        breaches=PolicyBreach.objects.filter(standing=True).count(),
+        outdated_hosts=outdated.count(),
+        outdated_environments=sum(each.by is None or each.by <= as_of for each in environments),
+    )
 
 
 def agents_health(*, as_of: datetime) -> AgentsHealth:

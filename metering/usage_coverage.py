@@ -1,5 +1,5 @@
-"""For how much of some time usage was measured, bucket by bucket. Every query runs inside a
-tenant's scope.
+"""What was used, and for how much of the time it was measured, bucket by bucket: of all the
+periods together, and so in one pass. Every query runs inside a tenant's scope.
 
 A bucket without any window is left out: nothing ran there, or nobody looked. What hosts owe for the
 time since they fell silent stands in coverage.py.
@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from django.db.models import Sum
 
 from metering.usage import add_quantity, combined
-from metering.usage_points import ALL, Bucket, Part, sources_of, start_of
+from metering.usage_points import ALL, Part, sources_of, start_of
+from metering.usage_points import Bucket as BucketSize
 from metering.usage_rows import UsagePeriod
 
 
@@ -25,22 +26,45 @@ class Covered:
     covered_us: int
 
 
-def covered_by_bucket(
-    periods: Sequence[UsagePeriod], *, bucket: Bucket, time_zone: str, part: Part = ALL
-) -> dict[datetime, Covered]:
-    """By the bucket's start in UTC."""
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What was used of one meter, None where it was not measured, and for how much of the time
+    anything was."""
+
+    quantity: int | None
+    covered: Covered | None
+
+
+def used_by_bucket(
+    periods: Sequence[UsagePeriod],
+    meter: str,
+    *,
+    bucket: BucketSize,
+    time_zone: str,
+    part: Part = ALL,
+) -> dict[datetime, Bucket]:
+    """By the bucket's start in UTC, what all of the periods' applications used together."""
     if not periods:
         return {}
-    start = min(period.start for period in periods)
-    at = start_of(bucket, time_zone, start)
+    at = start_of(bucket, time_zone, min(period.start for period in periods))
+    quantities: dict[datetime, int] = {}
     windows: Counter[datetime] = Counter()
     covered: Counter[datetime] = Counter()
     for rows in sources_of(periods, bucket, time_zone, (), part):
         grouped = rows.order_by().annotate(at=at).values_list("at")
-        for begins, window_us, covered_us in grouped.annotate(Sum("window_us"), Sum("covered_us")):
-            windows[begins.astimezone(UTC)] += int(window_us)
-            covered[begins.astimezone(UTC)] += int(covered_us)
-    return {each: Covered(window, covered[each]) for each, window in windows.items() if window}
+        asked = grouped.annotate(
+            used=combined(meter), windows=Sum("window_us"), measured=Sum("covered_us")
+        )
+        for begins, quantity, window_us, covered_us in asked:
+            start = begins.astimezone(UTC)
+            windows[start] += int(window_us)
+            covered[start] += int(covered_us)
+            if quantity is not None:
+                add_quantity(quantities, start, meter, int(quantity))
+    return {
+        start: Bucket(quantities.get(start), Covered(window, covered[start]) if window else None)
+        for start, window in windows.items()
+    }
 
 
 def meter_totals(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import DateTimeField, Expression, F, Func, QuerySet, Value
 from django.db.models.functions import Cast
 
+from metering.core.hours import local_midnights
 from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
 from metering.models import Measurement
 from metering.rollup_models import DayRollup, HourRollup, Rollup
@@ -126,7 +127,8 @@ def sources_of(
     zone = ZoneInfo(time_zone)
     by_hour = bucket != "hour" or _has_whole_hours(periods, zone)
     if part.is_all and bucket != "5m" and by_hour and not {"instance", "host"}.intersection(groups):
-        yield from rows_of(periods, None if bucket == "none" else zone, ())
+        by_day = bucket == "none" or (bucket != "hour" and _has_days_of_utc(periods, zone))
+        yield from rows_of(periods, None if by_day else zone, ())
         return
     rows = within(Rollup.objects.all(), periods)
     if part.instance_id is not None:
@@ -139,6 +141,12 @@ def _has_whole_hours(periods: Sequence[UsagePeriod], zone: ZoneInfo) -> bool:
     ends = (min(each.start for each in periods), max(each.end for each in periods))
     offsets = [each.astimezone(zone).utcoffset() or timedelta() for each in ends]
     return not any(offset % _HOUR for offset in offsets)
+
+
+def _has_days_of_utc(periods: Sequence[UsagePeriod], zone: ZoneInfo) -> bool:
+    """Whether each of the zone's days in the time is one of UTC."""
+    ends = (min(each.start for each in periods), max(each.end for each in periods))
+    return all(midnight.hour == midnight.minute == 0 for midnight in local_midnights(*ends, zone))
 
 
 def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> dict[_Place, int]:

@@ -18,7 +18,7 @@ from billing.billable import assigned_periods
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import Measured, in_order
 from metering.models import Application
-from metering.usage_coverage import Covered, covered_by_bucket, meter_totals
+from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucket
 from metering.usage_points import Key, Point, usage_points
 from metering.usage_rows import UsagePeriod
 from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
@@ -117,7 +117,7 @@ def explored(
         _combined(question.meter, [each.quantity for each in left]) or 0,
         len(left),
         total,
-        None if before is None else _combined(question.meter, list(before.by_place.values())),
+        None if before is None else before.total,
         _chart(now, places, rows, zone),
         now.periods,
     )
@@ -130,12 +130,27 @@ class _Asked:
     question: Question
     zone: ZoneInfo
     periods: Sequence[UsagePeriod]
-    by_place: Mapping[datetime, int]
+    by_place: Mapping[datetime, Bucket]
 
     @classmethod
     def of(cls, customer: Customer, question: Question, zone: ZoneInfo) -> "_Asked":
-        asked = cls(question, zone, periods_of(customer, question, zone), {})
-        return replace(asked, by_place={each.start: each.quantity for each in asked.points(())})
+        periods = periods_of(customer, question, zone)
+        by_place = used_by_bucket(
+            periods,
+            question.meter,
+            bucket=question.step,
+            time_zone=zone.key,
+            part=question.part,
+        )
+        return cls(question, zone, periods, by_place)
+
+    @property
+    def total(self) -> int | None:
+        return _combined(self.question.meter, [each.quantity for each in self.by_place.values()])
+
+    def used(self, start: datetime) -> int | None:
+        found = self.by_place.get(start)
+        return None if found is None else found.quantity
 
     def points(self, keys: Sequence[Key], *, whole: bool = False) -> list[Point]:
         return usage_points(
@@ -191,24 +206,21 @@ def _places(
     now: _Asked, before: _Asked | None, known_to: datetime | None, as_of: datetime
 ) -> tuple[Place, ...]:
     question = now.question
-    covered = covered_by_bucket(
-        now.periods, bucket=question.step, time_zone=now.zone.key, part=question.part
-    )
     starts = list(_starts(question, now.zone))
     ends = [*starts[1:], question.period(now.zone).end]
     others = [] if before is None else list(_starts(before.question, before.zone))
     places = []
     for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
         other = others[index] if index < len(others) else None
-        used = now.by_place.get(start)
+        used, found = now.used(start), now.by_place.get(start)
         places.append(
             Place(
                 start,
                 end,
                 used,
-                None if before is None or other is None else before.by_place.get(other),
+                None if before is None or other is None else before.used(other),
                 other,
-                covered.get(start),
+                None if found is None else found.covered,
                 is_open=start <= as_of < end,
                 is_gap=used is None and _is_expected(now.periods, start, end, known_to),
             )

@@ -105,6 +105,24 @@ class RecentDeliveries(ReadOnlyInline):
         return format_html('<a class="underline" href="{}">What was sent and answered</a>', url)
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """Endpoints by how they fare."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("enabled", "Enabled"), ("failing", "Failing"), ("disabled", "Disabled")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "disabled":
+            return queryset.filter(disabled_at__isnull=False)
+        if self.value() in {"enabled", "failing"}:
+            fails = self.value() == "failing"
+            return queryset.filter(disabled_at=None, failing_since__isnull=not fails)
+        return queryset
+
+
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(ScopedAdmin):
     form = EndpointForm
@@ -113,6 +131,7 @@ class WebhookEndpointAdmin(ScopedAdmin):
         "fall silent."
     )
     list_display = ("url", "status", "customer", "described_types", "failing", "created_at")
+    list_filter = (StatusFilter, "customer")
     list_select_related = ("customer",)
     search_fields = ("url", "description", "customer__name")
     fields = ("url", "description", "customer", "event_types")

@@ -21,6 +21,7 @@ from tenants.core.webhooks import is_given_up, message_body, message_id, next_at
 from tenants.scope import tenant_scope
 from tenants.sealing import SealBroken
 from tenants.webhook_endpoints import disable_endpoint, locked_endpoint, signing_secrets
+from tenants.webhook_letters import GONE, SILENT, mail_disabled
 from tenants.webhook_models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 logger = logging.getLogger(__name__)
@@ -216,9 +217,16 @@ def _note_failure(
         endpoint.failing_since = outcome.started_at
         endpoint.save(update_fields=["failing_since"])
     if outcome.status == HTTPStatus.GONE:
-        disable_endpoint(endpoint, "it answered 410: it is gone for good", as_of=at)
+        _give_up(endpoint, GONE, at)
     elif is_given_up(endpoint.failing_since, at):
-        disable_endpoint(endpoint, "nothing was taken for three days", as_of=at)
+        _give_up(endpoint, SILENT, at)
+
+
+def _give_up(endpoint: WebhookEndpoint, because: str, at: datetime) -> None:
+    """Disable it and say so, where nobody has done so already."""
+    if locked_endpoint(endpoint).is_enabled:
+        disable_endpoint(endpoint, because, as_of=at)
+        mail_disabled(endpoint, because, as_of=at)
 
 
 def _settle(delivery: WebhookDelivery, state: str, at: datetime) -> None:

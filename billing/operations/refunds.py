@@ -45,15 +45,25 @@ def refundable_payments(note: Invoice) -> list[Refundable]:
 
 
 def begin_refund(
-    note: Invoice, payment: Payment, amount: Decimal, *, author: str, as_of: datetime
+    note: Invoice,
+    payment: Payment,
+    amount: Decimal,
+    *,
+    author: str,
+    as_of: datetime,
+    number: int | None = None,
 ) -> Refund:
     """Take `amount` out of the credit that the note left, to give it back on the way that it came.
+    `number` says which of the note's refunds, from 1, it is to be: asked for twice it is made once.
 
     Raises NotRefundable and CreditNotLeft.
     """
     with transaction.atomic():
         locked = locked_invoice(note)
         lock_customer(locked.customer_id)
+        following = (locked.refunds.aggregate(last=Max("number"))["last"] or 0) + 1
+        if number is not None and number != following:
+            raise NotRefundable(f"refund {number} of {locked} was made already, see its refunds")
         left = {each.payment.pk: each.left for each in refundable_payments(locked)}
         if payment.pk not in left:
             raise NotRefundable(
@@ -66,11 +76,10 @@ def begin_refund(
                 f"{payment.reference} can be refunded"
             )
         take_refund(locked, amount, as_of=as_of)
-        number = (locked.refunds.aggregate(last=Max("number"))["last"] or 0) + 1
         return Refund.objects.create(
             payment=payment,
             note=locked,
-            number=number,
+            number=following,
             amount=amount,
             currency=locked.currency,
             author=author,

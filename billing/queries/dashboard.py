@@ -21,7 +21,8 @@ from billing.models import (
     LateUsage,
 )
 from billing.models.collecting import PaymentAttempt, ProcessorEvent
-from tenants.webhook_models import WebhookDelivery
+from tenants.mail_models import MailMessage
+from tenants.webhook_models import WebhookDelivery, WebhookEndpoint
 
 MONTHS_SHOWN: Final = 12
 
@@ -197,6 +198,25 @@ def webhook_deliveries(*, as_of: datetime) -> tuple[int, int]:
     counts = week.aggregate(
         failed=Count("pk", filter=Q(state=WebhookDelivery.State.FAILED)),
         retried=Count("pk", filter=Q(state=WebhookDelivery.State.PENDING, attempts__gt=0)),
+    )
+    return counts["failed"], counts["retried"]
+
+
+def webhook_endpoints() -> tuple[int, int]:
+    """How many endpoints fail, and how many are disabled."""
+    counts = WebhookEndpoint.objects.kept().aggregate(
+        failing=Count("pk", filter=Q(disabled_at=None, failing_since__isnull=False)),
+        disabled=Count("pk", filter=Q(disabled_at__isnull=False)),
+    )
+    return counts["failing"], counts["disabled"]
+
+
+def mail(*, as_of: datetime) -> tuple[int, int]:
+    """How many of the last week's e-mails were given up, and how many wait after a failed try."""
+    week = MailMessage.objects.filter(created_at__gte=as_of - timedelta(days=7))
+    counts = week.aggregate(
+        failed=Count("pk", filter=Q(state=MailMessage.State.FAILED)),
+        retried=Count("pk", filter=Q(state=MailMessage.State.PENDING, attempts__gt=0)),
     )
     return counts["failed"], counts["retried"]
 

@@ -6,22 +6,29 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from billing.accruing import count_accrued
+from billing.admin_dashboard import Card
 from billing.first_steps import first_steps
 from billing.models import AccruedRevenue, BillingSettings
 from billing.operations import close_due, finalize_invoice
 from billing.tasks import count_accrued_revenue
 from metering.models import Host
-from tenants.models import Policy, Tenant
+from metering.watch_models import HostNotice
+from tenants.mail_models import MailMessage
+from tenants.models import Environment, Policy, Tenant
 from tenants.scope import installation_scope, tenant_scope
+from tenants.webhook_endpoints import add_endpoint
+from tenants.webhook_models import WebhookEndpoint
 from tests.admin.signing_in import signed_in
 from tests.admin.test_admin_isolation import fill
 from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 INDEX = reverse("admin:index")
+HOSTS = reverse("admin:metering_host_changelist")
 GUIDE = reverse("admin-first-steps")
 DAY = timedelta(days=1)
 
@@ -78,7 +85,7 @@ class TestTheDashboard:
         fill(tenant, "ours")
         client = signed_in(tenant)
         cards = client.get(INDEX).context["cards"]
-        assert len(cards) == 8
+        assert len(cards) == 10
         for card in cards:
             assert client.get(card.link[1]).status_code == 200, card.title
 
@@ -93,7 +100,7 @@ class TestTheDashboard:
                 for number in range(200)
             )
         client = signed_in(tenant)
-        with django_assert_max_num_queries(40):  # type: ignore[operator]
+        with django_assert_max_num_queries(46):  # type: ignore[operator]
             client.get(INDEX)
 
     def test_says_which_hosts_are_behind(self, tenant: Tenant) -> None:
@@ -112,7 +119,47 @@ class TestTheDashboard:
         assert [column.text.rpartition(" ")[2] for column in card.plot.columns] == list("101010")
         assert "clocks: 1 off by more than 2 s, at most 5000 ms" in card.facts
 
-    @pytest.mark.parametrize(("role", "shown"), [("viewer", 8), ("operator", 8)])
+    def test_says_what_of_the_policies_does_not_hold(self, tenant: Tenant) -> None:
+        fill(tenant, "ours")
+        with tenant_scope(tenant.pk):
+            host = Host.objects.all()[0]
+            HostNotice.objects.create(
+                host=host, kind="outdated", since=timezone.now(), noticed_at=timezone.now()
+            )
+            Environment.objects.update(version="")
+        client = signed_in(tenant)
+        card = self.card(client, "Policies")
+        assert (card.state, card.figure) == ("bad", "1 over a limit")
+        assert card.facts[0] == "1 agents are older than is allowed by now"
+        listed = client.get(f"{HOSTS}?noticed=outdated").content.decode()
+        assert host.name in listed
+        assert host.name not in client.get(f"{HOSTS}?noticed=silent").content.decode()
+
+    def test_says_what_was_not_sent(self, tenant: Tenant) -> None:
+        now = timezone.now()
+        with tenant_scope(tenant.pk):
+            MailMessage.objects.create(
+                kind="receipt", key="k", recipient="a@b.example", language="en", context={},
+                time_zone="UTC", state="failed", settled_at=now, created_at=now,
+            )  # fmt: skip
+            add_endpoint("https://hooks.example/", as_of=now)
+            WebhookEndpoint.objects.update(failing_since=now)
+        client = signed_in(tenant)
+        card = self.card(client, "E-mail")
+        assert (card.state, card.figure) == ("bad", "1 not sent")
+        assert "a@b.example" in client.get(card.link[1]).content.decode()
+        assert "1 endpoints fail, 0 are disabled" in self.card(client, "Webhooks").facts
+        page = reverse("admin:tenants_webhookendpoint_changelist")
+        for status, shown in (("failing", True), ("enabled", False), ("disabled", False)):
+            listed = client.get(f"{page}?status={status}").content.decode()
+            assert ("hooks.example" in listed) is shown
+
+    def card(self, client: Client, title: str) -> Card:
+        cards: list[Card] = client.get(INDEX).context["cards"]
+        (card,) = (each for each in cards if each.title == title)
+        return card
+
+    @pytest.mark.parametrize(("role", "shown"), [("viewer", 10), ("operator", 10)])
     def test_is_for_every_role(self, tenant: Tenant, role: str, shown: int) -> None:
         assert len(signed_in(tenant, role).get(INDEX).context["cards"]) == shown
 

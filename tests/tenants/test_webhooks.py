@@ -12,7 +12,8 @@ from standardwebhooks import WebhookVerificationError
 
 from tenants import outward
 from tenants.core.webhooks import ATTEMPTS_MAX
-from tenants.models import Customer
+from tenants.mail_models import MailMessage
+from tenants.models import Customer, Member, User
 from tenants.scope import tenant_scope
 from tenants.tasks import deliver_webhooks
 from tenants.webhook_delivery import deliver_due, take_due
@@ -193,6 +194,26 @@ class TestAMessageThatIsNotTaken:
         deliver(inside)
         endpoint.refresh_from_db()
         assert "410" in endpoint.disabled_because
+
+    def test_tells_its_owners_that_it_was_disabled_once(
+        self, inside: UUID, receiver: Receiver
+    ) -> None:
+        customer = Customer.objects.create(name="Pine Mail", reference="pine")
+        for name, role, of in (
+            ("own", "owner", customer), ("look", "viewer", customer), ("host", "owner", None),
+        ):  # fmt: skip
+            person = User.objects.create_user(f"{name}@first.example")
+            Member.objects.create(user=person, role=role, customer=of)
+        receiver.answers = [(410, "")]
+        for of in (customer, None):
+            add_endpoint(receiver.url, customer=of, as_of=timezone.now())
+        for name in ("one", "two"):
+            paid(name, customer=customer)
+        deliver(inside)
+        mails = {mail.recipient: mail for mail in MailMessage.objects.all()}
+        assert set(mails) == {"own@first.example", "host@first.example"}
+        assert "/webhooks/" in mails["own@first.example"].context["url"]
+        assert "/admin/" in mails["host@first.example"].context["url"]
 
 
 def _pretend_it_began(*, ago: timedelta) -> None:

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils import timezone
 
 from billing.core.money import sum_amounts
 from billing.models import (
@@ -22,7 +24,9 @@ from billing.operations.refunds import NotRefundable, begin_refund, refundable_p
 from billing.payment_tasks import reconcile_tenant
 from billing.queries.credit import credit_left
 from billing.refunding import reconcile_refund, submit_refund
+from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.admin.signing_in import signed_in
 from tests.billing.payments.conftest import Billed, Fake
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +125,64 @@ class TestRefunding:
         submit_refund(billed.tenant_id, refund.pk, as_of=billed.as_of)
         with tenant_scope(billed.tenant_id), pytest.raises(IntegrityError), transaction.atomic():
             Refund.objects.update(state="failed")
+
+
+class TestInTheAdmin:
+    """The page that a credit note offers."""
+
+    def page(self, note: Invoice) -> str:
+        return reverse("admin:billing_invoice_refund_one", args=[note.pk])
+
+    def test_gives_money_back_once_however_often_it_is_sent(
+        self, billed: Billed, fake: Fake, note: Invoice
+    ) -> None:
+        operator = signed_in(billed.tenant, "billing")
+        assert "Give money back" in operator.get(self.of(note)).content.decode()
+        with tenant_scope(billed.tenant_id):
+            payment = Payment.objects.get()
+        form = {"payment": str(payment.pk), "amount": "7", "number": "1"}
+        for _ in range(2):
+            operator.post(self.page(note), form)
+        with tenant_scope(billed.tenant_id):
+            refund = Refund.objects.get()
+        assert (refund.amount, refund.author) == (Decimal(7), "billing0@demo.example")
+        again = operator.post(self.page(note), form).content.decode()
+        assert "was made already" in again
+        reconcile_tenant(billed.tenant_id, as_of=timezone.now() + timedelta(minutes=3))
+        assert fake.charges()[0]["amount_refunded"] == 700
+        listed = operator.get(reverse("admin:billing_refund_changelist")).content.decode()
+        assert "7.00 EUR" in listed
+
+    @pytest.mark.parametrize(
+        ("amount", "said"),
+        [("0", "greater than or equal"), ("12.01", "etween nothing and 12 EUR"), ("x", "a number")],
+    )
+    def test_says_what_cannot_be(
+        self, billed: Billed, note: Invoice, amount: str, said: str
+    ) -> None:
+        operator = signed_in(billed.tenant, "billing")
+        with tenant_scope(billed.tenant_id):
+            payment = Payment.objects.get()
+        form = {"payment": str(payment.pk), "amount": amount, "number": "1"}
+        assert said in operator.post(self.page(note), form).content.decode()
+        with tenant_scope(billed.tenant_id):
+            assert not Refund.objects.exists()
+
+    def test_is_for_those_who_bill(
+        self, billed: Billed, note: Invoice, other_tenant: Tenant
+    ) -> None:
+        for role in ("operator", "viewer"):
+            client = signed_in(billed.tenant, role)
+            assert client.get(self.page(note)).status_code == 403
+            assert "Give money back" not in client.get(self.of(note)).content.decode()
+        elsewhere = signed_in(other_tenant, "owner").get(self.page(note), follow=True)
+        assert "Give money back" not in elsewhere.content.decode()
+
+    def test_is_not_offered_of_an_invoice(self, billed: Billed, note: Invoice) -> None:
+        operator = signed_in(billed.tenant, "billing")
+        assert "Give money back" not in operator.get(self.of(billed.invoice)).content.decode()
+        answer = operator.get(self.page(billed.invoice), follow=True)
+        assert "no payment by card" in answer.content.decode()
+
+    def of(self, invoice: Invoice) -> str:
+        return reverse("admin:billing_invoice_change", args=[invoice.pk])
