@@ -197,7 +197,7 @@ class BudgetAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         if change:
-            change_budget(obj, form.terms())
+            change_budget(obj, form.terms(), as_of=timezone.now())
             return
         made = add_budget(form.cleaned_data["customer"], form.terms(), as_of=timezone.now())
         obj.pk, obj.name = made.pk, made.name

@@ -8,7 +8,9 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRed
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils import timezone
 
+from billing.downloads import note_download
 from billing.tenant_exports import KEPT_FOR, archive_of
 from tenants.admin_pages import ScopedAdmin, action, display, form_page
 from tenants.export_models import TenantExport
@@ -96,6 +98,7 @@ class TenantExportAdmin(ScopedAdmin):
             messages.info(request, "There is no file: it is still being made, or was removed.")
             return _page(export)
         self.log_change(request, export, "Downloaded.")
+        note_download("everything", customer=None, as_of=timezone.now())
         answer = FileResponse(
             archive.open("rb"),
             as_attachment=True,

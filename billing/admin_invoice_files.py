@@ -12,9 +12,9 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from billing.documents.en16931 import NoEInvoice
-from billing.documents.files import FORMS
+from billing.documents.files import FORMS, file_name
 from billing.documents.loading import invoice_document
-from billing.downloads import document_response, proof_response
+from billing.downloads import document_response, note_download, proof_name, proof_response
 from billing.models import Invoice
 from billing.proof.bundle import BundleTooLarge
 from tenants.admin_pages import ScopedAdmin, display
@@ -70,18 +70,23 @@ class InvoiceFiles(_Admin):
         if form not in (FORMS if invoice.is_issued else _OF_A_DRAFT):
             raise Http404
         try:
-            return document_response(invoice_document(invoice), form)
+            shown = invoice_document(invoice)
+            answer = document_response(shown, form)
         except NoEInvoice as missing:
             return self._refuse(request, invoice, f"There is no {_WORDS[form]}: {missing}.")
+        _note(file_name(shown, form), invoice)
+        return answer
 
     def proof(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         invoice = self._visible(request, object_id)
         if not invoice.is_issued:
             raise Http404
         try:
-            return proof_response(invoice, as_of=timezone.now())
+            answer = proof_response(invoice, as_of=timezone.now())
         except BundleTooLarge as refusal:
             return self._refuse(request, invoice, sentence(refusal))
+        _note(proof_name(invoice.reference), invoice)
+        return answer
 
     def _visible(self, request: HttpRequest, object_id: str) -> Invoice:
         if not self.has_view_permission(request):
@@ -98,3 +103,7 @@ class InvoiceFiles(_Admin):
 
 def _page(name: str, invoice: Invoice, *rest: str) -> str:
     return reverse(f"admin:billing_invoice_{name}", args=[invoice.pk, *rest])
+
+
+def _note(name: str, invoice: Invoice) -> None:
+    note_download(name, customer=invoice.customer_id, as_of=timezone.now())

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 from stdnum import bic, iban
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.admin_rows import TaxRateRows
 from billing.documents.glyphs import not_shown
 from billing.models import BillingDetails, BillingSettings, TaxRate
+from billing.operations.customers import note_billing_changed
 from billing.taxes import may_be_vat_id
 from tenants.admin_import import ImportsAndExports
 from tenants.admin_pages import ScopedAdmin, ScopedForm, display
@@ -145,6 +147,14 @@ class BillingDetailsAdmin(PartyAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("customer",)
+
+    def save_model(
+        self, request: HttpRequest, obj: BillingDetails, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        if form.changed_data:
+            names = set(form.changed_data) - {"customer"}
+            note_billing_changed(obj.customer, names, as_of=timezone.now())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

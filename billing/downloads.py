@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
+from uuid import UUID
 
 from django.http import FileResponse, HttpResponse
 
@@ -12,6 +13,7 @@ from billing.documents.document import InvoiceDocument
 from billing.documents.files import FORMS, document_file, file_name, safe_name
 from billing.models import Invoice
 from billing.proof.bundle import export_proof
+from tenants.audit import note
 
 _IN_MEMORY_BYTES_MAX: Final = 4 << 20
 
@@ -46,6 +48,11 @@ def spooled_response(
         raise
     file.seek(0)
     return FileResponse(file, as_attachment=True, filename=name, content_type=content_type)
+
+
+def note_download(name: str, *, customer: UUID | None, as_of: datetime) -> None:
+    """In the audit log: who took which file away."""
+    note("export_downloaded", as_of=as_of, customer=customer, subject=name)
 
 
 def proof_name(reference: str) -> str:

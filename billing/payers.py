@@ -6,9 +6,12 @@ No money moves here, so these may be called inside a request: what is lost is do
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils import timezone
+
 from billing.gateway import PaymentMethod, Session, Stripe, account_of_tenant
 from billing.operations.payers import keep_default_method, keep_payer, payer_of
 from billing.queries.parties import billing_currency, recipient_of
+from tenants.audit import note
 from tenants.models import Customer
 from tenants.scope import current_tenant_id, tenant_scope
 
@@ -107,13 +110,26 @@ def remove_payment_method(customer: Customer, method_id: str) -> None:
     processor.detach_method(method.id)
     if was_default:
         keep_default_method(customer.pk, "", "")
+    _note("removed", customer, method)
 
 
 def _set_default(processor: Stripe, customer: Customer, method: PaymentMethod) -> None:
     payer = payer_of(customer.pk)
     if payer is not None:
         processor.set_default_method(payer, method.id)
-        keep_default_method(customer.pk, method.id, _label(method))
+        # The processor tells of what a person did here, too: it is noted once.
+        if keep_default_method(customer.pk, method.id, _label(method)):
+            _note("chosen", customer, method)
+
+
+def _note(change: str, customer: Customer, method: PaymentMethod) -> None:
+    note(
+        "payment_method_changed",
+        as_of=timezone.now(),
+        customer=customer,
+        subject=_label(method),
+        change=change,
+    )
 
 
 def _methods(processor: Stripe, customer: Customer) -> list[PaymentMethod]:

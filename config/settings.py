@@ -118,6 +118,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# A link to choose a new password by is good for an hour.
+PASSWORD_RESET_TIMEOUT = 3600
 # Invitations make accounts and prove e-mail addresses; allauth checks second factors and passkeys.
 ACCOUNT_ADAPTER = "portal.accounts.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None

@@ -47,7 +47,9 @@ class AuditEntry(TenantOwned):
 
     occurred_at = models.DateTimeField()
     action = models.CharField(max_length=40, help_text="A key of tenants.audit.ACTIONS.")
-    actor = models.CharField(max_length=254, blank=True, help_text="E-mail; empty for programs.")
+    actor = models.CharField(
+        max_length=254, blank=True, help_text="E-mail; of a program its API key's name."
+    )
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, null=True, db_constraint=False, related_name="+"
     )

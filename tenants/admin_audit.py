@@ -25,7 +25,9 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ScopedAdmin):
-    empty_hint = "Sign-ins, invitations, roles, keys and impersonations are noted here."
+    empty_hint = (
+        "Sign-ins, invitations, roles, keys, changes of billing and downloads are noted here."
+    )
     list_display = ("occurred_at", "who", "what", "subject", "customer", "reason", "address")
     list_filter = (ActionFilter, "customer")
     list_select_related = ("customer",)

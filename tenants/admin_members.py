@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminEmailInputWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldBooleanSwitchWidget
 
 from tenants.admin_pages import ScopedAdmin, ScopedForm, action, display, form_page, secret_page
+from tenants.admin_sign_in import ShowsSignIn
 from tenants.audit import note
 from tenants.invitations import (
     LastOwner,
@@ -20,7 +21,9 @@ from tenants.invitations import (
     invite_again,
     require_another_owner,
 )
-from tenants.models import Member
+from tenants.models import Member, Tenant
+from tenants.scope import current_tenant_id
+from tenants.second_factor import require
 from tenants.team import ROLES as CUSTOMER_ROLES
 
 
@@ -66,6 +69,15 @@ class MemberForm(ScopedForm):
         return super()._get_validation_exclusions() | {"user", "tenant"}
 
 
+class SecondFactorForm(forms.Form):
+    of_staff = forms.BooleanField(
+        label="Your team", required=False, widget=UnfoldBooleanSwitchWidget
+    )
+    of_customers = forms.BooleanField(
+        label="Your customers' people", required=False, widget=UnfoldBooleanSwitchWidget
+    )
+
+
 def _is_last_owner(member: Member) -> bool:
     """Of the tenant; a customer without an owner still has the operator."""
     if Member.objects.filter(pk=member.pk, customer__isnull=False).exists():
@@ -94,15 +106,17 @@ def invitation_page(
 
 
 @admin.register(Member)
-class MemberAdmin(ScopedAdmin):
+class MemberAdmin(ShowsSignIn):
     form = MemberForm
     empty_hint = "Invite the people who run this tenant, and a viewer for each customer."
-    list_display = ("user", "role", "customer", "state")
+    list_display = ("user", "role", "customer", "state", "second_factor")
     list_filter = ("role", "customer")
     list_select_related = ("user", "customer")
     search_fields = ("user__email", "customer__name")
     fields = ("email", "role", "customer")
-    actions_detail = ("invite_again",)
+    sign_in_fields = ("factors", "sessions")
+    actions_list = ("require_second_factor",)
+    actions_detail = ("invite_again", "end_sessions", "reset_second_factors")
 
     @display(description="State", label={"member": "success", "invited": "warning"})
     def state(self, member: Member) -> str:
@@ -142,6 +156,33 @@ class MemberAdmin(ScopedAdmin):
     def _remember(self, request: HttpRequest, invitation: str) -> None:
         # From saving to answering; the page's object is shared by all requests.
         request.META[_INVITATION] = invitation
+
+    @action(
+        description="Second factors",
+        icon="lock",
+        permissions=["change"],
+        url_path="second-factors",
+    )
+    def require_second_factor(self, request: HttpRequest) -> HttpResponse:
+        tenant = Tenant.objects.get(pk=current_tenant_id())
+        before = {
+            "of_staff": tenant.staff_need_second_factor,
+            "of_customers": tenant.customers_need_second_factor,
+        }
+        form = SecondFactorForm(request.POST if request.method == "POST" else None, initial=before)
+        if not form.is_valid():
+            return form_page(
+                self,
+                request,
+                form,
+                title="Who needs a second factor?",
+                text="Whoever needs one and has none is led to set one up before anything else, "
+                "from their next page on: you as well. API keys are not asked.",
+                submit="Save",
+            )
+        require(**form.cleaned_data, as_of=timezone.now())
+        messages.success(request, "Saved. It holds from everyone's next page on.")
+        return HttpResponseRedirect(reverse("admin:tenants_member_changelist"))
 
     @action(
         description="Invite again", icon="mail", permissions=["change"], url_path="invite-again"

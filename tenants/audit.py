@@ -20,9 +20,13 @@ ACTIONS: Final[dict[str, str]] = {
     "sign_in": "Signed in",
     "sign_in_failed": "Failed to sign in",
     "password_changed": "Changed the password",
+    "password_reset_asked": "Asked for a link to a new password",
+    "password_reset": "Chose a new password by a link",
     "second_factor_added": "Added a second factor",
     "second_factor_removed": "Removed a second factor",
     "recovery_codes_made": "Made new recovery codes",
+    "second_factor_required": "Changed who needs a second factor",
+    "second_factors_reset": "Removed someone's second factors",
     "sessions_ended": "Ended sessions",
     "member_invited": "Invited someone",
     "member_invited_again": "Invited someone again",
@@ -79,6 +83,12 @@ def origin_of(
         user_agent=_printable(request.headers.get("User-Agent", ""))[:200],
         impersonation_id=impersonation_id,
     )
+
+
+def origin_of_program(request: HttpRequest, name: str) -> Origin:
+    """Of a request with a key, whoever is signed in in the same browser."""
+    agent = _printable(request.headers.get("User-Agent", ""))[:200]
+    return Origin(_printable(name)[:254], address_of(request), agent)
 
 
 def address_of(request: HttpRequest) -> str | None:

@@ -50,7 +50,7 @@ def invite_again(member: Member, *, as_of: datetime) -> str:
     """
     user = member.user
     if not member.is_invited:
-        if user.is_superuser or _memberships(user) > 1:
+        if user.is_superuser or belongs_elsewhere(user):
             raise MemberElsewhereToo(f"{user} belongs to other tenants as well")
         user.set_unusable_password()
         user.save(update_fields=["password"])
@@ -119,6 +119,7 @@ def _invited(member: Member, as_of: datetime) -> str:
     return secret
 
 
-def _memberships(user: User) -> int:
+def belongs_elsewhere(user: User) -> bool:
+    """Whether a member here has another membership too, or an invitation to one."""
     with user_scope(user.pk):
-        return Member.objects.filter(user=user).count()
+        return Member.objects.filter(user=user).count() > 1

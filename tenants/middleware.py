@@ -19,6 +19,7 @@ from tenants.domains import tenant_of_domain
 from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
+from tenants.second_factor import is_missing
 
 SESSION_KEY = "hostmeter_membership"
 # What the session impersonates: of a tenant "<tenant's id>/<impersonation's id>", of a customer of
@@ -26,9 +27,11 @@ SESSION_KEY = "hostmeter_membership"
 VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
 VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # Their tenant is the credential's, whoever is signed in.
-_SCOPED_BY_CREDENTIAL = ("/api/", "/join/")
+_SCOPED_BY_CREDENTIAL = ("/api/", "/join/", "/forgotten-password/")
 # What a person whose tenant is suspended may still do: leave it, for another or for good.
 _WAYS_OUT = ("portal:switch", "portal:sign-out", "portal:password")
+# Where somebody without a second factor sets one up; the last is how the pages look.
+_SETS_UP = ("/account/", "/language/", "/brand/")
 
 REQUEST_ID: Final = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -109,6 +112,8 @@ class TenantMiddleware:
         with who, origin, scope, _time_zone_of(request, membership):
             if membership is not None and membership.tenant.is_suspended and _enters(request):
                 return _suspended(request, membership)
+            if membership is not None and _leads_inside(request) and is_missing(membership):
+                return _second_factor_first(request, membership)
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
             if response.status_code >= 500:
@@ -126,6 +131,16 @@ def _membership_in(request: HttpRequest, user: User) -> Member | None:
 
 def _enters(request: HttpRequest) -> bool:
     return request.path not in {reverse(name) for name in _WAYS_OUT}
+
+
+def _leads_inside(request: HttpRequest) -> bool:
+    return _enters(request) and not request.path.startswith(_SETS_UP)
+
+
+def _second_factor_first(request: HttpRequest, membership: Member) -> HttpResponse:
+    """What every page of the tenant's answers to who has none, the admin's as well."""
+    context = {"tenant": membership.tenant}
+    return render(request, "second_factor_first.html", context, status=HTTPStatus.FORBIDDEN)
 
 
 def _suspended(request: HttpRequest, membership: Member) -> HttpResponse:

@@ -135,6 +135,12 @@ class Tenant(models.Model):
     guide_dismissed_at = models.DateTimeField(
         null=True, editable=False, help_text="When its people put the first-run guide away."
     )
+    staff_need_second_factor = models.BooleanField(
+        default=False, editable=False, help_text="Whether its team signs in with one."
+    )
+    customers_need_second_factor = models.BooleanField(
+        default=False, editable=False, help_text="Whether its customers' people sign in with one."
+    )
     mail_sender_name = models.CharField(
         max_length=120,
         blank=True,

@@ -15,6 +15,7 @@ _PAYING = "tests/portal/test_paying.py::TestIsolation"
 _METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
 _LOOK = "tests/portal/test_look.py"
+_RESET = "tests/portal/test_password_reset.py::TestForgotten"
 _JOINING = "tests/portal/test_joining.py"
 _INGEST = "tests/metering/test_ingest.py::TestIsolation"
 _ENROLMENT = "tests/metering/test_enrolment.py::TestEnrolling"
@@ -64,6 +65,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "mfa_login_webauthn": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
     "sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
     "end-sessions": f"{_ACCESS}::TestSessions::test_are_ones_own",
+    "portal:forgotten": f"{_RESET}::test_answers_alike_whoever_is_asked_for",
+    "portal:forgotten-sent": f"{_RESET}::test_answers_alike_whoever_is_asked_for",
+    "portal:reset": f"{_RESET}::test_is_nobodys_under_another_tenants_domain",
+    "portal:reset-done": f"{_RESET}::test_answers_alike_whoever_is_asked_for",
     "portal:password": f"{_JOINING}::TestPassword::test_is_changed_by_its_owner",
     "admin-sign-in": f"{_JOINING}::TestAdminsDoor::test_says_no_to_who_is_no_staff",
     "portal:team": f"{_TEAM}::TestAnotherCustomers::test_people_and_keys_are_not_named",

@@ -178,7 +178,7 @@ def update_budget(request: ApiRequest, budget_id: UUID, change: BudgetChange) ->
     budget = _visible(request.caller, budget_id)
     terms = replace(terms_of(budget), **_given(change, "name", "limit", *_CHANGEABLE))
     with _refusals():
-        return _shown(change_budget(budget, terms))
+        return _shown(change_budget(budget, terms, as_of=request.as_of))
 
 
 @budgets.removing(

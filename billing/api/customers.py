@@ -169,7 +169,7 @@ def update_customer(request: ApiRequest, customer_id: UUID, change: CustomerChan
     fields = change.model_dump(exclude_none=True, exclude={"billing"})
     billing = change.billing.model_dump(exclude_unset=True) if change.billing else {}
     try:
-        return _shown_now(change_customer(customer, fields, billing))
+        return _shown_now(change_customer(customer, fields, billing, as_of=request.as_of))
     except ReferenceInUse as refusal:
         raise conflict("reference-in-use", f"{refusal}.") from refusal
     except VatIdNotOfCountry as refusal:

@@ -13,12 +13,14 @@ from hostmeter_agent.wire import kind_of
 
 from billing.core.budgets import THRESHOLDS
 from billing.core.currencies import UnknownCurrency, currency_of
+from billing.core.exact import plain
 from billing.core.money import round_amount
 from billing.core.quantity import UnitDoesNotFit, UnknownUnit, unit_for
 from billing.models import Budget, BudgetRequest
 from billing.operations.journal import lock_customer
 from billing.queries.parties import billing_settings
 from metering.models import Application, Assignment
+from tenants.audit import note
 from tenants.models import Customer, Environment
 
 BUDGETS_MAX: Final = 100
@@ -68,15 +70,18 @@ def add_budget(customer: Customer, terms: BudgetTerms, *, as_of: datetime) -> Bu
         if Budget.objects.kept().filter(customer=customer).count() >= BUDGETS_MAX:
             raise TooManyBudgets(f"there are {BUDGETS_MAX} budgets already; remove one first")
         _ask_for_figures(customer)
-        return Budget.objects.create(customer=customer, created_at=as_of, **fields)
+        made = Budget.objects.create(customer=customer, created_at=as_of, **fields)
+        _note("set", made, as_of)
+        return made
 
 
-def change_budget(budget: Budget, terms: BudgetTerms) -> Budget:
+def change_budget(budget: Budget, terms: BudgetTerms, *, as_of: datetime) -> Budget:
     """Put other terms in the place of a budget's. Under another limit its thresholds are told anew
     this month; its figures are those of the next look. Raises BudgetNotUsable."""
     fields = usable_fields(budget.customer, terms)
     with transaction.atomic():
         locked = Budget.objects.select_for_update().get(pk=budget.pk)
+        is_another = any(getattr(locked, each) != value for each, value in fields.items())
         if any(getattr(locked, each) != fields[each] for each in _MAKES_FIGURES):
             fields |= {"spent": None, "foreseen": None, "evaluated_at": None, "waits_for": ""}
             fields |= {"foreseen_low": None, "foreseen_high": None}
@@ -84,6 +89,8 @@ def change_budget(budget: Budget, terms: BudgetTerms) -> Budget:
             setattr(locked, name, value)
         locked.save(update_fields=list(fields))
         _ask_for_figures(locked.customer)
+        if is_another:
+            _note("changed", locked, as_of)
         return locked
 
 
@@ -105,7 +112,21 @@ def terms_of(budget: Budget) -> BudgetTerms:
 
 def remove_budget(budget: Budget, *, as_of: datetime) -> None:
     """It is looked at no more. What was asked of the operator stays asked."""
-    Budget.objects.kept().filter(pk=budget.pk).update(removed_at=as_of)
+    with transaction.atomic():
+        if Budget.objects.kept().filter(pk=budget.pk).update(removed_at=as_of):
+            _note("removed", budget, as_of)
+
+
+def _note(change: str, budget: Budget, as_of: datetime) -> None:
+    note(
+        "budget_changed",
+        as_of=as_of,
+        customer=budget.customer_id,
+        subject=budget.name,
+        change=change,
+        limit=plain(budget.limit),
+        measure=budget.measure,
+    )
 
 
 def decide_request(

@@ -1,13 +1,15 @@
 """Adding and changing customers, with how they are billed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from billing.models import BillingDetails
 from billing.taxes import may_be_vat_id
+from tenants.audit import note
 from tenants.models import Customer
 from tenants.refusals import constraint_of
 
@@ -31,7 +33,7 @@ def add_customer(fields: Mapping[str, Any], billing: Mapping[str, Any]) -> Custo
 
 
 def change_customer(
-    customer: Customer, fields: Mapping[str, Any], billing: Mapping[str, Any]
+    customer: Customer, fields: Mapping[str, Any], billing: Mapping[str, Any], *, as_of: datetime
 ) -> Customer:
     """Change what is named, and nothing else. Raises ReferenceInUse, VatIdNotOfCountry."""
     with _reference_free(fields), transaction.atomic():
@@ -45,7 +47,21 @@ def change_customer(
                 customer=locked, defaults=dict(billing)
             )
             _check_vat_id(details)
+        changed = [*fields, *billing]
+        if changed:
+            note_billing_changed(locked, changed, as_of=as_of)
         return locked
+
+
+def note_billing_changed(customer: Customer, names: Iterable[str], *, as_of: datetime) -> None:
+    """In the audit log: which of a customer's details were written, and not what they are now."""
+    note(
+        "billing_details_changed",
+        as_of=as_of,
+        customer=customer,
+        subject=customer.name,
+        changed=sorted(names),
+    )
 
 
 def _check_vat_id(details: BillingDetails) -> None:

@@ -23,11 +23,11 @@ def keep_payer(customer: Customer, processor_id: str) -> str:
     return payer.processor_id
 
 
-def keep_default_method(customer_id: UUID, method_id: str, label: str) -> None:
-    """Note what the customer's invoices are paid with; empty for nothing."""
-    PayingCustomer.objects.filter(customer=customer_id).update(
-        method_id=method_id, method_label=label
-    )
+def keep_default_method(customer_id: UUID, method_id: str, label: str) -> bool:
+    """Note what the customer's invoices are paid with, empty for nothing; whether it is another
+    than before."""
+    payers = PayingCustomer.objects.filter(customer=customer_id).exclude(method_id=method_id)
+    return bool(payers.update(method_id=method_id, method_label=label))
 
 
 def customer_paying_as(processor_id: str) -> PayingCustomer | None:

@@ -54,7 +54,7 @@ def _changed(reader: Reader, form: BillingForm, fixed: frozenset[str]) -> bool:
     given = {name: form.cleaned_data[name] for name in form.changed_data if name not in fixed}
     zone = {"time_zone": given.pop("time_zone")} if "time_zone" in given else {}
     try:
-        change_customer(reader.customer, zone, given)
+        change_customer(reader.customer, zone, given, as_of=reader.as_of)
     except VatIdNotOfCountry:
         form.add_error("vat_id", gettext("The form or a digit of it is wrong."))
         return False

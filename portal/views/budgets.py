@@ -84,7 +84,7 @@ def edit_budget(request: HttpRequest, reader: Reader, budget_id: UUID) -> HttpRe
     form = BudgetForm(reader, budget, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
-            change_budget(budget, form.terms())
+            change_budget(budget, form.terms(), as_of=reader.as_of)
         except BudgetNotUsable as refusal:
             form.refuse(refusal.field, _refused(refusal))
         else:

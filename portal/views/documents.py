@@ -12,11 +12,11 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from billing.documents.en16931 import NoEInvoice
-from billing.documents.files import document_tag
+from billing.documents.files import document_tag, file_name
 from billing.documents.focus import COLUMNS, Version, focus_rows
 from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
-from billing.downloads import document_response, spooled_response
+from billing.downloads import document_response, note_download, spooled_response
 from portal.access import Reader, customer_page
 from portal.queries import issued_in_month, issued_invoices_of
 
@@ -32,10 +32,12 @@ def document(request: HttpRequest, reader: Reader, invoice_id: UUID, form: str) 
     if unchanged is not None:
         return _kept(unchanged, tag)
     try:
-        return _kept(document_response(shown, form), tag)
+        answer = document_response(shown, form)
     except NoEInvoice as missing:
         context = {"reader": reader, "section": "invoices", "invoice": invoice, "missing": missing}
         return render(request, "portal/no_document.html", context, status=409)
+    note_download(file_name(shown, form), customer=reader.customer.pk, as_of=reader.as_of)
+    return _kept(answer, tag)
 
 
 def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
@@ -55,7 +57,10 @@ def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpRespon
         for record in csv_rows(COLUMNS[version], _rows(reader, month, version)):
             file.write(record.encode())
 
-    return spooled_response(write, f"focus-{month:%Y-%m}.csv", "text/csv; charset=utf-8")
+    name = f"focus-{month:%Y-%m}.csv"
+    answer = spooled_response(write, name, "text/csv; charset=utf-8")
+    note_download(name, customer=reader.customer.pk, as_of=reader.as_of)
+    return answer
 
 
 def _version(given: str) -> Version:

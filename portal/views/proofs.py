@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from billing.downloads import proof_name, proof_response
+from billing.downloads import note_download, proof_name, proof_response
 from billing.proof.bundle import BundleTooLarge, NotIssued
 from billing.proof.keys import fingerprint, proof_key, public_keys
 from billing.proof.verifier import FILE_NAME, build_verifier
@@ -41,12 +41,15 @@ def proof_page(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpRe
 def proof_bundle(request: HttpRequest, reader: Reader, invoice_id: UUID) -> HttpResponseBase:
     invoice = get_object_or_404(invoices_of(reader.customer), pk=invoice_id)
     try:
-        return proof_response(invoice, as_of=reader.as_of)
+        answer = proof_response(invoice, as_of=reader.as_of)
     except NotIssued as absent:
         raise Http404 from absent
     except BundleTooLarge as refusal:
         context = {"reader": reader, "section": "invoices", "invoice": invoice, "refusal": refusal}
         return render(request, "portal/no_proof.html", context, status=409)
+    name = proof_name(invoice.reference)
+    note_download(name, customer=reader.customer.pk, as_of=reader.as_of)
+    return answer
 
 
 @customer_page

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from billing.billable import assigned_periods
 from billing.core.periods import Period
-from billing.downloads import spooled_response
+from billing.downloads import note_download, spooled_response
 from metering.allocation_rules import meters_with_rules
 from metering.core.buckets import BUCKET
 from metering.core.posting import allocated_meter
@@ -62,9 +62,11 @@ def usage_file(request: HttpRequest, reader: Reader) -> HttpResponseBase:
     name = f"usage-{question.meter}-{question.first}-{question.last}.csv"
     write = partial(write_usage, customer=reader.customer, question=question, zone=reader.zone)
     try:
-        return spooled_response(write, name, "text/csv; charset=utf-8")
+        answer = spooled_response(write, name, "text/csv; charset=utf-8")
     except TooManyPoints:
         return _refused(_too_much())
+    note_download(name, customer=reader.customer.pk, as_of=reader.as_of)
+    return answer
 
 
 def _refused(words: str) -> HttpResponse:

@@ -14,6 +14,7 @@ from ninja import Router
 from ninja.decorators import decorate_view
 from ninja.operation import Operation
 
+from tenants import audit
 from tenants.api.caller import ApiRequest, authenticated
 from tenants.api.document import described
 from tenants.api.errors import unprocessable
@@ -259,7 +260,8 @@ def _admitted(terms: _Terms, run: _Run, request: ApiRequest, path: dict[str, Any
     # Where Django keeps a body that it has read.
     request._body = body_of(request, terms.body_bytes_max)
     who = acting(request.caller.in_words, request=request.META.get(REQUEST_ID, ""))
-    with who, tenant_scope(request.caller.tenant_id):
+    origin = audit.acting(audit.origin_of_program(request, request.caller.in_words))
+    with who, origin, tenant_scope(request.caller.tenant_id):
         if key is not None:
             return answered_once(
                 request, key, lambda: run(request, **path), sealed=terms.tells_secret

@@ -156,9 +156,11 @@ class TestAThreshold:
         spend(story.shop, at(10, 3), 8)
         assert look(story) == ["80"]
         terms = BudgetTerms("Hosting", Decimal(100), "EUR", thresholds=["80"])
-        change_budget(kept, terms)
+        change_budget(kept, terms, as_of=timezone.now())
         assert look(story) == []
-        change_budget(kept, BudgetTerms("Hosting", Decimal(9), "EUR", thresholds=["80"]))
+        change_budget(
+            kept, BudgetTerms("Hosting", Decimal(9), "EUR", thresholds=["80"]), as_of=timezone.now()
+        )
         assert look(story) == ["80"]
 
     def test_that_is_foreseen_is_told_before_it_is_reached(self, story: Story) -> None:
@@ -286,7 +288,7 @@ def test_a_month_is_put_together_of_billing_periods_that_begin_within_it(inside:
 
 def test_a_budget_says_the_terms_it_was_made_of(story: Story) -> None:
     kept = budget(story, "12.5", application=story.shop, thresholds=["80"], by_email=False)
-    assert terms_of(kept) == terms_of(change_budget(kept, terms_of(kept)))
+    assert terms_of(kept) == terms_of(change_budget(kept, terms_of(kept), as_of=timezone.now()))
 
 
 def test_setting_a_budget_asks_for_its_figures_at_once(
@@ -296,7 +298,7 @@ def test_setting_a_budget_asks_for_its_figures_at_once(
     monkeypatch.setattr(current_app, "send_task", lambda *given: asked.append(given))
     with django_capture_on_commit_callbacks(execute=True):
         kept = budget(story)
-        change_budget(kept, terms_of(kept))
+        change_budget(kept, terms_of(kept), as_of=timezone.now())
     name, arguments = asked[0]
     assert (name, len(asked)) == (look_at_budgets_of.name, 2)
     assert arguments == [str(story.customer.tenant_id), str(story.customer.pk)]

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from billing.collecting import submit
 from billing.models import PaymentAttempt
+from tenants.access_models import AuditEntry
 from tenants.models import Customer, Member
 from tenants.scope import tenant_scope
 from tests.billing.payments.conftest import Billed, Fake, billed, fake
@@ -98,6 +99,10 @@ class TestMethods:
         assert "pays invoices" in page
         payer.post(reverse("portal:change-payment-method"), {"remove": method})
         assert "No payment method yet" in payer.get(methods).content.decode()
+        with tenant_scope(billed.tenant_id):
+            removed = AuditEntry.objects.get(action="payment_method_changed")
+        assert (removed.actor, removed.subject) == ("payer@first.example", "visa •••• 4242")
+        assert removed.customer_id == billed.customer.pk
 
     def test_are_entered_elsewhere(self, billed: Billed, payer: Client) -> None:
         page = payer.post(reverse("portal:add-payment-method")).content.decode()
