@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
@@ -16,7 +19,7 @@ from billing.models import PaymentAttempt
 from billing.operations.collecting import begin_attempt
 from portal.urls import urlpatterns
 from tenants.invitations import invite
-from tenants.models import EnrolmentToken, Member
+from tenants.models import EnrolmentToken, Member, User
 from tenants.operations import issue_enrolment_token
 from tenants.scope import tenant_scope
 from tests.browser.screens import DESKTOP, PHONE, Scheme, Screen
@@ -87,16 +90,25 @@ def _addresses(world: World) -> Iterator[tuple[str, str]]:
         yield "revoke-host-key", reverse("portal:revoke-host-key", args=[host.pk, key.pk])
 
 
+def reset_link(person: User) -> str:
+    uid = urlsafe_base64_encode(force_bytes(person.pk))
+    return reverse("portal:reset", args=[uid, default_token_generator.make_token(person)])
+
+
 def test_fits_and_can_be_used_by_everyone(
     chromium: Browser, live_server: LiveServer, world: World
 ) -> None:
     reader = make_person("owner@first.example", world.tenant, "owner", world.customer)
-    make_person("colleague@first.example", world.tenant, "billing", world.customer)
+    colleague = make_person("colleague@first.example", world.tenant, "billing", world.customer)
     with tenant_scope(world.tenant.pk):
         invitation = invite(Member(role="viewer"), "new@first.example", as_of=timezone.now())
     open_to_all = {
         "sign-in": reverse("portal:sign-in"),
         "join": reverse("portal:join", args=[invitation]),
+        "forgotten": reverse("portal:forgotten"),
+        "forgotten-sent": reverse("portal:forgotten-sent"),
+        "reset": reset_link(colleague),
+        "reset-done": reverse("portal:reset-done"),
     }
     place = environment(world)
     with tenant_scope(world.tenant.pk):
