@@ -15,9 +15,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
+from metering.admin_policy_rules import RulesField
 from metering.limit_use import DAYS_MAX, TooMuchUsage, simulate
 from metering.policy_state import hosts_of_policy
-from metering.policy_words import difference_rows, table_of
+from metering.policy_words import difference_rows, in_units, table_of
 from tenants.admin_figures import DaysForm
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_pages import (
@@ -206,8 +207,21 @@ class MonthForm(DaysForm):
     days_max = DAYS_MAX
 
 
+class VersionForm(ReasonedForm):
+    """A draft's terms."""
+
+    rules = RulesField(
+        required=False,
+        label="who may run what",
+        help_text="The first rule that fits decides, and what none fits may run. * stands for any "
+        "text, as in miner*; an empty field fits all. Rows without an effect do not count, and "
+        "more appear when you save.",
+    )
+
+
 @admin.register(PolicyVersion)
 class PolicyVersionAdmin(HistoryPages, ScopedAdmin):
+    form = VersionForm
     empty_hint = "Open a policy and draft its first version."
     list_display = ("__str__", "state", "note", "effective_from", "rollout_percent")
     list_filter = ("policy",)
@@ -215,14 +229,24 @@ class PolicyVersionAdmin(HistoryPages, ScopedAdmin):
     search_fields = ("policy__name", "note")
     readonly_fields = (
         "policy", "number", "state", "changes", "effective_from", "rollout_percent",
-        "published_at", "published_by",
+        "published_at", "published_by", "rules_in_words",
     )  # fmt: skip
-    fields = (*readonly_fields, "note", *TERMS)
+    fields = (*readonly_fields[:-1], "note", *TERMS)
     actions_detail = ("against_usage", "publish", "roll_out", "roll_back")
 
     @display(description="State", label=_STATES)
     def state(self, version: PolicyVersion) -> str:
         return version_state(version)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            return fields
+        return ["rules_in_words" if each == "rules" else each for each in fields]
+
+    @display(description="Who may run what")
+    def rules_in_words(self, version: PolicyVersion) -> str:
+        return in_units("rules", version.rules) if version.rules else "everything may run"
 
     @display(description="Changes")
     def changes(self, version: PolicyVersion) -> SafeString | str:

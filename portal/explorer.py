@@ -22,7 +22,15 @@ from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucke
 from metering.usage_points import Key, Point, usage_points
 from metering.usage_rows import UsagePeriod
 from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
-from portal.formatting import day_of_year, month_name, quantity, unit_name, usage, usage_unit
+from portal.formatting import (
+    day_of_month,
+    day_of_year,
+    month_name,
+    quantity,
+    unit_name,
+    usage,
+    usage_unit,
+)
 from portal.usage_names import names_of
 from portal.usage_question import Question
 from tenants.models import Customer
@@ -326,7 +334,7 @@ def _slot(place: Place, question: Question, zone: ZoneInfo) -> Slot:
     label, group = {
         "5m": (f"{local:%H:%M}", ""),
         "hour": (f"{local:%H}", day_of_year(local)),
-        "day": (str(local.day), month_name(local)),
+        "day": (day_of_month(local), month_name(local)),
         "month": (month_name(local), f"{local:%Y}"),
     }[question.step]
     gap = gettext("nothing was measured") if place.is_gap else ""

@@ -29,6 +29,7 @@ MINUS: Final = "\u2212"
 # As in Babel's patterns; the English one is that of Britain, whose days nobody takes for months.
 _DAY: Final = {"en": "d MMM y", "de": "d. MMM y"}
 _DAY_OF_YEAR: Final = {"en": "d MMM", "de": "d. MMM"}
+_DAY_OF_MONTH: Final = {"en": "d", "de": "d."}
 
 _ZERO: Final = Decimal(0)
 _ONE: Final = Decimal(1)
@@ -208,6 +209,11 @@ def day(moment: datetime, zone: tzinfo) -> str:
 def day_of_year(local: date) -> str:
     """23 Nov; 23. Nov."""
     return _written(local, _DAY_OF_YEAR)
+
+
+def day_of_month(local: date) -> str:
+    """23; 23."""
+    return _written(local, _DAY_OF_MONTH)
 
 
 def month_name(local: date) -> str:

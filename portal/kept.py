@@ -32,7 +32,7 @@ from portal.running import (
 )
 from tenants.models import Customer
 
-# So many are rated within a tenth of a second.
+# So many are rated within a fifth of a second.
 LIVE_APPLICATIONS_MAX: Final = 8
 # So many the first page may wait for; of more, a worker counts first.
 WAITED_FOR_MAX: Final = 100

@@ -35,6 +35,7 @@ from metering.usage import usage_by_application, usage_by_day
 from metering.usage_rows import UsagePeriod
 from portal.chart import Axis, Chart, Series, Slot, bar_chart
 from portal.formatting import (
+    day_of_month,
     day_of_year,
     month_name,
     quantity,
@@ -139,7 +140,7 @@ def day_slots(period: Period, zone: ZoneInfo, *, as_of: datetime) -> list[Slot]:
     """The chart's slots for a period's days; the running day is still open."""
     today = as_of.astimezone(zone).date()
     return [
-        Slot(str(day.day), day_of_year(day), is_open=day == today, group=month_name(day))
+        Slot(day_of_month(day), day_of_year(day), is_open=day == today, group=month_name(day))
         for day in local_days(period, zone)
     ]
 

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from lxml import html
 
 from metering.core.buckets import bucket_of
 from metering.models import Application, Host, HostKey, Instance
@@ -71,15 +72,15 @@ class TestADraft:
     ) -> None:
         change = page("policyversion_change", draft.pk)
         form = {
-            "note": "calmer", "rules": '[{"effect": "deny", "application": "miner*"}]',
+            "note": "calmer", "rules-1-effect": "deny", "rules-1-application": " miner* ",
             "cpu_millicores": "700", "memory_bytes": "1073741824", "reason": "too loud",
         }  # fmt: skip
         assert client.post(change, form).status_code == 302
         shown = client.get(change).content.decode()
         assert "0.7 cores" in shown
         assert "deny application miner*" in shown
-        wrong = client.post(change, form | {"rules": '[{"effect": "maybe"}]'})
-        assert b"effect must be allow or deny" in wrong.content
+        wrong = client.post(change, form | {"rules-1-effect": "maybe"})
+        assert b"Rule 1: effect must be allow or deny" in wrong.content
         with tenant_scope(tenant.pk):
             version = PolicyVersion.objects.get()
             assert version.cpu_millicores == 700
@@ -87,6 +88,43 @@ class TestADraft:
             now = timezone.now()
             publish(version, effective_from=now, by="a", as_of=now)
         assert client.post(change, form).status_code == 403
+
+    def test_has_a_row_for_each_rule(
+        self, client: Client, tenant: Tenant, draft: PolicyVersion
+    ) -> None:
+        change = page("policyversion_change", draft.pk)
+        rows = [
+            {"effect": "allow", "customer": "pine", "place": "2"},
+            {"effect": ""},
+            {"effect": "deny", "application": "miner*", "environment": "production", "place": "1"},
+        ]
+        form = {
+            f"rules-{number}-{name}": text
+            for number, row in enumerate(rows, start=1)
+            for name, text in row.items()
+        }
+        assert client.post(change, form).status_code == 302
+        with tenant_scope(tenant.pk):
+            assert PolicyVersion.objects.get(pk=draft.pk).rules == [
+                {"effect": "deny", "application": "miner*", "environment": "production"},
+                {"effect": "allow", "customer": "pine"},
+            ]
+        shown = html.fromstring(client.get(change).content)
+        assert shown.get_element_by_id("id_rules-1-application").get("value") == "miner*"
+        assert len(shown.xpath('//select[starts-with(@name, "rules-")]')) == 2 + 3
+        unfinished = client.post(change, {"rules-1-effect": "", "rules-1-customer": "reed"})
+        assert b"Rule 1: choose whether it may run." in unfinished.content
+        assert b'value="reed"' in unfinished.content
+        too_long = {"rules-1-effect": "deny", "rules-1-customer": "x" * 201}
+        assert b"at most 200 characters" in client.post(change, too_long).content
+        cleared = {f"rules-{number}-effect": "" for number in range(1, 6)}
+        assert client.post(change, cleared).status_code == 302
+        with tenant_scope(tenant.pk):
+            version = PolicyVersion.objects.get(pk=draft.pk)
+            assert version.rules == []
+            now = timezone.now()
+            publish(version, effective_from=now, by="a", as_of=now)
+        assert "everything may run" in client.get(change).content.decode()
 
     def test_is_held_against_usage(
         self, client: Client, tenant: Tenant, draft: PolicyVersion
