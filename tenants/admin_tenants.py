@@ -1,5 +1,6 @@
 """The list of tenants in the admin: who they are, how they do, what they may, and suspending."""
 
+import re
 import zoneinfo
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -34,7 +35,7 @@ from tenants.admin_pages import (
 from tenants.export_models import TenantExport
 from tenants.exports import ExportUnderWay, ask_for_export
 from tenants.invitations import make_tenant
-from tenants.models import Tenant
+from tenants.models import DOMAIN, Tenant
 from tenants.refusals import sentence
 from tenants.suspension import lift_suspension, suspend_tenant
 from tenants.usage_models import TenantUsage
@@ -82,7 +83,8 @@ class TenantForm(ScopedForm):
     def clean_domain(self) -> str | None:
         # Empty is no name: two tenants may have none.
         domain = str(self.cleaned_data["domain"] or "").lower() or None
-        if domain is not None and validate_host(domain, settings.ALLOWED_HOSTS):
+        is_name = re.fullmatch(DOMAIN, domain or "")
+        if is_name and validate_host(is_name.string, settings.ALLOWED_HOSTS):
             raise forms.ValidationError(
                 "That is a name of the installation itself (ALLOWED_HOSTS); take another."
             )

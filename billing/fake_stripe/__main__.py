@@ -3,6 +3,7 @@
 import argparse
 import logging
 import signal
+import socket
 import sys
 import threading
 
@@ -22,6 +23,9 @@ def main() -> int:
         description="A fake Stripe on this machine, for the demonstration and for tests.",
     )
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument(
+        "--listener", type=int, metavar="FD", help="an inherited socket that listens, not a port"
+    )
     parser.add_argument("--state", required=True, help="the file that holds all it knows")
     parser.add_argument(
         "--webhook",
@@ -40,7 +44,8 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        fake = FakeStripe(options.state, options.port)
+        inherited = None if options.listener is None else socket.socket(fileno=options.listener)
+        fake = FakeStripe(options.state, options.port, inherited)
         _deliver_to(fake, options.webhook, options.event or ["*"])
     except (OSError, Refused) as error:
         print(f"fake Stripe: {error}", file=sys.stderr)

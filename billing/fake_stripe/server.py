@@ -29,14 +29,21 @@ _log = logging.getLogger("fake_stripe")
 class FakeStripe:
     """The server with its books and its deliveries. `close` ends all of it."""
 
-    def __init__(self, state: str | Path, port: int = 0) -> None:
-        """Raises OSError where the port is taken."""
+    def __init__(
+        self, state: str | Path, port: int = 0, listener: socket.socket | None = None
+    ) -> None:
+        """With a `listener`, on that socket, which listens already. Raises OSError where the port
+        is taken."""
         self.books = Books(str(state))
         try:
-            self._server = _Server((LOOPBACK, port), _Handler)
+            self._server = _Server((LOOPBACK, port), _Handler, bind_and_activate=listener is None)
         except OSError:
             self.books.close()
             raise
+        if listener is not None:
+            self._server.socket.close()
+            self._server.socket = listener
+            self._server.server_address = listener.getsockname()
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
         self.desk = self._server.desk = Desk(self.books, self.url)
         self._deliveries = Deliveries(self.books)

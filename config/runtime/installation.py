@@ -28,8 +28,8 @@ class Installation:
     variables: dict[str, str]
     users: list[User]
     listener: socket.socket
-    fake_stripe_port: int | None
-    """None where payments go to Stripe, or to whatever STRIPE_API_BASE names."""
+    fake_stripe: socket.socket | None
+    """Its listening socket; None where payments go to Stripe, or to what STRIPE_API_BASE names."""
     tenants: tuple[str, ...] = ()
     is_complete: bool = False
 
@@ -40,8 +40,9 @@ class Installation:
     @property
     def fake_stripe_url(self) -> str:
         """Empty where payments do not go to the fake."""
-        port = self.fake_stripe_port
-        return "" if port is None else f"http://{ports.LOOPBACK}:{port}"
+        if self.fake_stripe is None:
+            return ""
+        return f"http://{ports.LOOPBACK}:{self.fake_stripe.getsockname()[1]}"
 
     @property
     def demo_password(self) -> str:
@@ -93,10 +94,12 @@ def plan_installation(home: Home) -> Installation:
     }
     state = read_state(home)
     users = state["users"] if state else []
-    listener = listening_socket(chosen["web"])
-    fake_stripe_port = chosen["fake-stripe"] if uses_fake_stripe else None
+    listener = listening_socket("web", chosen["web"])
+    fake_stripe = (
+        listening_socket("fake-stripe", chosen["fake-stripe"]) if uses_fake_stripe else None
+    )
     installation = Installation(
-        home, chosen["web"], servers, variables, users, listener, fake_stripe_port
+        home, chosen["web"], servers, variables, users, listener, fake_stripe
     )
     if uses_fake_stripe:
         variables["STRIPE_API_BASE"] = installation.fake_stripe_url

@@ -29,16 +29,17 @@ STOP_ORDER = (
 )
 
 
-def listening_socket(port: int) -> socket.socket:
-    """The web's listening socket, kept by the supervisor: while the web restarts, clients wait in
-    its queue instead of being refused. Raises CannotRun."""
+def listening_socket(name: str, port: int) -> socket.socket:
+    """The listening socket of the web or the fake Stripe, kept by the supervisor: nobody takes the
+    port before they start, and while they restart, clients wait in its queue instead of being
+    refused. Raises CannotRun."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
     except OSError as error:
         listener.close()
-        raise CannotRun(f"web: port {port} cannot be opened: {error.strerror}") from None
+        raise CannotRun(f"{name}: port {port} cannot be opened: {error.strerror}") from None
     listener.listen(1024)
     return listener
 
@@ -103,14 +104,17 @@ def beat(environment: Mapping[str, str], home: Home) -> Part:
     )
 
 
-def fake_stripe(port: int, state: Path, webhooks: Sequence[str]) -> Part:
+def fake_stripe(listener: socket.socket, state: Path, webhooks: Sequence[str]) -> Part:
     """The fake Stripe, delivering its events to these addresses of ours."""
+    descriptor = listener.fileno()
     options = [option for url in webhooks for option in ("--webhook", url)]
-    arguments = python("billing.fake_stripe", "--port", str(port), "--state", str(state), *options)
+    arguments = python(
+        "billing.fake_stripe", "--listener", str(descriptor), "--state", str(state), *options
+    )
     # Stripe knows none of our secrets, and neither does the fake.
     return Part(
         "fake-stripe",
-        Command(arguments, _bare_environment(os.environ)),
+        Command(arguments, _bare_environment(os.environ), descriptors=(descriptor,)),
         is_ready=lambda started: started.has_logged(b"Listening on "),
     )
 

@@ -99,12 +99,12 @@ def _prepare(installation: Installation, supervisor: Supervisor) -> str:
 def _fake_stripe(installation: Installation) -> list[Part]:
     """None where payments go to Stripe. A tenant made later gets its events from the next start on,
     and until then what the reconciler asks for."""
-    port = installation.fake_stripe_port
-    if port is None:
+    listener = installation.fake_stripe
+    if listener is None:
         return []
     slugs = installation.tenants[:FAKE_STRIPE_WEBHOOKS_MAX]
     webhooks = [f"{installation.url}/webhooks/stripe/{slug}/" for slug in slugs]
-    return [parts.fake_stripe(port, installation.home.fake_stripe, webhooks)]
+    return [parts.fake_stripe(listener, installation.home.fake_stripe, webhooks)]
 
 
 def _environment(installation: Installation) -> dict[str, str]:

@@ -21,8 +21,9 @@ _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgrou
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Closed with the last of these tests: what follows would share the machine with it."""
     program = needs.tool("chromium", package="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))

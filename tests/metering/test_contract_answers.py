@@ -104,6 +104,7 @@ class TestUnauthorized:
 
 
 class TestOutsideTheViews:
+    @pytest.mark.django_db
     def test_a_foreign_host_name_is_a_problem_too(self) -> None:
         answer = Client().post(PATH, b"{}", "application/json", headers={"host": "evil.example"})
         assert answer.status_code == 400
