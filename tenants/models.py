@@ -99,35 +99,29 @@ class Tenant(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     # From here on only the installation's owner writes; a trigger holds it.
     domain = models.CharField(
-        max_length=253,
-        unique=True,
-        null=True,
-        blank=True,
+        max_length=253, unique=True, null=True, blank=True,
         validators=[RegexValidator(DOMAIN, "Write a host name in lower case: billing.example.com")],
         help_text="Under which its customers reach the portal. Empty: the installation's own.",
-    )
+    )  # fmt: skip
     hosts_max = models.PositiveIntegerField(
-        null=True,
-        blank=True,
+        null=True, blank=True,
         verbose_name="hosts at most",
         help_text="In service at one time; a further one is refused. Empty: no limit.",
-    )
+    )  # fmt: skip
     samples_per_second_max = models.PositiveIntegerField(
-        null=True,
-        blank=True,
+        null=True, blank=True,
         validators=[MinValueValidator(1)],
         verbose_name="samples a second at most",
         help_text="On average over a minute; beyond it agents are asked to wait, and lose nothing. "
         "Empty: no limit.",
-    )
+    )  # fmt: skip
     retention_days = models.PositiveSmallIntegerField(
-        null=True,
-        blank=True,
+        null=True, blank=True,
         validators=[MinValueValidator(RETENTION_DAYS_MIN), MaxValueValidator(3_650)],
         verbose_name="samples kept for days",
         help_text="Whole months older than this are deleted; what was billed of them stays. "
         "Empty: as long as the installation keeps samples.",
-    )
+    )  # fmt: skip
     suspended_at = models.DateTimeField(null=True, editable=False)
     suspended_for = models.CharField(
         max_length=200, blank=True, editable=False, help_text="The reason that its people read."
