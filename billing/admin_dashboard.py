@@ -20,6 +20,7 @@ from metering.health import (
     LAGS,
     SKEW_MAX_MS,
     AgentsHealth,
+    RulesHealth,
     agents_health,
     faults,
     rules_health,
@@ -283,21 +284,28 @@ def _policies(now: datetime) -> Card:
     found = rules_health(as_of=now)
     outdated = found.outdated_hosts + found.outdated_environments
     state = "bad" if outdated else "look" if found.breaches else "good"
-    limits = "Limits that are passed", reverse("admin:metering_policybreach_changelist")
-    hosts = "Agents that are too old", reverse("admin:metering_host_changelist")
     return Card(
         title="Policies",
         figure=f"{found.breaches:,} over a limit",
         state=state,
         says={"bad": "some is too old", "look": "now", "good": "all holds"}[state],
-        link=(hosts[0], f"{hosts[1]}?noticed=outdated")
-        if found.outdated_hosts and not found.breaches
-        else (limits[0], f"{limits[1]}?standing__exact=1"),
+        link=_policies_link(found),
         facts=[
             f"{found.outdated_hosts:,} agents are older than is allowed by now",
             f"{found.outdated_environments:,} environments are",
         ],
     )
+
+
+def _policies_link(found: RulesHealth) -> tuple[str, str]:
+    """To what is worst."""
+    if found.outdated_hosts:
+        hosts = reverse("admin:metering_host_changelist")
+        return "Agents that are too old", f"{hosts}?noticed=outdated"
+    if found.outdated_environments:
+        return "Environments", reverse("admin:tenants_environment_changelist")
+    limits = reverse("admin:metering_policybreach_changelist")
+    return "Limits that are passed", f"{limits}?standing__exact=1"
 
 
 def _mail(now: datetime) -> Card:

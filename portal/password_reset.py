@@ -6,11 +6,9 @@ sign-in, so it works once, and no more after either has changed.
 
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from allauth.usersessions.models import UserSession
-from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
 from django.http import HttpRequest
@@ -21,7 +19,7 @@ from django.utils.translation import get_language
 
 from portal import request_limit
 from tenants.audit import Origin, acting, note, origin_of
-from tenants.domains import address_of, tenant_of_domain
+from tenants.domains import address_at_the_installation, address_of, tenant_of_domain
 from tenants.mail import queue
 from tenants.middleware import choose_membership, memberships_of
 from tenants.models import Member, User
@@ -60,7 +58,7 @@ def send_link(request: HttpRequest, email: str, *, as_of: datetime) -> None:
             to=[user.email],
             language=get_language() or "en",
             # Whoever keeps a tenant's domain does not get at accounts that are others' too.
-            context={"url": _at_the_installation(path) if is_shared else address_of(path)},
+            context={"url": address_at_the_installation(path) if is_shared else address_of(path)},
             as_of=as_of,
         )
         note("password_reset_asked", as_of=as_of, customer=member.customer_id, subject=email)
@@ -107,12 +105,7 @@ def _tell(user: User, members: list[Member], origin: Origin, as_of: datetime) ->
                 "at": as_of.isoformat(),
                 "by": "",
                 "address": origin.address or "",
-                "url": _at_the_installation(path) if len(members) > 1 else address_of(path),
+                "url": address_at_the_installation(path) if len(members) > 1 else address_of(path),
             },
             as_of=as_of,
         )
-
-
-def _at_the_installation(path: str) -> str:
-    base = urlsplit(settings.BASE_URL)
-    return f"{base.scheme}://{base.netloc}{path}"

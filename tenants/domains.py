@@ -52,10 +52,16 @@ def address_of(path: str) -> str:
     """Where the people of the tenant whose scope it is open a page, in full: under its domain where
     it has one, with the scheme and port of BASE_URL."""
     domain = Tenant.objects.values_list("domain", flat=True).get(pk=current_tenant_id())
-    base = urlsplit(settings.BASE_URL)
     if not domain:
-        return f"{base.scheme}://{base.netloc}{path}"
+        return address_at_the_installation(path)
+    base = urlsplit(settings.BASE_URL)
     return f"{base.scheme}://{domain}{'' if base.port is None else f':{base.port}'}{path}"
+
+
+def address_at_the_installation(path: str) -> str:
+    """Where everyone opens a page, in full, whatever domains there are."""
+    base = urlsplit(settings.BASE_URL)
+    return f"{base.scheme}://{base.netloc}{path}"
 
 
 def _tenant_of(host: str) -> UUID | None:

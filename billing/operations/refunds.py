@@ -8,6 +8,8 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Max, Sum
 
+from billing.core.collecting import AmountNotWhole, in_minor_units
+from billing.core.currencies import currency_of
 from billing.core.exact import EXACT, ZERO, plain
 from billing.models import Invoice, Payment, Refund
 from billing.operations.credit import give_refund_back, take_refund
@@ -75,6 +77,10 @@ def begin_refund(
                 f"between nothing and {plain(left[payment.pk])} {locked.currency} of "
                 f"{payment.reference} can be refunded"
             )
+        try:
+            in_minor_units(amount, currency_of(locked.currency))
+        except AmountNotWhole as refusal:
+            raise NotRefundable(str(refusal)) from refusal
         take_refund(locked, amount, as_of=as_of)
         return Refund.objects.create(
             payment=payment,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, F, Min, Q, Sum, Value, When
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import TruncMonth
 
 from billing.core.exact import ZERO
@@ -194,10 +194,18 @@ def payments(*, as_of: datetime) -> Payments:
 
 def webhook_deliveries(*, as_of: datetime) -> tuple[int, int]:
     """How many of the last week's were given up, and how many wait after a failed attempt."""
-    week = WebhookDelivery.objects.filter(created_at__gte=as_of - timedelta(days=7))
-    counts = week.aggregate(
-        failed=Count("pk", filter=Q(state=WebhookDelivery.State.FAILED)),
-        retried=Count("pk", filter=Q(state=WebhookDelivery.State.PENDING, attempts__gt=0)),
+    return _failed_and_retried(WebhookDelivery.objects.all(), as_of)
+
+
+def mail(*, as_of: datetime) -> tuple[int, int]:
+    """How many of the last week's e-mails were given up, and how many wait after a failed try."""
+    return _failed_and_retried(MailMessage.objects.all(), as_of)
+
+
+def _failed_and_retried(sent: "QuerySet[Any]", as_of: datetime) -> tuple[int, int]:
+    counts = sent.filter(created_at__gte=as_of - timedelta(days=7)).aggregate(
+        failed=Count("pk", filter=Q(state="failed")),
+        retried=Count("pk", filter=Q(state="pending", attempts__gt=0)),
     )
     return counts["failed"], counts["retried"]
 
@@ -209,16 +217,6 @@ def webhook_endpoints() -> tuple[int, int]:
         disabled=Count("pk", filter=Q(disabled_at__isnull=False)),
     )
     return counts["failing"], counts["disabled"]
-
-
-def mail(*, as_of: datetime) -> tuple[int, int]:
-    """How many of the last week's e-mails were given up, and how many wait after a failed try."""
-    week = MailMessage.objects.filter(created_at__gte=as_of - timedelta(days=7))
-    counts = week.aggregate(
-        failed=Count("pk", filter=Q(state=MailMessage.State.FAILED)),
-        retried=Count("pk", filter=Q(state=MailMessage.State.PENDING, attempts__gt=0)),
-    )
-    return counts["failed"], counts["retried"]
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -155,7 +155,12 @@ class TestInTheAdmin:
 
     @pytest.mark.parametrize(
         ("amount", "said"),
-        [("0", "greater than or equal"), ("12.01", "etween nothing and 12 EUR"), ("x", "a number")],
+        [
+            ("0", "greater than or equal"),
+            ("12.01", "etween nothing and 12 EUR"),
+            ("7.005", "no whole number of minor units"),
+            ("x", "a number"),
+        ],
     )
     def test_says_what_cannot_be(
         self, billed: Billed, note: Invoice, amount: str, said: str
