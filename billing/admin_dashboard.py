@@ -291,8 +291,8 @@ def _policies(now: datetime) -> Card:
         says={"bad": "some is too old", "look": "now", "good": "all holds"}[state],
         link=_policies_link(found),
         facts=[
-            f"{found.outdated_hosts:,} agents are older than is allowed by now",
-            f"{found.outdated_environments:,} environments are",
+            f"{found.outdated_hosts:,} agents are too old by now",
+            f"{found.outdated_environments:,} environments are too old by now",
         ],
     )
 

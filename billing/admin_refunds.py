@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.admin_invoice_asking import page_of, to_list
 from billing.amounts import written_amount
+from billing.core.currencies import currency_of
 from billing.models import Invoice
 from billing.operations import CreditNotLeft
 from billing.operations.refunds import NotRefundable, Refundable, begin_refund, refundable_payments
@@ -120,7 +121,7 @@ def _form(request: HttpRequest, note: Invoice, payments: list[Refundable]) -> Re
     newest = payments[0]
     first = {
         "payment": str(newest.payment.pk),
-        "amount": min(newest.left, abs(note.gross)),
+        "amount": min(newest.left, abs(note.gross)).quantize(currency_of(note.currency).minor_unit),
         "number": note.refunds.count() + 1,
     }
     return RefundForm(note, payments, initial=first)

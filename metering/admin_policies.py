@@ -212,7 +212,7 @@ class VersionForm(ReasonedForm):
 
     rules = RulesField(
         required=False,
-        label="who may run what",
+        label="Who may run what",
         help_text="The first rule that fits decides, and what none fits may run. * stands for any "
         "text, as in miner*; an empty field fits all. Rows without an effect do not count, and "
         "more appear when you save.",

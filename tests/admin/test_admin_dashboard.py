@@ -130,7 +130,7 @@ class TestTheDashboard:
         client = signed_in(tenant)
         card = self.card(client, "Policies")
         assert (card.state, card.figure) == ("bad", "1 over a limit")
-        assert card.facts[0] == "1 agents are older than is allowed by now"
+        assert card.facts[0] == "1 agents are too old by now"
         assert card.link[1] == f"{HOSTS}?noticed=outdated"
         listed = client.get(f"{HOSTS}?noticed=outdated").content.decode()
         assert host.name in listed

@@ -138,6 +138,7 @@ class TestInTheAdmin:
     ) -> None:
         operator = signed_in(billed.tenant, "billing")
         assert "Give money back" in operator.get(self.of(note)).content.decode()
+        assert 'value="12.00"' in operator.get(self.page(note)).content.decode()
         with tenant_scope(billed.tenant_id):
             payment = Payment.objects.get()
         form = {"payment": str(payment.pk), "amount": "7", "number": "1"}
