@@ -49,7 +49,7 @@ def _sign_in(page: Page, portal: str, email: str, password: str) -> None:
 def _portal(page: Page, portal: str) -> None:
     page.goto(f"{portal}/?refresh=off")
     _keep(page, "overview")
-    page.goto(f"{portal}/invoices/")
+    page.goto(f"{portal}/invoices/?kind=invoice")
     page.locator("table tbody a").first.click()
     page.locator("main table a").first.click()
     page.wait_for_load_state()
