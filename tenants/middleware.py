@@ -53,8 +53,9 @@ class RequestIdMiddleware:
 
 
 def memberships_of(user: User, of_domain: UUID | None = None) -> list[Member]:
-    """A person's memberships in every tenant, or in the one whose domain they are under. A customer
-    of another tenant is not named: only that tenant's own scope may read it."""
+    """A person's memberships in every tenant, or in the one whose domain they are under. The
+    customer of none is named (`customer` is None, `customer_id` is not): only its tenant's own
+    scope may read it."""
     with user_scope(user.pk):
         members = Member.objects.accepted().filter(user=user)
         if of_domain is not None:

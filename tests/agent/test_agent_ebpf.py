@@ -99,12 +99,13 @@ def test_every_request_of_http_1_is_one_transaction(
 
 
 def test_a_response_of_many_segments_counts_once(counting: Counting, server: WebServer) -> None:
-    load(f"http://127.0.0.1:{server.plain}/big", seconds=1)
+    load(f"http://127.0.0.1:{server.plain}/big", seconds=1, connections=10)
 
     counted = counting.since()
     assert counted.transactions == server.answered() > 50
     assert counted.irregular == 0
-    assert counted.sent_bytes > 300_000 * counted.transactions
+    # The client hangs up when its second is over: the last answer of each connection may be cut.
+    assert counted.sent_bytes > 300_000 * (counted.transactions - 10)
 
 
 def test_ipv6_is_counted(counting: Counting, server: WebServer) -> None:
