@@ -93,6 +93,8 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:application": _ONE,
     "portal:usage": _LIST,
     "portal:usage-file": "tests/portal/test_usage.py::TestTheFile::test_has_what_the_page_shows",
+    "portal:usage-focus": "tests/portal/test_usage.py"
+    "::TestWhatItCost::test_has_the_shown_charges_as_they_were_invoiced",
     "portal:usage-samples": _ONE,
     "portal:invoices": _LIST,
     "portal:billing": _LIST,
