@@ -186,7 +186,7 @@ def _on_host(each: OnHost, now: datetime) -> SafeString:
         return format_html("{} (seen {}): it is no program that can be stopped.", each.host, seen)
     commands = format_html_join(
         "",
-        "<p>By {}:</p><pre>{}\n{}</pre>",
+        "<p>By {}:</p>" + 2 * '<pre class="hostmeter-command">{}</pre>',
         ((one.known_by, one.look, one.stop) for one in each.commands),
     )
     return format_html("<b>{}</b> (seen {}){}", each.host, seen, commands)
