@@ -121,6 +121,23 @@ def _reminder(context: Context) -> Letter:
     )
 
 
+def _late_fee(context: Context) -> Letter:
+    names = {"document": _document(context)}
+    return Letter(
+        subject=_("A late fee for %(document)s") % names,
+        paragraphs=(
+            _("%(document)s is still not paid, so a late fee is charged.") % names,
+            _("It stands on your next invoice, with its price."),
+        ),
+        facts=(
+            (_("To pay"), money(context["open"], context["currency"])),
+            (_("Was due on"), day(context["due_at"])),
+        ),
+        link=(_("Pay now"), context["url"]),
+        closing=(_("If you have paid meanwhile, or a line is wrong, tell us on that page."),),
+    )
+
+
 def _suspension(context: Context) -> Letter:
     names = {"document": _document(context)}
     return Letter(
@@ -286,6 +303,7 @@ def register_letters() -> None:
         ),
         MailKind("receipt", "Receipt", _receipt, {**_INVOICE, **paid, **settled}),
         MailKind("reminder", "Reminder", _reminder, {**late, "level": 1}),
+        MailKind("late_fee", "Late fee", _late_fee, late),
         MailKind("suspension", "Suspension", _suspension, late),
         MailKind("payment_confirmation", "Payment to confirm", _confirmation, _INVOICE),
         MailKind("budget_alert", "Budget alert", _budget_alert, budget),
