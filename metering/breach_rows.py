@@ -62,10 +62,11 @@ class _Stored(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What a breach is now, and its row."""
+    """What a breach is now, its row, and whether that says anything else than before."""
 
     row: PolicyBreach
     whole: Whole
+    is_changed: bool
 
 
 def keep_day(
@@ -88,8 +89,8 @@ def keep_day(
     for key, whole in found:
         row = next(made) if whole.breach is None else rows[whole.breach]
         goes_on = key.version_id in holding and as_of - whole.last <= GOES_ON
-        _follow(row, whole, standing=goes_on, began=row.pk not in was_standing)
-        kept.append(_Kept(row, whole))
+        changed = _follow(row, whole, standing=goes_on, began=row.pk not in was_standing)
+        kept.append(_Kept(row, whole, changed))
     gone = rows.keys() - {each.row.pk for each in kept}
     for pk in gone:
         rows[pk].standing = False
@@ -193,12 +194,15 @@ def _limit(version: PolicyVersion, term: str) -> Decimal | None:
     return None if term == RULES else Decimal(getattr(version, term))
 
 
-def _follow(row: PolicyBreach, whole: Whole, *, standing: bool, began: bool) -> None:
-    """Give the row what is known of it now; a breach that begins is told once."""
+def _follow(row: PolicyBreach, whole: Whole, *, standing: bool, began: bool) -> bool:
+    """Give the row what is known of it now, and say whether that is anything new; a breach that
+    begins is told once."""
+    before = [getattr(row, name) for name in _FOLLOWS]
     row.day, row.measured, row.buckets_over = whole.day, whole.measured, whole.buckets
     row.first_over_at, row.last_over_at = whole.first, whole.last
     row.standing = standing
     row.told += standing and began
+    return before != [getattr(row, name) for name in _FOLLOWS]
 
 
 def _write(
@@ -228,7 +232,7 @@ def _write(
     BreachDay.objects.filter(day=day, breach__in=had.keys() - again).delete()
     _move(followed, stored, day)
     PolicyBreach.objects.filter(pk__in=gone).delete()
-    rows = [each.row for each in followed]
+    rows = [each.row for each in followed if each.is_changed]
     PolicyBreach.objects.bulk_update(rows, _FOLLOWS, batch_size=_AT_ONCE)
     PolicyBreach.objects.bulk_create((each.row for each in made), batch_size=_AT_ONCE)
     _move(made, stored, day)
@@ -240,7 +244,7 @@ def _write(
 def _move(kept: Iterable[_Kept], stored: Mapping[UUID, Sequence[_Stored]], day: date) -> None:
     """Give rows the days of other rows that are theirs now."""
     sides = {_BEFORE: Q(day__lt=day), _ON: Q(day=day), _AFTER: Q(day__gt=day)}
-    for row, whole in kept:
+    for row, whole, _ in kept:
         for part in whole.parts:
             if part.breach is None or part.breach == row.pk:
                 continue
