@@ -291,6 +291,12 @@ UNFOLD = {
                         "permission": _may_view("tenants.view_member"),
                     },
                     {
+                        "title": "Sign-in provider",
+                        "icon": "key_visualizer",
+                        "link": reverse_lazy("admin:tenants_signinprovider_changelist"),
+                        "permission": _may_view("tenants.view_signinprovider"),
+                    },
+                    {
                         "title": "Exports of everything",
                         "icon": "archive",
                         "link": reverse_lazy("admin:tenants_tenantexport_changelist"),

@@ -39,6 +39,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.usersessions",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -131,6 +133,10 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 # There is no address to prove beside the one that the invitation went to.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
+# Each tenant's own provider, from its row. The way there changes nothing, so a link may begin it.
+SOCIALACCOUNT_ADAPTER = "portal.provider_sign_in.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 LOGIN_URL = "portal:sign-in"
 LOGIN_REDIRECT_URL = "portal:overview"
 LOGOUT_REDIRECT_URL = "portal:sign-in"

@@ -24,9 +24,8 @@ from django.utils.cache import add_never_cache_headers
 from portal.running import BeingCounted
 from tenants.access_models import Impersonation
 from tenants.audit import acting, origin_of
-from tenants.domains import tenant_of_domain
 from tenants.impersonation import running
-from tenants.middleware import VISITED_CUSTOMER_KEY, memberships_of
+from tenants.middleware import VISITED_CUSTOMER_KEY, memberships_of, only_tenant
 from tenants.models import Customer, Member, Tenant, User
 from tenants.roles import staff_may
 
@@ -93,7 +92,7 @@ def customer_page(
 
     def _page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         member = membership_of(request)
-        if member is None and request.user.is_superuser and tenant_of_domain(request) is None:
+        if member is None and request.user.is_superuser and only_tenant(request) is None:
             # The installation's owner has no customer to read; the list of tenants is in the admin.
             return redirect("admin:index")
         if member is None:
@@ -106,7 +105,7 @@ def customer_page(
             member.user,
             member,
             customer,
-            may_switch(member, tenant_of_domain(request)),
+            may_switch(member, only_tenant(request)),
             timezone.now(),
             impersonation,
         )

@@ -5,7 +5,7 @@ from allauth.account import views as account
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from portal.views import access
+from portal.views import access, provider
 
 urlpatterns = [
     path(
@@ -16,6 +16,9 @@ urlpatterns = [
     path("cancel/", account.logout, name="account_logout"),
     path("confirm/", account.reauthenticate, name="account_reauthenticate"),
     path("inactive/", account.account_inactive, name="account_inactive"),
+    # allauth knows these two by their names.
+    path("with/<uuid:provider_id>/", provider.start, name="openid_connect_login"),
+    path("with/<uuid:provider_id>/back/", provider.back, name="openid_connect_callback"),
     path("second-factor/", include("allauth.mfa.urls")),
     path("sessions/", access.sessions, name="sessions"),
     path("sessions/end/", access.end_sessions, name="end-sessions"),

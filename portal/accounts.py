@@ -19,9 +19,9 @@ from django.utils.translation import get_language
 from portal.branding import PRODUCT
 from tenants.access_models import AuditEntry
 from tenants.audit import Origin, acting, note, origin_of
-from tenants.domains import address_of, tenant_of_domain
+from tenants.domains import address_of
 from tenants.mail import queue
-from tenants.middleware import choose_membership
+from tenants.middleware import PROVIDERS_TENANT_KEY, choose_membership, only_tenant
 from tenants.models import Member, User
 from tenants.scope import tenant_scope, user_scope
 from tenants.sealing import seal, unseal
@@ -39,6 +39,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """None: the page that follows shows it."""
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
+        through = (options.get("signal_kwargs") or {}).get("sociallogin")
+        request.session.pop(PROVIDERS_TENANT_KEY, None)
+        if through is not None:
+            request.session[PROVIDERS_TENANT_KEY] = through.account.provider
         note_sign_in(request, user)
         response: HttpResponse = super().post_login(request, user, **options)
         return response
@@ -59,7 +63,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 def note_sign_in(request: HttpRequest, user: User) -> None:
     """In the log of the tenant whose pages open first."""
-    member = choose_membership(user, None, tenant_of_domain(request))
+    member = choose_membership(user, None, only_tenant(request))
     if member is None:
         return
     origin, as_of = origin_of(request, user), timezone.now()

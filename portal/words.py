@@ -78,6 +78,8 @@ ACTIONS: Final[dict[str, Promise]] = {
     "recovery_codes_made": gettext_lazy("Made new recovery codes"),
     "second_factor_required": gettext_lazy("Changed who needs a second factor"),
     "second_factors_reset": gettext_lazy("Removed someone's second factors"),
+    "sign_in_provider_changed": gettext_lazy("Changed the sign-in provider"),
+    "sign_in_provider_unlinked": gettext_lazy("Unlinked someone from the sign-in provider"),
     "sessions_ended": gettext_lazy("Ended sessions"),
     "member_invited": gettext_lazy("Invited someone"),
     "member_invited_again": gettext_lazy("Invited someone again"),

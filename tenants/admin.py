@@ -22,6 +22,7 @@ from unfold.widgets import (
 from tenants import (  # noqa: F401 registered with the app's other pages
     admin_audit,
     admin_mail,
+    admin_sign_in_provider,
     admin_webhooks,
 )
 from tenants.admin_history import HistoryPages, ReasonedForm

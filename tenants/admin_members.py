@@ -116,7 +116,7 @@ class MemberAdmin(ShowsSignIn):
     fields = ("email", "role", "customer")
     sign_in_fields = ("factors", "sessions")
     actions_list = ("require_second_factor",)
-    actions_detail = ("invite_again", "end_sessions", "reset_second_factors")
+    actions_detail = ("invite_again", "end_sessions", "reset_second_factors", "unlink")
 
     @display(description="State", label={"member": "success", "invited": "warning"})
     def state(self, member: Member) -> str:

@@ -24,6 +24,7 @@ from tenants.people_access import (
 )
 from tenants.refusals import sentence
 from tenants.second_factor import FACTORS
+from tenants.sign_in_providers import unlink
 
 _FACTOR_NAMES = {
     Authenticator.Type.TOTP: "authenticator app",
@@ -105,6 +106,22 @@ class ShowsSignIn(ScopedAdmin):
             "e-mail that says so.",
         )
 
+    @action(
+        description="Unlink from the sign-in provider",
+        icon="link_off",
+        permissions=["change"],
+        url_path="unlink",
+    )
+    def unlink(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ended(
+            request,
+            object_id,
+            _unlinked,
+            "Unlink from the sign-in provider",
+            "For an account at the provider that was made anew. Whoever next comes through it with "
+            "this e-mail address signs in as this member.",
+        )
+
     def _ended(
         self, request: HttpRequest, object_id: str, end: _End, title: str, text: str
     ) -> HttpResponse:
@@ -127,6 +144,10 @@ class ShowsSignIn(ScopedAdmin):
         else:
             messages.success(request, f"Ended: {ended}." if ended else "There was nothing to end.")
         return HttpResponseRedirect(reverse("admin:tenants_member_change", args=[member.pk]))
+
+
+def _unlinked(member: Member, *, by: str, as_of: datetime) -> int:
+    return int(unlink(member, as_of=as_of))
 
 
 def _used(last: datetime | None, now: datetime) -> str:

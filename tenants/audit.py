@@ -27,6 +27,8 @@ ACTIONS: Final[dict[str, str]] = {
     "recovery_codes_made": "Made new recovery codes",
     "second_factor_required": "Changed who needs a second factor",
     "second_factors_reset": "Removed someone's second factors",
+    "sign_in_provider_changed": "Changed the sign-in provider",
+    "sign_in_provider_unlinked": "Unlinked someone from the sign-in provider",
     "sessions_ended": "Ended sessions",
     "member_invited": "Invited someone",
     "member_invited_again": "Invited someone again",

@@ -7,9 +7,10 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID, uuid4
 
+from django.contrib.auth import logout
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
@@ -26,8 +27,10 @@ SESSION_KEY = "hostmeter_membership"
 # the current tenant the impersonation's id.
 VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
 VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
+# The tenant whose sign-in provider began the session, which shows no other.
+PROVIDERS_TENANT_KEY: Final = "hostmeter_providers_tenant"
 # Their tenant is the credential's, whoever is signed in.
-_SCOPED_BY_CREDENTIAL = ("/api/", "/join/", "/forgotten-password/")
+_SCOPED_BY_CREDENTIAL = ("/api/", "/join/", "/forgotten-password/", "/account/with/")
 # What a person whose tenant is suspended may still do: leave it, for another or for good.
 _WAYS_OUT = ("portal:switch", "portal:sign-out", "portal:password")
 # Where somebody without a second factor sets one up; the last is how the pages look.
@@ -106,6 +109,10 @@ class TenantMiddleware:
         if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
+        if user.is_superuser and _of_provider(request) is not None:
+            # No tenant's provider vouches for who has become the installation's owner since.
+            logout(request)
+            return redirect("portal:sign-in")
         user.membership = membership = _membership_in(request, user)
         scope = _scope_of(request, user, membership)
         who = acting(user.email, request=request.META.get(REQUEST_ID, ""))
@@ -113,7 +120,11 @@ class TenantMiddleware:
         with who, origin, scope, _time_zone_of(request, membership):
             if membership is not None and membership.tenant.is_suspended and _enters(request):
                 return _suspended(request, membership)
-            if membership is not None and _leads_inside(request) and is_missing(membership):
+            if _of_provider(request) is not None:
+                # The provider answers for second factors, and for nothing beyond its tenant.
+                if _is_of_the_account(request):
+                    return render(request, "account_elsewhere.html", status=HTTPStatus.FORBIDDEN)
+            elif membership is not None and _leads_inside(request) and is_missing(membership):
                 return _second_factor_first(request, membership)
             response = self.get_response(request)
             # Django has turned an exception into this answer already: nothing may stay half done.
@@ -122,16 +133,36 @@ class TenantMiddleware:
         return response
 
 
+def only_tenant(request: HttpRequest) -> UUID | None:
+    """The one tenant that a request may see: its domain's, else that of the provider which began
+    its session; None where every tenant of the person is open to it."""
+    return tenant_of_domain(request) or _of_provider(request)
+
+
+def _of_provider(request: HttpRequest) -> UUID | None:
+    began = request.session.get(PROVIDERS_TENANT_KEY)
+    return None if began is None else UUID(began)
+
+
 def _membership_in(request: HttpRequest, user: User) -> Member | None:
-    of_domain, wanted = tenant_of_domain(request), request.session.get(SESSION_KEY)
-    if of_domain is not None:
-        return choose_membership(user, wanted, of_domain)
+    wanted, only = request.session.get(SESSION_KEY), only_tenant(request)
+    if only is not None:
+        # A session of one tenant's provider is none under another tenant's domain.
+        is_elsewhere = _of_provider(request) not in {None, only}
+        return None if is_elsewhere else choose_membership(user, wanted, only)
     visiting = visiting_membership(user, request.session.get(VISITED_TENANT_KEY))
     return visiting or choose_membership(user, wanted)
 
 
 def _enters(request: HttpRequest) -> bool:
     return request.path not in {reverse(name) for name in _WAYS_OUT}
+
+
+def _is_of_the_account(request: HttpRequest) -> bool:
+    """Whether a page changes how the person signs in, to all of their tenants."""
+    leaves = reverse("account_logout")
+    own = request.path.startswith("/account/") and request.path != leaves
+    return own or request.path == reverse("portal:password")
 
 
 def _leads_inside(request: HttpRequest) -> bool:
@@ -164,5 +195,5 @@ def _scope_of(
     if membership is not None:
         return tenant_scope(membership.tenant.pk)
     # Under a tenant's domain nobody runs the installation.
-    runs_all = user.is_superuser and tenant_of_domain(request) is None
+    runs_all = user.is_superuser and only_tenant(request) is None
     return installation_scope() if runs_all else user_scope(user.pk)

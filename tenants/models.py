@@ -390,6 +390,7 @@ from tenants.history_models import (  # noqa: E402, F401
 )
 from tenants.mail_models import MailMessage  # noqa: E402, F401
 from tenants.policy_models import PolicyVersion  # noqa: E402, F401
+from tenants.sign_in_models import SignInProvider  # noqa: E402, F401
 from tenants.usage_models import TenantUsage  # noqa: E402, F401
 from tenants.webhook_models import (  # noqa: E402, F401
     WebhookAttempt,

@@ -41,7 +41,12 @@ class Answer:
     """A status and the beginning of what came with it."""
 
     status: int
-    text: str
+    content: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace").replace("\x00", "\ufffd")
 
 
 def require_usable(url: str) -> None:
@@ -51,7 +56,15 @@ def require_usable(url: str) -> None:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """What the address answers. Raises UrlNotUsable and NotReached."""
+    """What the address answers, of its text the beginning. Raises UrlNotUsable and NotReached."""
+    return ask("POST", url, body, headers, kept=ANSWER_BYTES_KEPT)
+
+
+def ask(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], *, kept: int
+) -> Answer:
+    """What the address answers; of what comes with it the first `kept` bytes. Raises UrlNotUsable
+    and NotReached."""
     parts = _parts(url)
     host, port = parts.hostname or "", _port(parts)
     addresses = _judged_addresses(host, port)
@@ -59,13 +72,13 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     connection = _Pinned(parts.scheme, host, port, addresses)
     try:
         with _deadline(connection):
-            connection.request("POST", path, body=body, headers=dict(headers))
+            connection.request(method, path, body=body, headers=dict(headers))
             response = connection.getresponse()
-            kept = response.read(ANSWER_BYTES_KEPT)
+            content = response.read(kept)
         if connection.is_over:
             # What was cut off can look whole.
             raise TimeoutError
-        return Answer(response.status, kept.decode(errors="replace").replace("\x00", "\ufffd"))
+        return Answer(response.status, content, dict(response.getheaders()))
     except ssl.SSLCertVerificationError as error:
         raise NotReached(f"its certificate does not hold: {error.verify_message}") from error
     except TimeoutError as error:

@@ -50,7 +50,7 @@ _BILLS = frozenset(
         "billing.suspension",
     }
 )
-_PEOPLE = frozenset({"tenants.member"})
+_PEOPLE = frozenset({"tenants.member", "tenants.signinprovider"})
 # Everything at once, every customer's data included.
 _TAKES_ALONG = frozenset({"tenants.tenantexport"})
 

@@ -11,6 +11,7 @@ _SESSION = f"{_PORTAL}::TestSession::test_shows_a_stranger_no_ones_data"
 _IMPERSONATION = "tests/portal/test_impersonation.py"
 _TEAM = "tests/portal/test_team.py"
 _ACCESS = "tests/portal/test_access.py"
+_PROVIDER = "tests/portal/test_provider_sign_in.py"
 _PAYING = "tests/portal/test_paying.py::TestIsolation"
 _METHODS = f"{_PAYING}::test_methods_of_another_customer_answer_as_missing_ones"
 _HOSTS = "tests/portal/test_hosts.py::TestIsolation::test_what_is_anothers_answers_as_missing"
@@ -51,6 +52,10 @@ ISOLATION_TESTS: dict[str, str] = {
     "account_logout": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
     "account_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
     "account_inactive": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
+    "openid_connect_login": f"{_PROVIDER}::TestTheEntrance"
+    "::test_stands_on_the_page_under_the_tenants_domain",
+    "openid_connect_callback": f"{_PROVIDER}::TestTheSession"
+    "::test_shows_the_providers_tenant_alone",
     "mfa_index": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
     "mfa_authenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",
     "mfa_reauthenticate": f"{_ACCESS}::TestOwnAccount::test_shows_a_stranger_nothing",

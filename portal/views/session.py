@@ -44,8 +44,10 @@ from tenants.middleware import (
     VISITED_TENANT_KEY,
     choose_membership,
     memberships_of,
+    only_tenant,
 )
 from tenants.models import Customer, Member
+from tenants.sign_in_providers import provider_of
 
 _CUSTOMERS_PER_PAGE = 50
 
@@ -101,6 +103,12 @@ class SignIn(auth_views.LoginView):
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
 
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        """Under a tenant's domain with its provider; elsewhere nobody is told who has one."""
+        of_domain = tenant_of_domain(self.request)
+        context["provider"] = None if of_domain is None else provider_of(of_domain)
+        return super().get_context_data(**context)
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """The password fits: allauth asks for the second factor of who has one."""
         user = form.get_user()
@@ -152,7 +160,7 @@ def _choice(
     customers = customers_matching(member, sought)
     context = {
         "member": member,
-        "may_switch": may_switch(member, tenant_of_domain(request)),
+        "may_switch": may_switch(member, only_tenant(request)),
         "impersonation": impersonation,
         "own_customer": customers.first() if member.customer_id else None,
         "may_allow_changes": may_allow_changes(member.user),
@@ -163,7 +171,7 @@ def _choice(
         "minutes": LASTS.seconds // 60,
         "sought": sought,
         "query": urlencode({"q": sought}),
-        "memberships": memberships_of(member.user, tenant_of_domain(request)),
+        "memberships": memberships_of(member.user, only_tenant(request)),
         "customers": Paginator(customers, _CUSTOMERS_PER_PAGE).get_page(request.GET.get("page")),
     }
     return render(request, "portal/switch.html", context, status=400 if error else 200)
@@ -173,7 +181,7 @@ def _switched(
     request: HttpRequest, member: Member, impersonation: Impersonation | None
 ) -> HttpResponse:
     membership, customer_id = request.POST.get("membership"), request.POST.get("customer")
-    own = memberships_of(member.user, tenant_of_domain(request))
+    own = memberships_of(member.user, only_tenant(request))
     if membership in {str(each.pk) for each in own}:
         _ended(request, impersonation)
         request.session[SESSION_KEY] = membership

@@ -50,6 +50,7 @@ from tenants.models import Customer, EnrolmentToken, Environment, Member, Policy
 from tenants.operations import issue_api_key, issue_enrolment_token
 from tenants.policies import draft_of
 from tenants.scope import tenant_scope
+from tenants.sign_in_models import SignInProvider
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
@@ -142,6 +143,10 @@ def _fill_operations(word: str, story: Story) -> None:
     add_budget(story.customer, terms, as_of=NOVEMBER)
     use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
     look_at_budgets(story.customer, as_of=at(10, 5))
+    SignInProvider.objects.create(
+        name=f"{word}-login", issuer=f"https://login.{word}.example", client_id=word,
+        sealed_secret="-",
+    )  # fmt: skip
     endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
     send_test(endpoint, as_of=NOVEMBER)
     queue(
