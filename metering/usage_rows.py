@@ -35,10 +35,11 @@ class UsagePeriod:
     end: datetime
 
 
-def _in_any_period(periods: Sequence[UsagePeriod]) -> RawSQL:
+def _in_any_period(table: str, periods: Sequence[UsagePeriod]) -> RawSQL:
     applications = [period.application_id for period in periods]
     starts, ends = [period.start for period in periods], [period.end for period in periods]
-    condition = statement("in_any_period")
+    # By its table: grouped by host, a row is read with its instance, which has an application too.
+    condition = statement("in_any_period").format(table=table)
     return RawSQL(condition, [applications, starts, ends], BooleanField())  # noqa: S611  bound
 
 
@@ -53,7 +54,7 @@ def within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet
     )
     if all((period.start, period.end) == (start, end) for period in periods):
         return chosen
-    return chosen.filter(_in_any_period(periods))
+    return chosen.filter(_in_any_period(rows.model._meta.db_table, periods))
 
 
 def _in_hours_with(profiles: Collection[UUID]) -> RawSQL:

@@ -143,6 +143,9 @@ class TestTheExplorer:
         day = first_day(world)
         shown = page(reader, from_=day, to=day)
         assert "postgres" not in names(shown)
+        # However it is grouped; page() holds that it opens.
+        for group in ("environment", "instance", "host", "meter"):
+            assert names(page(reader, from_=day, to=day, group=group))
 
 
 class TestWhatIsNotTheirs:
