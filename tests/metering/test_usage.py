@@ -23,6 +23,7 @@ from metering.usage import usage_by_application, usage_by_day, usage_series
 from metering.usage_rows import UsagePeriod
 from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
+from tests.rows import insert_rows
 
 METERS = ["cpu.time", "memory.used", "memory.used.max", "gpu.time", "gpu.used.max", "launches"]
 # The clocks change in the first and, at another hour, the second; the others are not on the hour.
@@ -82,7 +83,7 @@ def make_rollups(chance: random.Random) -> list[Rollup]:
         for instance in Instance.objects.select_related("application", "tenant")
         for number in {*chance.sample(range(BUCKETS), 300), *range(7_500, 7_800, 3)}
     ]
-    return Rollup.objects.bulk_create(rollups)
+    return insert_rows(rollups)
 
 
 def quantities_of(row: Rollup | HourRollup | DayRollup) -> dict[str, int]:
