@@ -4,6 +4,6 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 
 class OneRound(PBKDF2PasswordHasher):
-    """The hash names its rounds: a process of its own, with the product's settings, can check it."""
+    """The hash names its rounds, so that a process with the product's settings can check it."""
 
     iterations = 1
