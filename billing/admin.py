@@ -1,6 +1,7 @@
 """Billing's pages in the operators' admin; each part has a module of its own."""
 
 from billing import (  # noqa: F401 they register their pages
+    admin_budget_requests,
     admin_budgets,
     admin_contracts,
     admin_credit,

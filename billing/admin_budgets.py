@@ -5,27 +5,24 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from billing.amounts import written_amount
 from billing.core.budgets import FORECAST, THRESHOLDS
 from billing.core.exact import plain
-from billing.models import Budget, BudgetAlert, BudgetRequest
+from billing.models import Budget, BudgetAlert
 from billing.operations.budgets import (
     BudgetNotUsable,
     BudgetTerms,
-    RequestDecided,
     TooManyBudgets,
     add_budget,
     change_budget,
-    decide_request,
     remove_budget,
     usable_fields,
 )
@@ -34,9 +31,7 @@ from tenants.admin_pages import (
     ScopedAdmin,
     ScopedForm,
     ago,
-    chosen_again,
     display,
-    form_page,
     in_a_tenant,
 )
 from tenants.refusals import sentence
@@ -218,103 +213,3 @@ class BudgetAdmin(ScopedAdmin):
             remove_budget(budget, as_of=timezone.now())
             self.log_change(request, budget, "Removed.")
         messages.success(request, f"Removed: {len(budgets)}.")
-
-
-class DecisionForm(forms.Form):
-    """What was done, for the customer to read."""
-
-    note = forms.CharField(
-        max_length=500,
-        required=False,
-        widget=UnfoldAdminTextareaWidget,
-        help_text="The customer reads it beside the alert.",
-    )
-
-
-@admin.register(BudgetRequest)
-class BudgetRequestAdmin(ScopedAdmin):
-    empty_hint = (
-        "Where a budget is used up whose customer wants you to be asked, or an application "
-        "stopped, it is listed here. Nothing is stopped by itself."
-    )
-    list_display = ("budget", "customer", "kind", "status", "spent", "created_at", "decided_by")
-    list_filter = ("state", "kind")
-    list_select_related = ("alert__budget__customer", "alert__budget__application")
-    search_fields = ("alert__budget__name", "alert__budget__customer__name")
-    fields = ("budget", "customer", "application", "kind", "status", "spent", "note",
-              "created_at", "decided_by", "decided_at")  # fmt: skip
-    readonly_fields = fields
-    actions = ("done", "decline")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return in_a_tenant(request) and request.user.has_perm("billing.change_budgetrequest")
-
-    @display(description="Budget")
-    def budget(self, asked: BudgetRequest) -> str:
-        return asked.alert.budget.name
-
-    @display(description="Customer")
-    def customer(self, asked: BudgetRequest) -> Model:
-        return asked.alert.budget.customer
-
-    @display(description="Application")
-    def application(self, asked: BudgetRequest) -> str:
-        return str(asked.alert.budget.application or "-")
-
-    @display(description="State", label={"open": "warning", "done": "success", "declined": "info"})
-    def status(self, asked: BudgetRequest) -> str:
-        return asked.state
-
-    @display(description="Spent of")
-    def spent(self, asked: BudgetRequest) -> str:
-        alert = asked.alert
-        spent, limit = figure(alert.spent, alert.budget), figure(alert.limit, alert.budget)
-        return f"{spent} of {limit}"
-
-    @admin.action(description="Done", permissions=["decide"])
-    def done(self, request: HttpRequest, chosen: "QuerySet[BudgetRequest]") -> HttpResponse | None:
-        return self._decide(request, chosen, BudgetRequest.State.DONE, "done")
-
-    @admin.action(description="Decline", permissions=["decide"])
-    def decline(
-        self, request: HttpRequest, chosen: "QuerySet[BudgetRequest]"
-    ) -> HttpResponse | None:
-        return self._decide(request, chosen, BudgetRequest.State.DECLINED, "decline")
-
-    def _decide(
-        self, request: HttpRequest, chosen: "QuerySet[BudgetRequest]", state: str, name: str
-    ) -> HttpResponse | None:
-        asked = list(chosen)
-        form = DecisionForm(request.POST if "confirmed" in request.POST else None)
-        if not form.is_valid():
-            return form_page(
-                *(self, request, form),
-                title="Was this done?" if name == "done" else "Decline this?",
-                text="Hostmeter stops nothing by itself: say here what you have done.",
-                objects=[f"{each} ({each.alert.budget.customer})" for each in asked],
-                hidden=chosen_again(name, asked),
-                submit=name.capitalize(),
-            )
-        for each in asked:
-            try:
-                decide_request(
-                    each,
-                    state,
-                    note=form.cleaned_data["note"],
-                    decided_by=str(request.user),
-                    as_of=timezone.now(),
-                )
-            except RequestDecided as refusal:
-                messages.error(request, f"{each}: {refusal}.")
-            else:
-                messages.success(request, f"{each}: {state}.")
-        return None

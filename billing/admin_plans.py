@@ -22,6 +22,7 @@ from billing.admin_backtest import (
     last_month,
     streamed,
 )
+from billing.admin_price_files import PriceFiles
 from billing.admin_prices import PriceInline
 from billing.admin_rows import PlanRows, PriceRows
 from billing.core.currencies import UnknownCurrency, currency_of
@@ -210,7 +211,7 @@ class PlanAdmin(ImportsAndExports, ScopedAdmin):
 
 
 @admin.register(PlanVersion)
-class PlanVersionAdmin(Exports, ScopedAdmin):
+class PlanVersionAdmin(PriceFiles, Exports, ScopedAdmin):
     resource_classes = (PriceRows,)
     """A version's prices. Once an invoice has used it, it is for reading."""
 
@@ -227,7 +228,7 @@ class PlanVersionAdmin(Exports, ScopedAdmin):
         ("transactions_on", "primaries", "gaps"),
     )
     inlines = (PriceInline,)
-    actions_detail = ("backtest",)
+    actions_detail = ("backtest", "download_prices", "import_prices")
 
     @display(description="State")
     def state(self, version: PlanVersion) -> str:

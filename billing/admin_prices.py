@@ -25,6 +25,7 @@ from billing.core.quantity import (
 )
 from billing.core.readings import ReadingNotUsable
 from billing.models import PlanVersion, Price, accepted_by_default
+from billing.operations.late_fees import LATE_FEE
 from billing.operations.plans import code_from
 from billing.prices import (
     DefinitionNotReadable,
@@ -68,6 +69,7 @@ class PriceForm(ScopedForm):
             ("", "none"),
             *((meter.name, meter.name) for meter in METERS),
             *((meter, f"{meter} (spread)") for meter in ALLOCATED_METERS),
+            (LATE_FEE, f"{LATE_FEE} (dunning)"),
         ],
         widget=UnfoldAdminSelect2Widget,
         required=False,

@@ -1,6 +1,6 @@
 """What of billing is read from files, and written to them."""
 
-from typing import Any
+from typing import Any, Final
 
 from import_export.fields import Field
 
@@ -58,8 +58,17 @@ class PlanRows(OnlyNew):
         clean_model_instances = True
 
 
+PRICE_COLUMNS: Final = (
+    "plan", "version", "effective_from", "position", "code", "label", "meter", "aggregation",
+    "unit", "kind", "currency", "unit_price", "allowance", "rollover_periods", "tiers",
+    "definition", "minimum", "maximum", "product_class", "interval_minutes", "percentile", "over",
+    "distinct", "accepted_qualities",
+)  # fmt: skip
+
+
 class PriceRows(TenantResource):
-    """What each version of each plan costs: for reading."""
+    """What each version of each plan costs: for reading. A draft takes them from a page of its own
+    (admin_price_files)."""
 
     plan = Field("plan_version__plan__name", "plan")
     version = Field("plan_version__number", "version")
@@ -67,11 +76,7 @@ class PriceRows(TenantResource):
 
     class Meta:
         model = Price
-        fields = (
-            "plan", "version", "effective_from", "position", "code", "label", "meter",
-            "aggregation", "unit", "kind", "currency", "unit_price", "allowance",
-            "rollover_periods", "tiers", "definition", "minimum", "maximum", "product_class",
-        )  # fmt: skip
+        fields = PRICE_COLUMNS
         export_order = fields
 
     def filter_export(self, queryset: Any, **options: Any) -> Any:

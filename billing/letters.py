@@ -17,7 +17,7 @@ from billing.models import Invoice
 from billing.operations.lifecycle import TransitionNotAllowed, mark_sent
 from billing.queries.parties import billing_settings
 from tenants.core.mail import Letter
-from tenants.mail_format import day, money
+from tenants.mail_format import day, minute, money
 from tenants.mail_kinds import Attachment, Context, Look, MailKind, look_by, register
 
 _URL: Final = "https://example.com/invoices/example/"
@@ -121,6 +121,23 @@ def _reminder(context: Context) -> Letter:
     )
 
 
+def _late_fee(context: Context) -> Letter:
+    names = {"document": _document(context)}
+    return Letter(
+        subject=_("A late fee for %(document)s") % names,
+        paragraphs=(
+            _("%(document)s is still not paid, so a late fee is charged.") % names,
+            _("It stands on your next invoice, with its price."),
+        ),
+        facts=(
+            (_("To pay"), money(context["open"], context["currency"])),
+            (_("Was due on"), day(context["due_at"])),
+        ),
+        link=(_("Pay now"), context["url"]),
+        closing=(_("If you have paid meanwhile, or a line is wrong, tell us on that page."),),
+    )
+
+
 def _suspension(context: Context) -> Letter:
     names = {"document": _document(context)}
     return Letter(
@@ -159,12 +176,6 @@ def _budget_alert(context: Context) -> Letter:
     else:
         subject = _("Budget %(budget)s: %(percent)s%% is used") % names
         first = _("This month's costs have reached %(percent)s%% of the budget.")
-    consequences = {
-        "tell": _("Nothing is stopped."),
-        "ask": _("Your provider has been asked what to do."),
-        "stop": _("Your provider has been asked to stop the application."),
-    }
-    closing = (consequences[context["consequence"]],) if context["consequence"] else ()
     return Letter(
         subject=subject,
         paragraphs=(first % names,),
@@ -174,8 +185,56 @@ def _budget_alert(context: Context) -> Letter:
         ),
         share=min(int(context["percent"]), 100),
         link=(_("See where it comes from"), context["url"]),
-        closing=closing,
+        closing=_consequence(context),
         unsubscribe_url=context["unsubscribe_url"],
+    )
+
+
+def _consequence(context: Context) -> tuple[str, ...]:
+    """What comes of a limit that is reached, and what happens next."""
+    if not context["consequence"]:
+        return ()
+    if context["consequence"] == "tell":
+        return (_("Nothing is stopped."),)
+    stops = context["consequence"] == "stop"
+    # E-mails from before it was said when were queued without it.
+    if not context.get("asked_at"):
+        asked_to_stop = _("Your provider has been asked to stop the application.")
+        return (asked_to_stop if stops else _("Your provider has been asked what to do."),)
+    asked = {"moment": minute(context["asked_at"]), "application": context["application"]}
+    if stops:
+        first = _("On %(moment)s your provider was asked to stop the application %(application)s.")
+    else:
+        first = _("On %(moment)s your provider was asked what to do.")
+    return (
+        first % asked,
+        _(
+            "A person looks into it, and you get an e-mail with what was decided. Until then "
+            "everything runs on and is billed."
+        ),
+    )
+
+
+def _budget_decided(context: Context) -> Letter:
+    names = {
+        "budget": context["budget"],
+        "application": context["application"],
+        "moment": minute(context["asked_at"]),
+    }
+    done = context["state"] == "done"
+    if context["request"] == "stop":
+        first = _("On %(moment)s your provider was asked to stop the application %(application)s.")
+        decided = (
+            _("The application was stopped.") if done else _("The application is not stopped.")
+        )
+    else:
+        first = _("On %(moment)s your provider was asked what to do.")
+        decided = _("It is done.") if done else _("Nothing is done about it.")
+    return Letter(
+        subject=_("Budget %(budget)s: what your provider decided") % names,
+        paragraphs=(first % names, decided, *([context["note"]] if context["note"] else [])),
+        facts=((_("Decided"), minute(context["decided_at"])),),
+        link=(_("See the budget"), context["url"]) if context["url"] else None,
     )
 
 
@@ -228,9 +287,14 @@ def register_letters() -> None:
     settled = {"open": "0", "to_credit": "0"}
     budget = {
         "budget": "Production", "percent": 80, "forecast": False, "limit": "500", "spent": "400.10",
-        "currency": "EUR", "unit": "", "consequence": "",
+        "currency": "EUR", "unit": "", "consequence": "", "application": "", "asked_at": "",
         "url": "https://example.com/budgets/",
         "unsubscribe_url": "https://example.com/budgets/",
+    }  # fmt: skip
+    decided = {
+        "budget": "Production", "application": "shop", "request": "stop", "state": "done",
+        "note": "Stopped at noon, and kept as it was.", "asked_at": "2026-10-21T09:05:00+00:00",
+        "decided_at": "2026-10-21T12:00:00+00:00", "url": "https://example.com/budgets/",
     }  # fmt: skip
     late = {**_INVOICE, "days_overdue": 7}
     register(
@@ -239,9 +303,11 @@ def register_letters() -> None:
         ),
         MailKind("receipt", "Receipt", _receipt, {**_INVOICE, **paid, **settled}),
         MailKind("reminder", "Reminder", _reminder, {**late, "level": 1}),
+        MailKind("late_fee", "Late fee", _late_fee, late),
         MailKind("suspension", "Suspension", _suspension, late),
         MailKind("payment_confirmation", "Payment to confirm", _confirmation, _INVOICE),
         MailKind("budget_alert", "Budget alert", _budget_alert, budget),
+        MailKind("budget_decided", "Budget request decided", _budget_decided, decided),
         MailKind(
             "dispute_answered",
             "Dispute answered",

@@ -66,6 +66,12 @@ UNFOLD = {
                         "permission": _may_view("metering.view_application"),
                     },
                     {
+                        "title": "Usage as a file",
+                        "icon": "download",
+                        "link": reverse_lazy("admin-usage-export"),
+                        "permission": _may_view("metering.view_application"),
+                    },
+                    {
                         "title": "Corrections",
                         "icon": "edit_note",
                         "link": reverse_lazy("admin:metering_correction_changelist"),

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 
 from billing.admin_guide import guide_view
+from billing.admin_usage_export import usage_export_view
 from metering.views import unknown_endpoint
 from portal.views.session import admin_sign_in
 
@@ -22,6 +23,7 @@ urlpatterns = [
     # One way in, with its limit on guessing.
     path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/first-steps/", guide_view, name="admin-first-steps"),
+    path("admin/usage-export/", usage_export_view, name="admin-usage-export"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(("config.api", "api"))),
     path("api/v1/", include("metering.urls")),

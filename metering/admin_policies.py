@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputW
 from metering.admin_policy_rules import RulesField
 from metering.limit_use import DAYS_MAX, TooMuchUsage, simulate
 from metering.policy_state import hosts_of_policy
-from metering.policy_words import difference_rows, in_units, table_of
+from metering.policy_words import DAYS, difference_rows, in_units, spend_shown, table_of
 from tenants.admin_figures import DaysForm
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_pages import (
@@ -283,14 +283,14 @@ class PolicyVersionAdmin(HistoryPages, ScopedAdmin):
         version = self._version(request, object_id)
         if version is None:
             return self._page_of(None)
-        today = timezone.localdate()
+        now, today = timezone.now(), timezone.localdate()
         chosen = {"first": today - timedelta(days=29), "last": today}
-        form = MonthForm(request.GET or None, initial=chosen)
+        form = MonthForm(request.GET if DAYS & set(request.GET) else None, initial=chosen)
         found, refused = None, ""
         asked = form if form.is_bound else MonthForm(chosen)
         if asked.is_valid():
             try:
-                found = simulate(version, *asked.bounds, as_of=timezone.now())
+                found = simulate(version, *asked.bounds, as_of=now)
             except TooMuchUsage as refusal:
                 refused = sentence(refusal)
         context = {
@@ -302,6 +302,7 @@ class PolicyVersionAdmin(HistoryPages, ScopedAdmin):
             "refused": refused,
             "found": found,
             **(table_of(found) if found is not None else {}),
+            **spend_shown(version, request.GET, as_of=now),
         }
         return TemplateResponse(request, "admin/hostmeter/policy_usage.html", context)
 

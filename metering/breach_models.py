@@ -13,9 +13,10 @@ RULES = "rules"
 
 
 class PolicyBreach(TenantOwned):
-    """One limit of a policy's version that was passed on a day, or, of spend, in a month: by whom,
-    where, from when to when, and what was measured at its most. It follows usage that comes late
-    and corrections: a breach that they take back is removed."""
+    """One limit of a policy's version that was passed, from its beginning to its end, or, of spend,
+    in a month: by whom, where, and what was measured at its most. It follows usage that comes late
+    and corrections: a breach that they take back is removed, one that they cut is two, and two that
+    they join are one. What comes back on the same day is the same breach."""
 
     class Term(models.TextChoices):
         CPU = "cpu_millicores", "CPU, millicores"
@@ -31,7 +32,9 @@ class PolicyBreach(TenantOwned):
         PolicyVersion, on_delete=models.PROTECT, db_constraint=False, related_name="breaches"
     )
     term = models.CharField(max_length=24, choices=Term.choices)
-    day = models.DateField(help_text="The day in UTC; of spend, the first of the month.")
+    day = models.DateField(
+        help_text="The day in UTC on which it began; of spend, the first of the month."
+    )
     environment = models.ForeignKey(
         Environment, on_delete=models.PROTECT, null=True, db_constraint=False, related_name="+"
     )
@@ -75,7 +78,7 @@ class PolicyBreach(TenantOwned):
     class Meta:
         verbose_name = "limit breach"
         verbose_name_plural = "limit breaches"
-        ordering = ["-day", "-last_over_at", "id"]
+        ordering = ["-last_over_at", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["tenant", "day", "version", "term", "application", "host", "customer"],
@@ -85,6 +88,7 @@ class PolicyBreach(TenantOwned):
         ]
         indexes: ClassVar = [
             models.Index(fields=["tenant", "application", "day"], name="policy_breach_application"),
+            models.Index(fields=["tenant", "last_over_at"], name="policy_breach_last_over"),
         ]
 
     def __str__(self) -> str:
@@ -93,3 +97,26 @@ class PolicyBreach(TenantOwned):
     @property
     def is_of_money(self) -> bool:
         return self.term in SPEND_TERMS
+
+
+class BreachDay(TenantOwned):
+    """What of a breach lies on one day in UTC, as it was worked out last. Days are looked at one by
+    one; metering/core/breaches.py says which of them are one breach. Of spend there are none."""
+
+    breach = models.ForeignKey(
+        PolicyBreach, on_delete=models.CASCADE, db_constraint=False, related_name="days"
+    )
+    day = models.DateField()
+    measured = models.DecimalField(max_digits=54, decimal_places=4, null=True)
+    buckets_over = models.PositiveIntegerField()
+    first_over_at = models.DateTimeField()
+    last_over_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["day", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "breach", "day"], name="breach_day_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.breach}: {self.day}"

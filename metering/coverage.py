@@ -15,6 +15,7 @@ from django.db.models import Max, Q
 
 from metering.core.buckets import bucket_of
 from metering.models import Host, Instance
+from metering.one_of import OneOf
 from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod
 
@@ -68,7 +69,7 @@ def _instances_of_silent_hosts(
 ) -> dict[UUID, _Silent]:
     rows = Instance.objects.filter(
         Q(host__retired_at__isnull=True) | Q(host__retired_at__gt=min(p.start for p in periods)),
-        application_id__in={period.application_id for period in periods},
+        OneOf("application_id", {period.application_id for period in periods}),
         host__last_window_end__lt=end,
         host__last_window_end__gt=min(period.start for period in periods),
         host__generated=False,

@@ -5,9 +5,7 @@ correction takes back, is in it, and looking twice changes nothing. Inside a ten
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -15,12 +13,11 @@ from django.db import connection, transaction
 from django.db.models import Count, Max, Min
 from hostmeter_agent.wire import BUCKET_SECONDS
 
-from metering.assignments import running
-from metering.breach_models import RULES, SPEND_TERMS, PolicyBreach
-from metering.breach_telling import tell_breaches
+from metering.breach_models import RULES, PolicyBreach
+from metering.breach_rows import Judged, Key, Over, keep_day
 from metering.core.limit_use import MEASURES, OF_THE_WHOLE
 from metering.limit_use import denials
-from metering.models import UNATTRIBUTED, Application, Assignment, Host
+from metering.models import UNATTRIBUTED, Application, Host
 from metering.rollup_models import Rollup
 from metering.sql import statement
 from tenants.core.policies import version_for
@@ -28,40 +25,10 @@ from tenants.models import Policy
 from tenants.policies_in_force import published_versions
 from tenants.policy_models import PolicyVersion
 
-# A breach goes on while the last bucket over it ended no longer ago; agents deliver every minute.
-GOES_ON: Final = timedelta(minutes=30)
 KEPT: Final = timedelta(days=400)
 _BUCKET: Final = timedelta(seconds=BUCKET_SECONDS)
 _OF_HOSTS: Final = tuple(term for term in MEASURES if term not in OF_THE_WHOLE)
 _AT_ONCE: Final = 1_000
-_FOLLOWS: Final = (
-    "measured", "buckets_over", "first_over_at", "last_over_at", "standing", "told",
-)  # fmt: skip
-
-
-class _Key(NamedTuple):
-    version_id: UUID
-    term: str
-    application_id: UUID
-    host_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """What was found of one key: the most that was measured (of rules nothing), in how many
-    buckets, and when the first of them began and the last ended."""
-
-    measured: int | None
-    buckets: int
-    first: datetime
-    last: datetime
-
-
-class _Judged(NamedTuple):
-    """The versions that a day was judged by, and what was over."""
-
-    by: Mapping[UUID, PolicyVersion]
-    found: Mapping[_Key, Over]
 
 
 def days_to_watch(as_of: datetime) -> list[date]:
@@ -79,7 +46,7 @@ def watch_limits(day: date, *, as_of: datetime) -> int:
     that hold at its end, from when on they do."""
     start = datetime.combine(day, time.min, UTC)
     end = min(start + timedelta(days=1), as_of)
-    PolicyBreach.objects.filter(day__lt=as_of.date() - KEPT).delete()
+    PolicyBreach.objects.filter(last_over_at__lt=as_of - KEPT).delete()
     if start >= end:
         return 0
     kept = 0
@@ -87,23 +54,38 @@ def watch_limits(day: date, *, as_of: datetime) -> int:
         with transaction.atomic():
             # Whoever looks at the same time waits, and then finds what is noticed already.
             Policy.objects.select_for_update(no_key=True).get(pk=policy_id)
-            versions = published_versions([policy_id], as_of=end)[policy_id]
-            kept += _keep(policy_id, day, _judged(policy_id, versions, start, end), as_of)
+            judged = _judged(policy_id, _in_force(policy_id, end), start, end)
+            holding = judged.by if end == as_of else _in_force(policy_id, as_of).by
+            keep_day(policy_id, day, judged, holding=set(holding), as_of=as_of)
+            kept += len(judged.found)
     return kept
 
 
-def _judged(
-    policy_id: UUID, versions: Sequence[PolicyVersion], start: datetime, end: datetime
-) -> _Judged:
-    whole = version_for(versions, None, as_of=end)
+class _InForce(NamedTuple):
+    """The version that holds for all hosts, and that of each host."""
+
+    whole: PolicyVersion | None
+    hosts: Mapping[UUID, PolicyVersion]
+
+    @property
+    def by(self) -> dict[UUID, PolicyVersion]:
+        return {each.pk: each for each in (*self.hosts.values(), self.whole) if each is not None}
+
+
+def _in_force(policy_id: UUID, at: datetime) -> _InForce:
+    versions = published_versions([policy_id], as_of=at)[policy_id]
     hosts = {
         pk: version
         for pk in Host.objects.values_list("pk", flat=True)
-        if (version := version_for(versions, pk, as_of=end)) is not None
+        if (version := version_for(versions, pk, as_of=at)) is not None
     }
-    by = {each.pk: each for each in (*hosts.values(), *((whole,) if whole else ()))}
+    return _InForce(version_for(versions, None, as_of=at), hosts)
+
+
+def _judged(policy_id: UUID, in_force: _InForce, start: datetime, end: datetime) -> Judged:
+    whole, hosts, by = in_force.whole, in_force.hosts, in_force.by
     if not by:
-        return _Judged(by, {})
+        return Judged(by, {})
     applications = {
         each.pk: each
         for each in Application.objects.select_related("environment").filter(
@@ -111,13 +93,13 @@ def _judged(
         )
         if each.name != UNATTRIBUTED
     }
-    found: dict[_Key, Over] = {}
+    found: dict[Key, Over] = {}
     ids = sorted(applications)
     for at in range(0, len(ids), _AT_ONCE):
         found |= _over(ids[at : at + _AT_ONCE], hosts, whole, start, end)
     if whole is not None:
         found |= _against_rules(list(applications.values()), whole, start, end)
-    return _Judged(by, found)
+    return Judged(by, found)
 
 
 def _over(
@@ -126,7 +108,7 @@ def _over(
     whole: PolicyVersion | None,
     start: datetime,
     end: datetime,
-) -> dict[_Key, Over]:
+) -> dict[Key, Over]:
     limited = {
         pk: version
         for pk, version in hosts.items()
@@ -152,14 +134,14 @@ def _over(
     for application_id, host_id, term, most, buckets, first, last in rows:
         version = whole if host_id is None else hosts[host_id]
         if version is not None:
-            key = _Key(version.pk, term, application_id, host_id)
+            key = Key(version.pk, term, application_id, host_id)
             found[key] = Over(most, buckets, first, last + _BUCKET)
     return found
 
 
 def _against_rules(
     applications: Sequence[Application], version: PolicyVersion, start: datetime, end: datetime
-) -> dict[_Key, Over]:
+) -> dict[Key, Over]:
     denied = [each.application_id for each in denials(applications, version, end)]
     since = max(start, version.effective_from or start)
     ran = (
@@ -169,68 +151,6 @@ def _against_rules(
         .annotate(Count("bucket_start", distinct=True), Min("bucket_start"), Max("bucket_start"))
     )
     return {
-        _Key(version.pk, RULES, pk, None): Over(None, buckets, first, last + _BUCKET)
+        Key(version.pk, RULES, pk, None): Over(None, buckets, first, last + _BUCKET)
         for pk, buckets, first, last in ran
     }
-
-
-def _keep(policy_id: UUID, day: date, judged: _Judged, as_of: datetime) -> int:
-    stored = PolicyBreach.objects.filter(day=day, version__policy=policy_id)
-    before = {
-        _Key(each.version_id, each.term, each.application_id, each.host_id): each  # type: ignore[arg-type]
-        for each in stored.exclude(term__in=SPEND_TERMS)
-    }
-    was_standing = {each.pk for each in before.values() if each.standing}
-    made = _made([key for key in judged.found if key not in before], day, judged, as_of)
-    rows = before | made
-    for key, row in rows.items():
-        _follow(row, judged.found.get(key), as_of, began=row.pk not in was_standing)
-    PolicyBreach.objects.bulk_create(made.values())
-    PolicyBreach.objects.bulk_update(before.values(), _FOLLOWS, batch_size=_AT_ONCE)
-    tell_breaches(rows.values(), was_standing, as_of=as_of)
-    # What a version that no longer holds has found of the day stays.
-    gone = [row.pk for key, row in before.items() if key not in judged.found
-            and key.version_id in judged.by]  # fmt: skip
-    PolicyBreach.objects.filter(pk__in=gone).delete()
-    return len(judged.found)
-
-
-def _made(
-    keys: Collection[_Key], day: date, judged: _Judged, as_of: datetime
-) -> dict[_Key, PolicyBreach]:
-    chosen = {key.application_id for key in keys}
-    applications = Application.objects.in_bulk(chosen)
-    billed = dict(
-        Assignment.objects.filter(running(as_of), application__in=chosen).values_list(
-            "application", "customer"
-        )
-    )
-    return {
-        key: PolicyBreach(
-            version=judged.by[key.version_id],
-            term=key.term,
-            day=day,
-            environment_id=applications[key.application_id].environment_id,
-            application=applications[key.application_id],
-            host_id=key.host_id,
-            customer_id=billed.get(key.application_id),
-            limit=_limit(judged.by[key.version_id], key.term),
-            noticed_at=as_of,
-        )
-        for key in keys
-    }
-
-
-def _limit(version: PolicyVersion, term: str) -> Decimal | None:
-    return None if term == RULES else Decimal(getattr(version, term))
-
-
-def _follow(row: PolicyBreach, over: Over | None, as_of: datetime, *, began: bool) -> None:
-    """Give the row what was found of it now; a breach that begins is told once."""
-    if over is None:
-        row.standing = False
-        return
-    row.measured = None if over.measured is None else Decimal(over.measured)
-    row.buckets_over, row.first_over_at, row.last_over_at = over.buckets, over.first, over.last
-    row.standing = as_of - over.last <= GOES_ON
-    row.told += row.standing and began

@@ -356,7 +356,7 @@ for _meter in METERS:
     Sample.add_to_class(_meter.column, models.BigIntegerField(null=True))
 
 # Registered with the app's other models; they refer to hosts by name.
-from metering.breach_models import PolicyBreach  # noqa: E402, F401
+from metering.breach_models import BreachDay, PolicyBreach  # noqa: E402, F401
 from metering.control_models import AgentSettings, AppliedState  # noqa: E402, F401
 from metering.history_models import (  # noqa: E402, F401
     AgentSettingsChange,

@@ -1,17 +1,22 @@
 """Terms of policies and their figures, as people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.utils import timezone
 
 from metering.limit_use import LimitUse, Simulation
+from metering.spend_simulation import SpendOver, spend_against
 from tenants.core.policies import Difference
 from tenants.policy_models import PolicyVersion
 
 ROWS_SHOWN_MAX: Final = 200
+# The fields of the form of the days that are looked at.
+DAYS: Final = frozenset({"first", "last"})
+_REFERENCE_MAX: Final = 60
 _CENTS: Final = Decimal("0.01")
 _EXACT: Final = Context(prec=60)
 _UNITS: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
@@ -74,6 +79,36 @@ def table_of(found: Simulation) -> dict[str, Any]:
         "rows": [_row(use) for use in (limited or found.uses)[:ROWS_SHOWN_MAX]],
         "left_out": max(len(limited or found.uses) - ROWS_SHOWN_MAX, 0),
         "has_limits": bool(limited),
+    }
+
+
+def spend_shown(
+    version: PolicyVersion, asked: Mapping[str, str], *, as_of: datetime
+) -> dict[str, Any]:
+    """What the page of a simulation shows of spend, from the customer on that the address names,
+    and where the next ones are; or that the version limits none."""
+    after = asked.get("spend_after", "").replace("\0", "")[:_REFERENCE_MAX]
+    found = spend_against(version, after=after, as_of=as_of)
+    if found is None:
+        return {"spend": None}
+    days = {name: asked[name] for name in sorted(DAYS) if name in asked}
+    return {
+        "spend_next": f"?{urlencode({**days, 'spend_after': found.more_after})}#spend",
+        "spend": found,
+        "spend_rows": [_spend_row(each) for each in found.over[:ROWS_SHOWN_MAX]],
+        "spend_left_out": max(len(found.over) - ROWS_SHOWN_MAX, 0),
+        "not_judged": [f"{reference}: {why}" for reference, why in found.left_out],
+    }
+
+
+def _spend_row(over: SpendOver) -> dict[str, str]:
+    return {
+        "customer": f"{over.customer} ({over.reference})",
+        "application": over.application or "all together",
+        "limit": f"{in_units(over.term, over.limit)} {over.currency}",
+        "spent": f"{in_units(over.term, over.spent)} {over.currency}",
+        "over_by": f"{in_units(over.term, over.over_by)} {over.currency}",
+        "passed_on": f"{over.passed_on:%Y-%m-%d}",
     }
 
 

@@ -16,6 +16,7 @@ from hostmeter_agent.wire import METERS
 from metering.core.buckets import BUCKET
 from metering.core.quality import Profile, profile_of
 from metering.models import Host, Instance, Sample
+from metering.one_of import OneOf
 from metering.rollup_models import Rollup
 
 # What stands in a host's place where events or a correction state usage.
@@ -188,7 +189,7 @@ def completeness(as_of: datetime, application_ids: Sequence[UUID] | None = None)
     """
     hosts = Host.objects.select_related("environment__policy")
     if application_ids is not None:
-        hosts = hosts.filter(instance__application_id__in=application_ids).distinct()
+        hosts = hosts.filter(OneOf("instance__application_id", application_ids)).distinct()
     known_hosts = list(hosts)
     every = [host for host in known_hosts if host.retired_at is None]
     if known_hosts and not every:

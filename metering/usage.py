@@ -35,6 +35,7 @@ from django.db.models.functions import Cast, TruncDate
 from hostmeter_agent.wire import METERS_BY_NAME, kind_of
 
 from metering.core.aggregation import combined_quantities
+from metering.one_of import OneOf
 from metering.rollup_models import Rollup
 from metering.usage_rows import UsagePeriod, rows_of, rows_partly_with
 
@@ -263,7 +264,7 @@ def usage_series(
     """One meter over [start, end) in hours, or in days of `time_zone`, in order of time. Steps in
     which nothing was measured are left out."""
     chosen = Rollup.objects.filter(
-        application_id__in=application_ids, bucket_start__gte=start, bucket_start__lt=end
+        OneOf("application_id", application_ids), bucket_start__gte=start, bucket_start__lt=end
     )
     if without:
         chosen = chosen.exclude(measurements__overlap=list(without))

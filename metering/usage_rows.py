@@ -19,6 +19,7 @@ from metering.core.hours import (
     split_days,
     split_hours,
 )
+from metering.one_of import OneOf
 from metering.rollup_models import DayRollup, HourRollup, Rollup
 from metering.sql import statement
 
@@ -46,7 +47,7 @@ def within(rows: "QuerySet[_Rows]", periods: Sequence[UsagePeriod]) -> "QuerySet
     start = min(period.start for period in periods)
     end = max(period.end for period in periods)
     chosen = rows.filter(
-        application_id__in={period.application_id for period in periods},
+        OneOf("application_id", {period.application_id for period in periods}),
         bucket_start__gte=start,
         bucket_start__lt=end,
     )

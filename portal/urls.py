@@ -168,6 +168,7 @@ urlpatterns = [
     path("applications/<uuid:application_id>/", applications.application_page, name="application"),
     path("usage/", usage.usage_page, name="usage"),
     path("usage/usage.csv", usage.usage_file, name="usage-file"),
+    path("usage/focus.csv", usage.usage_focus, name="usage-focus"),
     path(
         "usage/samples/<uuid:application_id>/<bucket:start>/",
         usage.usage_samples,

@@ -16,6 +16,7 @@ from metering.core.buckets import bucket_of
 from metering.models import Application
 from portal.explorer import Place, Row
 from portal.queries import applications_of
+from portal.usage_costs import Days
 from portal.usage_names import names_of
 from portal.usage_question import Question
 from tenants.models import Customer, Environment
@@ -87,6 +88,11 @@ def address_of_time(place: Place, question: Question, zone: ZoneInfo) -> str:
     address = reverse("portal:usage-samples", args=arguments)
     instance = f"&instance={question.instance}" if question.instance else ""
     return f"{address}?meter={question.meter}{instance}"
+
+
+def address_of_days(days: Days, question: Question) -> str:
+    """The same of other days."""
+    return question.but(first=days.first, last=days.last, step="day", compare="", compare_from=None)
 
 
 def _last_of_month(day: date) -> date:

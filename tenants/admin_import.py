@@ -115,7 +115,7 @@ class ImportsAndExports(_Importing, Exports):
 
     import_form_class = _ImportForm
     tmp_storage_class = TenantStorage
-    import_export_change_list_template = "admin/import_export/change_list_import_export.html"
+    import_export_change_list_template = "admin/hostmeter/change_list_import_export.html"
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         return in_a_tenant(request) and request.user.has_perm(

@@ -48,7 +48,7 @@ def discover(issuer: str) -> dict[str, Any]:
     try:
         answer = ask("GET", discovery_url(issuer), None, {}, kept=ANSWER_BYTES_MAX)
     except (UrlNotUsable, NotReached) as error:
-        raise ProviderNotUsable(str(error)) from error
+        raise ProviderNotUsable(f"it cannot be asked: {error}") from error
     if answer.status != 200:
         raise ProviderNotUsable(f"{discovery_url(issuer)} answers {answer.status}")
     try:
@@ -59,7 +59,8 @@ def discover(issuer: str) -> dict[str, Any]:
         raise ProviderNotUsable(f"{discovery_url(issuer)} answers with no JSON object")
     if said.get("issuer") != issuer:
         # Section 4.3: or one provider could speak in the name of another.
-        raise ProviderNotUsable(f"the provider calls itself {said.get('issuer')!r}; write that")
+        calls_itself = str(said.get("issuer"))[:200]
+        raise ProviderNotUsable(f"the provider calls itself {calls_itself!r}; write that")
     for name in _NEEDED:
         try:
             require_usable(str(said.get(name, "")))

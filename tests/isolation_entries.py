@@ -28,6 +28,8 @@ ISOLATION_TESTS: dict[str, str] = {
     "health": "tests/test_every_endpoint_has_isolation.py::test_health_says_nothing_of_anyone",
     "admin-first-steps": "tests/admin/test_admin_dashboard.py"
     "::TestFirstSteps::test_are_ticked_off_by_the_tenants_own_alone",
+    "admin-usage-export": "tests/admin/test_admin_usage_export.py"
+    "::test_holds_the_tenants_own_usage_by_customer_application_day_and_meter",
     "enrol": f"{_ENROLMENT}::test_answers_alike_whatever_is_wrong_with_the_token",
     "batches": f"{_INGEST}::test_a_key_of_another_tenant_is_unknown",
     "host-keys": f"{_CONTROL}::test_a_key_of_another_tenant_replaces_none_here",
@@ -98,6 +100,8 @@ ISOLATION_TESTS: dict[str, str] = {
     "portal:application": _ONE,
     "portal:usage": _LIST,
     "portal:usage-file": "tests/portal/test_usage.py::TestTheFile::test_has_what_the_page_shows",
+    "portal:usage-focus": "tests/portal/test_usage.py"
+    "::TestWhatItCost::test_has_the_shown_charges_as_they_were_invoiced",
     "portal:usage-samples": _ONE,
     "portal:invoices": _LIST,
     "portal:billing": _LIST,

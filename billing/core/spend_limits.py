@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from billing.core.exact import EXACT, ZERO
 from billing.core.money import sum_amounts
 
 APPLICATION_SPEND: Final = "application_spend_max"
@@ -55,3 +57,16 @@ def spends(
             for each, total in sorted(totals.items())
         ]
     return tuple(found)
+
+
+def passed_on(amounts: Iterable[tuple[date, Decimal]], limit: Decimal) -> date | None:
+    """The first day by whose end more than `limit` was spent. `amounts`: of days, in any order."""
+    spent = ZERO
+    by_day: dict[date, Decimal] = {}
+    for day, amount in amounts:
+        by_day[day] = EXACT.add(by_day.get(day, ZERO), amount)
+    for day in sorted(by_day):
+        spent = EXACT.add(spent, by_day[day])
+        if spent > limit:
+            return day
+    return None

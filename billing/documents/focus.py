@@ -8,7 +8,7 @@ Pure.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -57,10 +57,26 @@ _CHARGES: Final = "Charges"
 Row = dict[str, Cell]
 
 
+def focus_version(given: str) -> Version | None:
+    """The version that is called so, or None."""
+    return next((known for known in COLUMNS if known == given), None)
+
+
 def focus_rows(document: InvoiceDocument, version: Version = "1.3") -> Iterator[tuple[Cell, ...]]:
     """Cells in the order of the version's COLUMNS."""
     for row in _rows(document):
         yield tuple(row.get(column) for column in COLUMNS[version])
+
+
+def focus_line_rows(
+    document: InvoiceDocument, is_wanted: Callable[[Line], bool], version: Version = "1.3"
+) -> Iterator[tuple[Cell, ...]]:
+    """The rows of some lines as `focus_rows` has them, without those of tax and credit."""
+    common = _common(document)
+    for line in document.lines:
+        if is_wanted(line):
+            row = common | _line(document, line)
+            yield tuple(row.get(column) for column in COLUMNS[version])
 
 
 def _rows(document: InvoiceDocument) -> Iterator[Row]:

@@ -16,6 +16,7 @@ _NUMBERS_MAX = 12
 class DunningAction(models.TextChoices):
     COLLECT = "collect", "Try to collect again"
     REMIND = "remind", "Remind by e-mail"
+    FEE = "fee", "Charge a late fee"
     SUSPEND = "suspend", "Suspend the customer"
 
 

@@ -87,26 +87,25 @@ def _noted(budget: Budget, standing: Standing, as_of: datetime) -> Iterable[Budg
         for threshold in found.reached
     )
     for alert in alerts:
-        if alert.threshold == "100":
-            _ask_operator(budget, alert, as_of)
+        asked = _ask_operator(budget, alert, as_of) if alert.threshold == "100" else None
         if alert.told:
-            _tell(budget, alert, as_of)
+            _tell(budget, alert, asked, as_of)
             yield alert
 
 
-def _ask_operator(budget: Budget, alert: BudgetAlert, as_of: datetime) -> None:
+def _ask_operator(budget: Budget, alert: BudgetAlert, as_of: datetime) -> BudgetRequest | None:
     """What was chosen for the limit; where the provider has withdrawn the choice of stopping, the
     operator is asked what to do instead."""
     if budget.at_limit == Budget.AtLimit.TELL:
-        return
+        return None
     stops = budget.at_limit == Budget.AtLimit.STOP
     if stops and not billing_settings().customers_may_stop_applications:
         stops = False
     kind = BudgetRequest.Kind.STOP if stops else BudgetRequest.Kind.ASK
-    BudgetRequest.objects.create(alert=alert, kind=kind, created_at=as_of)
+    return BudgetRequest.objects.create(alert=alert, kind=kind, created_at=as_of)
 
 
-def _tell(budget: Budget, alert: BudgetAlert, as_of: datetime) -> None:
+def _tell(budget: Budget, alert: BudgetAlert, asked: BudgetRequest | None, as_of: datetime) -> None:
     if budget.by_webhook:
         emit(
             "usage.threshold",
@@ -116,7 +115,7 @@ def _tell(budget: Budget, alert: BudgetAlert, as_of: datetime) -> None:
             as_of=as_of,
         )
     if budget.by_email:
-        mail_budget_alert(budget, alert, as_of=as_of)
+        mail_budget_alert(budget, alert, asked, as_of=as_of)
 
 
 def alert_data(budget: Budget, alert: BudgetAlert) -> dict[str, Any]:

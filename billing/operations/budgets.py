@@ -18,6 +18,7 @@ from billing.core.money import round_amount
 from billing.core.quantity import UnitDoesNotFit, UnknownUnit, unit_for
 from billing.models import Budget, BudgetRequest
 from billing.operations.journal import lock_customer
+from billing.operations.mailing import mail_budget_decision
 from billing.queries.parties import billing_settings
 from metering.models import Application, Assignment
 from tenants.audit import note
@@ -132,7 +133,7 @@ def _note(change: str, budget: Budget, as_of: datetime) -> None:
 def decide_request(
     request: BudgetRequest, state: str, *, note: str, decided_by: str, as_of: datetime
 ) -> BudgetRequest:
-    """Note what the operator did about it. Raises RequestDecided."""
+    """Note what the operator did about it, and tell the customer. Raises RequestDecided."""
     with transaction.atomic():
         locked = BudgetRequest.objects.select_for_update().get(pk=request.pk)
         if locked.state != BudgetRequest.State.OPEN:
@@ -140,6 +141,7 @@ def decide_request(
         locked.state, locked.note = state, note
         locked.decided_by, locked.decided_at = decided_by, as_of
         locked.save(update_fields=["state", "note", "decided_by", "decided_at"])
+        mail_budget_decision(locked, as_of=as_of)
         return locked
 
 

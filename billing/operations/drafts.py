@@ -1,5 +1,6 @@
 """Plan versions before they are published."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -91,6 +92,17 @@ def _put(draft: PlanVersion, price: Price) -> PlanVersion:
     price.plan_version = draft
     price.save(force_insert=True)
     return draft
+
+
+def replace_prices(version: PlanVersion, prices: Sequence[Price]) -> PlanVersion:
+    """Put unsaved prices, in their order, in the place of a draft's own. Raises
+    VersionAlreadyPublished, and what billing.operations.plans.require_prices refuses."""
+    with transaction.atomic():
+        draft = locked_draft(version)
+        require_prices(draft, prices)
+        draft.prices.all().delete()
+        save_prices(draft, prices)
+        return draft
 
 
 def remove_draft_price(version: PlanVersion, price_id: UUID) -> PlanVersion:

@@ -20,6 +20,7 @@ from billing.models import (
 )
 from billing.operations.collecting import AttemptOpen, NoPaymentMethod, collect
 from billing.operations.invoices import locked_invoice
+from billing.operations.late_fees import count_late_fee
 from billing.operations.lifecycle import InvoiceNotPayable
 from billing.operations.mailing import mail_of_invoice
 from billing.operations.suspending import end_suspension, suspend
@@ -111,6 +112,7 @@ def _take(invoice: Invoice, step: Step, as_of: datetime) -> DunningTaken:
     do = {
         DunningAction.COLLECT: _collect,
         DunningAction.REMIND: _remind,
+        DunningAction.FEE: _charge,
         DunningAction.SUSPEND: _suspend,
     }[DunningAction(step.action)]
     return DunningTaken.objects.create(
@@ -136,6 +138,10 @@ def _remind(invoice: Invoice, step: Step, as_of: datetime) -> str:
     more = {"level": min(step.number, REMINDER_LEVEL_MAX), "days_overdue": days}
     key = f"{invoice.pk}:{step.number}"
     return _told(mail_of_invoice("reminder", key, invoice, more, as_of=as_of))
+
+
+def _charge(invoice: Invoice, step: Step, as_of: datetime) -> str:
+    return count_late_fee(invoice, step.number, as_of=as_of)
 
 
 def _suspend(invoice: Invoice, step: Step, as_of: datetime) -> str:

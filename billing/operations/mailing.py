@@ -9,7 +9,15 @@ from django.urls import reverse
 
 from billing.core.budgets import FORECAST
 from billing.core.exact import plain
-from billing.models import Budget, BudgetAlert, Dispute, DisputeMessage, Invoice, Payment
+from billing.models import (
+    Budget,
+    BudgetAlert,
+    BudgetRequest,
+    Dispute,
+    DisputeMessage,
+    Invoice,
+    Payment,
+)
 from billing.queries.parties import billing_details, billing_settings, mail_recipients
 from tenants.domains import address_of
 from tenants.mail import queue
@@ -74,8 +82,11 @@ def _said(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def mail_budget_alert(budget: Budget, alert: BudgetAlert, *, as_of: datetime) -> int:
-    """Tell that a budget has reached a threshold, once; to how many."""
+def mail_budget_alert(
+    budget: Budget, alert: BudgetAlert, asked: BudgetRequest | None, *, as_of: datetime
+) -> int:
+    """Tell that a budget has reached a threshold, and what was `asked` of the operator by that,
+    once; to how many."""
     if budget.customer.generated:
         return 0
     page = address_of(reverse("portal:budget", args=[budget.pk]))
@@ -94,9 +105,49 @@ def mail_budget_alert(budget: Budget, alert: BudgetAlert, *, as_of: datetime) ->
             "spent": plain(alert.spent),
             "currency": budget.currency,
             "unit": budget.unit,
-            "consequence": "" if foreseen or alert.threshold != "100" else budget.at_limit,
+            "consequence": _consequence(alert, asked),
+            **_asked(budget, asked),
             "url": page,
             "unsubscribe_url": page,
+        },
+        as_of=as_of,
+    )
+
+
+def _consequence(alert: BudgetAlert, asked: BudgetRequest | None) -> str:
+    if alert.threshold != "100":
+        return ""
+    return Budget.AtLimit.TELL.value if asked is None else asked.kind
+
+
+def _asked(budget: Budget, asked: BudgetRequest | None) -> dict[str, str]:
+    return {
+        "application": "" if budget.application is None else budget.application.name,
+        "asked_at": "" if asked is None else asked.created_at.isoformat(),
+    }
+
+
+def mail_budget_decision(request: BudgetRequest, *, as_of: datetime) -> int:
+    """Tell what the operator made of a budget's request, where its alerts are sent by e-mail, once;
+    to how many."""
+    budget = request.alert.budget
+    if budget.customer.generated or not budget.by_email:
+        return 0
+    page = address_of(reverse("portal:budget", args=[budget.pk]))
+    return queue(
+        kind="budget_decided",
+        key=str(request.pk),
+        to=mail_recipients(budget.customer),
+        language=billing_details(budget.customer).language,
+        time_zone=budget.customer.time_zone,
+        context={
+            "budget": budget.name,
+            "request": request.kind,
+            "state": request.state,
+            "note": request.note,
+            "decided_at": as_of.isoformat(),
+            **_asked(budget, request),
+            "url": "" if budget.removed_at else page,
         },
         as_of=as_of,
     )

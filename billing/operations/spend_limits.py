@@ -1,7 +1,7 @@
 """Keeps who is over a policy's limit of spend, a calendar month at a time, and tells it once. What
 is over a limit is billed all the same, and nothing is stopped. Inside a tenant's scope."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.core.budgets import month_of
-from billing.core.spend_limits import Spend, spends
+from billing.core.spend_limits import Spend
 from billing.models.fields import AMOUNT_DECIMALS
-from billing.queries.spending import Spending, spending_of
+from billing.queries.spend_limits import judged
+from billing.queries.spending import spending_of
 from metering.breach_models import SPEND_TERMS, PolicyBreach
 from metering.breach_telling import tell_breaches
 from metering.models import Application
@@ -61,27 +62,6 @@ def spend_limits(*, as_of: datetime) -> list[PolicyVersion]:
     published = published_versions(policies, as_of=as_of)
     holding = (version_for(published[pk], None, as_of=as_of) for pk in policies)
     return [each for each in holding if each is not None and each.spend_currency]
-
-
-def judged(
-    spending: Spending | None, versions: Sequence[PolicyVersion]
-) -> Iterator[tuple[PolicyVersion, Spend]]:
-    """What the customer has spent beside each limit; of one in another currency nothing."""
-    if spending is None:
-        return
-    amounts = [(day.application_id, day.amount) for day in spending.days]
-    ids = {each for each, _ in amounts if each is not None}
-    for version in versions:
-        if version.spend_currency != spending.currency:
-            continue
-        own = Application.objects.filter(pk__in=ids, environment__policy=version.policy_id)
-        for spend in spends(
-            amounts,
-            frozenset(own.values_list("pk", flat=True)),
-            application_max=version.application_spend_max,
-            customer_max=version.customer_spend_max,
-        ):
-            yield version, spend
 
 
 def _keep(

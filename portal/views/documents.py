@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from billing.documents.en16931 import NoEInvoice
 from billing.documents.files import document_tag, file_name
-from billing.documents.focus import COLUMNS, Version, focus_rows
+from billing.documents.focus import COLUMNS, Version, focus_rows, focus_version
 from billing.documents.loading import invoice_document
 from billing.documents.tabular import Cell, csv_rows
 from billing.downloads import document_response, note_download, spooled_response
@@ -51,7 +51,7 @@ def _kept(response: HttpResponseBase, tag: str) -> HttpResponse:
 @require_safe
 def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpResponseBase:
     """The month's issued invoices and notes in one file, which may have no rows."""
-    version = _version(request.GET.get("version", "1.3"))
+    version = asked_version(request.GET.get("version", "1.3"))
 
     def write(file: BinaryIO) -> None:
         for record in csv_rows(COLUMNS[version], _rows(reader, month, version)):
@@ -63,11 +63,12 @@ def focus_month(request: HttpRequest, reader: Reader, month: date) -> HttpRespon
     return answer
 
 
-def _version(given: str) -> Version:
-    for known in COLUMNS:
-        if known == given:
-            return known
-    raise Http404("FOCUS is written in versions 1.3 and 1.4.")
+def asked_version(given: str) -> Version:
+    """Raises Http404."""
+    version = focus_version(given)
+    if version is None:
+        raise Http404("FOCUS is written in versions 1.3 and 1.4.")
+    return version
 
 
 def _rows(reader: Reader, month: date, version: Version) -> Iterator[tuple[Cell, ...]]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
@@ -14,6 +14,8 @@ from django.views.decorators.http import require_safe
 
 from billing.billable import assigned_periods
 from billing.core.periods import Period
+from billing.documents.focus import COLUMNS, Version
+from billing.documents.tabular import csv_rows
 from billing.downloads import note_download, spooled_response
 from metering.allocation_rules import meters_with_rules
 from metering.core.buckets import BUCKET
@@ -27,9 +29,11 @@ from portal.billed_qualities import billed_qualities
 from portal.explorer import explored
 from portal.freshness import freshness_of
 from portal.queries import applications_of, period_of
+from portal.usage_costs import TooManyCharges, costs_of, focus_of, is_charged_by
 from portal.usage_file import write_usage
-from portal.usage_links import address_of_time, months_of, shown_row, way_down
+from portal.usage_links import address_of_days, address_of_time, months_of, shown_row, way_down
 from portal.usage_question import Question, QuestionForm, meter_names
+from portal.views.documents import asked_version
 
 _SHOWN_FIRST: Final = "cpu.time"
 _SAMPLES_PER_PAGE: Final = 200
@@ -55,8 +59,7 @@ def usage_file(request: HttpRequest, reader: Reader) -> HttpResponseBase:
     """What the page shows, all of it, as CSV."""
     form = _form(request.GET, reader)
     if not form.is_valid():
-        problems = [f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()]
-        return _refused("\n".join(problems))
+        return _refused(_problems(form))
     question = form.question
     way_down(question, reader.customer)
     name = f"usage-{question.meter}-{question.first}-{question.last}.csv"
@@ -67,6 +70,40 @@ def usage_file(request: HttpRequest, reader: Reader) -> HttpResponseBase:
         return _refused(_too_much())
     note_download(name, customer=reader.customer.pk, as_of=reader.as_of)
     return answer
+
+
+@customer_page
+@require_safe
+def usage_focus(request: HttpRequest, reader: Reader) -> HttpResponseBase:
+    """What the invoiced periods among the page's days charge for what it shows, as FOCUS."""
+    version = asked_version(request.GET.get("version", "1.3"))
+    form = _form(request.GET, reader)
+    if not form.is_valid():
+        return _refused(_problems(form))
+    question = form.question
+    way_down(question, reader.customer)
+    if not is_charged_by(question):
+        return _refused(gettext("Charges are of applications, not of instances or hosts."))
+    meter = question.meter if question.key else "all-meters"
+    name = f"focus-{meter}-{question.first}-{question.last}.csv"
+    write = partial(_write_focus, reader=reader, question=question, version=version)
+    try:
+        answer = spooled_response(write, name, "text/csv; charset=utf-8")
+    except TooManyCharges:
+        return _refused(_too_much())
+    note_download(name, customer=reader.customer.pk, as_of=reader.as_of)
+    return answer
+
+
+def _write_focus(file: BinaryIO, *, reader: Reader, question: Question, version: Version) -> None:
+    rows = focus_of(reader.customer, question, reader.zone, version)
+    for record in csv_rows(COLUMNS[version], rows):
+        file.write(record.encode())
+
+
+def _problems(form: QuestionForm) -> str:
+    said = [f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()]
+    return "\n".join(said)
 
 
 def _refused(words: str) -> HttpResponse:
@@ -96,6 +133,7 @@ def _answer(question: Question, reader: Reader) -> dict[str, Any]:
     found = explored(
         reader.customer, question, _meters(), known_to=freshness.known_to, as_of=reader.as_of
     )
+    costs = costs_of(reader.customer, question, reader.zone)
     billed = billed_qualities(reader.customer, question.meter, as_of=reader.as_of)
     return {
         "question": question,
@@ -111,6 +149,8 @@ def _answer(question: Question, reader: Reader) -> dict[str, Any]:
         "billed": billed,
         "gaps": gaps_in(found.periods) if question.application else [],
         "months": months_of(question),
+        "costs": costs,
+        "latest_costs": address_of_days(costs.latest, question) if costs.latest else "",
     }
 
 

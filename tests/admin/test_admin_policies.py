@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from lxml import html
 
+from billing.models import Subscription
 from metering.core.buckets import bucket_of
-from metering.models import Application, Host, HostKey, Instance
+from metering.models import Application, Assignment, Host, HostKey, Instance
 from metering.rollup_models import Rollup
 from tenants.history import changes_of
 from tenants.models import EnrolmentToken, Environment, Policy, Tenant
@@ -20,6 +21,7 @@ from tenants.policies import change_draft, draft_of, publish
 from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
+from tests.billing.timeline import HOUR_US, JANUARY, begin_story, use
 
 
 def page(name: str, *args: Any) -> str:
@@ -140,6 +142,30 @@ class TestADraft:
         long = {"first": str(today - timedelta(days=40)), "last": str(today)}
         refused = client.get(page("policyversion_against_usage", draft.pk), long)
         assert b"Choose 1 to 31 days" in refused.content
+        assert b"The version sets no limit of spend." in refused.content
+
+    def test_is_held_against_the_last_months_spend(
+        self, client: Client, tenant: Tenant, draft: PolicyVersion, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with tenant_scope(tenant.pk):
+            change_draft(draft, {"customer_spend_max": "4", "spend_currency": "EUR"})
+            last = timezone.now().replace(day=1) - timedelta(days=10)
+            for name in ("ash", "oak"):
+                story = begin_story(name, name)
+                Subscription.objects.filter(pk=story.subscription.pk).update(starts_at=JANUARY)
+                Assignment.objects.update(starts_at=JANUARY)
+                use(story.shop, last, cpu_us=650 * HOUR_US)
+        monkeypatch.setattr("billing.queries.spend_limits.CUSTOMERS_AT_ONCE", 1)
+        usage = page("policyversion_against_usage", draft.pk)
+        shown = html.fromstring(client.get(usage).content)
+        cells = [each.text_content() for each in shown.xpath('//*[@id="spend"]//tbody/tr/*')]
+        assert cells[1:5] == ["all together", "4.00 EUR", "6.50 EUR", "2.50 EUR"]
+        assert "(ash)" in cells[0]
+        assert cells[5].startswith(f"{last:%Y-%m-}")
+        (onwards,) = shown.xpath('//*[@id="spend"]//a/@href')
+        following = client.get(usage + onwards.removesuffix("#spend")).content
+        assert b"(oak)" in following
+        assert b"the next ones" not in following
 
 
 class TestPublishing:

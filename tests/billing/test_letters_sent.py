@@ -4,11 +4,14 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone, translation
 
-from billing.models import BillingDetails
+from billing.models import BillingDetails, BillingSettings, BudgetRequest
 from billing.operations import Saying, answer_dispute, close_due, finalize_invoice, open_dispute
 from billing.operations.budget_alerts import look_at_budgets
-from billing.operations.budgets import BudgetTerms, add_budget
+from billing.operations.budgets import BudgetTerms, add_budget, decide_request
+from tenants.core.mail import Letter
+from tenants.mail_kinds import kind_of
 from tenants.mail_models import MailMessage
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
 
@@ -37,6 +40,40 @@ class TestBudget:
         assert sent.count() == by_email
         for message in sent:
             assert message.recipient == EMAIL
+
+    @pytest.mark.parametrize("by_email", [True, False])
+    def test_tells_when_the_operator_was_asked_and_what_was_decided(
+        self, story: Story, by_email: bool
+    ) -> None:
+        BillingSettings.objects.create(customers_may_stop_applications=True)
+        terms = BudgetTerms(
+            "Shop", Decimal(5), "EUR", application=story.shop, at_limit="stop", by_email=by_email
+        )
+        add_budget(story.customer, terms, as_of=at(10, 2))
+        look_at_budgets(story.customer, as_of=at(10, 5, 12))
+        decide_request(
+            BudgetRequest.objects.get(), "done", note="Stopped 100 %.", decided_by="a@b.example",
+            as_of=at(10, 6),
+        )  # fmt: skip
+        sent = {each.kind: each for each in MailMessage.objects.all()}
+        assert set(sent) == ({"budget_alert", "budget_decided"} if by_email else set())
+        if not by_email:
+            return
+        alert = letter_of(sent["budget_alert"])
+        assert alert.closing[0] == (
+            "On 5 Oct 2026, 14:00 CEST your provider was asked to stop the application pine-shop."
+        )
+        assert "runs on and is billed" in alert.closing[1]
+        decided = letter_of(sent["budget_decided"])
+        assert decided.paragraphs[1:] == ("The application was stopped.", "Stopped 100 %.")
+        assert "wurde am 5. Okt. 2026, 14:00 CEST gebeten" in " ".join(
+            letter_of(sent["budget_decided"], "de").paragraphs
+        )
+
+
+def letter_of(message: MailMessage, language: str = "en") -> Letter:
+    with translation.override(language), timezone.override(message.time_zone):
+        return kind_of(message.kind).write(message.context)
 
 
 class TestDispute:

@@ -1,6 +1,6 @@
 """Who spends more in a month than a policy allows is listed and told once, and billed."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,19 +8,23 @@ from uuid import UUID
 import pytest
 
 from billing.accruing import count_accrued
+from billing.core.spend_limits import passed_on
+from billing.models import Subscription
 from billing.operations.spend_limits import watch_spend
 from billing.queries import upcoming_invoice
 from metering.breach_models import PolicyBreach
 from metering.rollup_models import Rollup
+from metering.spend_simulation import SpendSimulation, spend_against
 from tenants.models import Environment, Policy
 from tenants.policies import change_draft, draft_of, publish
 from tenants.webhook_endpoints import add_endpoint
 from tenants.webhook_models import WebhookEvent
-from tests.billing.timeline import HOUR_US, OCTOBER, Story, at, begin_story, use
+from tests.billing.timeline import HOUR_US, NOVEMBER, OCTOBER, Story, at, begin_story, use
 
 pytestmark = pytest.mark.django_db
 
 MIDDAY = at(10, 10, 12)
+NEXT_MONTH = at(11, 20)
 
 
 @pytest.fixture
@@ -40,6 +44,16 @@ def limit(since: datetime = OCTOBER, **terms: Any) -> None:
 def spend(app: Any, when: datetime, euros: int) -> None:
     """At 0.01 a CPU-hour."""
     use(app, when, cpu_us=euros * 100 * HOUR_US)
+
+
+def against_spend(as_of: datetime = NEXT_MONTH, after: str = "", **terms: Any) -> SpendSimulation:
+    """A draft with these limits, and none that is published, held against the month before."""
+    policy, _ = Policy.objects.get_or_create(name="calm")
+    Environment.objects.update(policy=policy)
+    draft = change_draft(draft_of(policy), {"spend_currency": "EUR"} | terms)
+    found = spend_against(draft, after=after, as_of=as_of)
+    assert found is not None
+    return found
 
 
 def told() -> list[str]:
@@ -110,3 +124,70 @@ class TestALimitOfSpend:
         spend(story.shop, at(10, 3), 6)
         count_accrued(inside, as_of=MIDDAY, counted_before=MIDDAY)
         assert PolicyBreach.objects.get().measured == Decimal(6)
+
+
+class TestADraftsLimitOfSpend:
+    def test_names_who_would_have_passed_it_last_month_by_how_much_and_when(
+        self, story: Story
+    ) -> None:
+        spend(story.shop, at(10, 3), 6)
+        # In the customer's time zone it is the 5th by then.
+        spend(story.shop, at(10, 4, 23), 10)
+        spend(story.mail, at(10, 20), 10)
+        spend(story.mail, at(11, 2), 900)
+        found = against_spend(application_spend_max="9.5", customer_spend_max="25")
+        rows = [
+            (each.application, each.spent, each.over_by, str(each.passed_on)) for each in found.over
+        ]
+        assert rows == [
+            ("shop-ltd-shop", Decimal(16), Decimal("6.5"), "2026-10-05"),
+            ("", Decimal(26), Decimal(1), "2026-10-20"),
+            ("shop-ltd-mail", Decimal(10), Decimal("0.5"), "2026-10-20"),
+        ]
+        assert {(each.reference, each.currency) for each in found.over} == {("shop-ltd", "EUR")}
+        assert (found.judged, found.left_out, found.more_after) == (1, (), "")
+        # It is what the running month was found over when it ended, and nothing is written.
+        assert not PolicyBreach.objects.exists()
+        limit(application_spend_max="9.5", customer_spend_max="25")
+        watch_spend(story.customer, as_of=NOVEMBER - timedelta(hours=3))
+        kept = PolicyBreach.objects.values_list("term", "measured")
+        assert sorted(kept) == sorted((each.term, each.spent) for each in found.over)
+
+    def test_may_be_used_up_to_the_cent_and_is_none_of_another_policys(self, story: Story) -> None:
+        spend(story.shop, at(10, 3), 16)
+        assert against_spend(application_spend_max="16").over == ()
+        assert len(against_spend(application_spend_max="15.99").over) == 1
+        other = change_draft(
+            draft_of(Policy.objects.create(name="other")),
+            {"spend_currency": "EUR", "customer_spend_max": "1"},
+        )
+        found = spend_against(other, as_of=NEXT_MONTH)
+        assert found is not None
+        assert (found.over, found.judged) == ((), 0)
+        assert spend_against(draft_of(Policy.objects.create(name="free")), as_of=NOVEMBER) is None
+
+    def test_says_whom_it_does_not_judge_and_goes_on_where_it_stopped(
+        self, story: Story, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        oak = begin_story("oak", "Other plan")
+        ended = begin_story("ash", "Third plan")
+        Subscription.objects.filter(pk=ended.subscription.pk).update(ends_at=at(10, 20))
+        for each in (story, oak, ended):
+            spend(each.shop, at(10, 3), 6)
+        oak.subscription.delete()
+        monkeypatch.setattr("billing.queries.spend_limits.CUSTOMERS_AT_ONCE", 2)
+        found = against_spend(customer_spend_max="5")
+        assert [each.reference for each in found.over] == ["ash"]
+        assert found.left_out == (("oak", "no subscription with prices in the month"),)
+        assert found.more_after == "oak"
+        rest = against_spend(customer_spend_max="5", after="oak")
+        assert [each.reference for each in rest.over] == ["shop-ltd"]
+        assert rest.more_after == ""
+        dollars = against_spend(customer_spend_max="5", spend_currency="USD", after="oak")
+        assert dollars.left_out == (("shop-ltd", "billed in EUR"),)
+
+
+def test_a_limit_is_passed_on_the_day_by_whose_end_more_was_spent() -> None:
+    days = [(date(2026, 10, 2), Decimal("0.1"))] * 3 + [(date(2026, 10, 1), Decimal("0.1"))]
+    assert passed_on(days, Decimal("0.3")) == date(2026, 10, 2)
+    assert passed_on(days, Decimal("0.4")) is None

@@ -39,7 +39,7 @@ SCREENS: tuple[tuple[int, Scheme, str], ...] = (
 )
 FILES = {
     "brand-logo", "brand-style", "focus-month", "invoice-document", "invoice-proof-bundle",
-    "usage-file", "verifier",
+    "usage-file", "usage-focus", "verifier",
 }  # fmt: skip
 # What is posted to, or answers with a part of a page.
 ACTIONS = {

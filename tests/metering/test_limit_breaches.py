@@ -1,11 +1,12 @@
 """What is over a policy's limits is kept with who, when and by how much, and told once."""
 
-from datetime import UTC, datetime, timedelta
+import random
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from metering.breach_models import PolicyBreach
+from metering.breach_models import BreachDay, PolicyBreach
 from metering.core.limit_use import MEASURES
 from metering.limit_breaches import days_to_watch, watch_limits
 from metering.limit_use import simulate
@@ -138,6 +139,118 @@ class TestWhatIsOverALimit:
         breach = PolicyBreach.objects.get()
         assert (breach.term, str(breach.application)) == ("rules", "miner-7")
         assert (breach.limit, breach.measured, breach.host) == (None, None, None)
+
+
+MIDNIGHT = NOON.replace(hour=0)
+YESTERDAY = DAY - timedelta(days=1)
+
+
+def over_midnight(*buckets: int, name: str = "shop") -> None:
+    """A core in these buckets, counted from midnight."""
+    for number in buckets:
+        busy(made_once(name), host_named("web-1"), MIDNIGHT + number * BUCKET)
+
+
+def looked_at(as_of: datetime, *days: date) -> list[tuple[Any, ...]]:
+    for day in days or days_to_watch(as_of):
+        watch_limits(day, as_of=as_of)
+    return kept()
+
+
+def kept() -> list[tuple[Any, ...]]:
+    rows = PolicyBreach.objects.order_by("first_over_at")
+    return [
+        ((each.first_over_at - MIDNIGHT) // BUCKET, (each.last_over_at - MIDNIGHT) // BUCKET,
+         each.buckets_over, int(each.measured or 0), each.standing, each.pk) for each in rows
+    ]  # fmt: skip
+
+
+class TestABreachThatPassesMidnight:
+    def test_is_one_and_told_once(self, inside: UUID) -> None:
+        in_force(cpu_millicores=500)
+        add_endpoint("https://example.com/", as_of=NOON)
+        over_midnight(-3, -2)
+        ((*_, breach_id),) = looked_at(MIDNIGHT - BUCKET)
+        over_midnight(-1, 0, 1)
+        busy(made_once("shop"), host_named("web-1"), MIDNIGHT + 3 * BUCKET, cores=2)
+        for minutes in (1, 6, 11, 21):
+            assert len(looked_at(MIDNIGHT + minutes * MINUTE)) == 1
+        assert kept() == [(-3, 4, 6, 2_000, True, breach_id)]
+        assert PolicyBreach.objects.get().day == YESTERDAY
+        assert told() == [("fault.raised", "cpu_millicores")]
+        # It is over for whoever looks at the day after, though it began on the day before.
+        looked_at(MIDNIGHT + 51 * MINUTE)
+        assert kept() == [(-3, 4, 6, 2_000, False, breach_id)]
+        assert told() == [("fault.raised", "cpu_millicores"), ("fault.cleared", "cpu_millicores")]
+        data = WebhookEvent.objects.get(type="fault.cleared").data
+        assert data["breach_id"] == str(breach_id)
+        assert data["since"] == "2026-11-19T23:45:00Z"
+        assert data["measured"] == "2000"
+
+    def test_is_over_when_the_new_day_has_nothing_over(self, inside: UUID) -> None:
+        in_force(cpu_millicores=500)
+        add_endpoint("https://example.com/", as_of=NOON)
+        over_midnight(-2, -1)
+        looked_at(MIDNIGHT - BUCKET)
+        looked_at(MIDNIGHT + 25 * MINUTE)
+        assert [each[4] for each in kept()] == [True]
+        looked_at(MIDNIGHT + 35 * MINUTE)
+        assert [each[0] for each in told()] == ["fault.raised", "fault.cleared"]
+
+    def test_is_the_same_in_whatever_order_its_days_are_looked_at(self, inside: UUID) -> None:
+        in_force(cpu_millicores=500, since=NOON - timedelta(days=9))
+        a_day = 288
+        over_midnight(-a_day - 1, -a_day, -1, 0, a_day - 1, a_day, 2 * a_day - 20)
+        over_midnight(-1, 8, name="blog")
+        days = [DAY + timedelta(days=each) for each in range(-2, 2)]
+        later = NOON + timedelta(days=3)
+        first = looked_at(later, *days)
+        assert [each[:3] for each in first] == [
+            (-a_day - 1, 2 * a_day - 19, 7), (-1, 0, 1), (8, 9, 1),
+        ]  # fmt: skip
+        # Looking again changes nothing, not even which breach is which.
+        assert looked_at(later, *reversed(days), *days) == first
+        stored = set(BreachDay.objects.values_list("pk", flat=True))
+        looked_at(later, *days)
+        assert stored == set(BreachDay.objects.values_list("pk", flat=True))
+        for seed in range(4):
+            PolicyBreach.objects.all().delete()
+            random.Random(seed).shuffle(days)  # noqa: S311 - the same each time
+            assert [each[:5] for each in looked_at(later, *days)] == [each[:5] for each in first]
+
+    def test_is_joined_by_what_comes_late_and_cut_by_a_correction(self, inside: UUID) -> None:
+        in_force(cpu_millicores=500)
+        add_endpoint("https://example.com/", as_of=NOON)
+        over_midnight(-9, 5)
+        as_of = MIDNIGHT + 6 * BUCKET
+        looked_at(as_of, YESTERDAY, DAY)
+        older, newer = kept()
+        assert [older[4], newer[4]] == [False, True]
+        over_midnight(-1)
+        # The one that was told to go on goes on.
+        assert looked_at(as_of, YESTERDAY) == [(-9, 6, 3, 1_000, True, newer[5])]
+        Rollup.objects.filter(bucket_start=MIDNIGHT - BUCKET).update(cpu_time=1)
+        cut = looked_at(as_of, YESTERDAY)
+        assert [each[:5] for each in cut] == [(-9, -8, 1, 1_000, False), (5, 6, 1, 1_000, True)]
+        assert cut[1][5] == newer[5]
+        assert [each[0] for each in told()] == ["fault.raised"]
+        Rollup.objects.update(cpu_time=1)
+        assert looked_at(as_of, YESTERDAY, DAY) == []
+        assert not BreachDay.objects.exists()
+        assert [each[0] for each in told()] == ["fault.raised", "fault.cleared"]
+
+    def test_ends_with_its_version(self, inside: UUID) -> None:
+        in_force(cpu_millicores=500)
+        add_endpoint("https://example.com/", as_of=NOON)
+        over_midnight(-1, 0, 1)
+        looked_at(MIDNIGHT + 2 * BUCKET)
+        in_force(cpu_millicores=700, since=MIDNIGHT + 2 * BUCKET)
+        over_midnight(2)
+        looked_at(MIDNIGHT + 3 * BUCKET, YESTERDAY, DAY, YESTERDAY)
+        assert [each[:5] for each in kept()] == [(-1, 2, 3, 1_000, False), (2, 3, 1, 1_000, True)]
+        assert sorted(each[0] for each in told()) == [
+            "fault.cleared", "fault.raised", "fault.raised",
+        ]  # fmt: skip
 
 
 def made_once(name: str) -> Application:

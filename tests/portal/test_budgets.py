@@ -120,12 +120,21 @@ class TestACustomer:
             budget = add_budget(customer, terms, as_of=world.as_of)
             look_at_budgets(customer, as_of=world.as_of)
             asked = BudgetRequest.objects.get()
+        waiting = words(page(reader, "budget", budget.pk))
+        assert "The operator was asked on " in waiting
+        assert "Until then everything runs on and is billed." in waiting
+        with tenant_scope(world.tenant.pk):
             decide_request(
                 asked, "done", note="We raised it.", decided_by="a@b.example", as_of=world.as_of
             )
         shown = words(page(reader, "budget", budget.pk))
         assert "100%" in shown
-        assert "The operator has done it. We raised it." in shown
+        assert re.search(r"The operator has done it on [^.]+ \w+ ?\. We raised it\.", shown)
+        assert "Until then" not in shown
+        german = words(reader.get(
+            reverse("portal:budget", args=[budget.pk]), headers={"accept-language": "de"}
+        ).content.decode())  # fmt: skip
+        assert "Der Betreiber hat es am" in german
         assert "reached together with a higher one" in shown
 
     def test_sees_no_forecast_finer_than_the_currency(self, reader: Client, world: World) -> None:

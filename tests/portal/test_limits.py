@@ -1,7 +1,7 @@
 """A customer reads on an application's page which limits it was over, of their own time only."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metering.breach_models import PolicyBreach
+from portal.limits import breaches_of
 from tenants.models import Environment, Policy, Tenant
 from tenants.policies import draft_of
 from tenants.scope import tenant_scope
@@ -32,12 +33,20 @@ def breach(story: Story, term: str, hours_ago: int, **more: Any) -> None:
     version = draft_of(policy)
     version.spend_currency = "EUR"
     version.save()
-    PolicyBreach.objects.create(
-        **{"limit": Decimal(500), "measured": Decimal(1_500)} | more,
+    made = PolicyBreach.objects.create(
+        **{"limit": Decimal(500), "measured": Decimal(1_500), "standing": False} | more,
         version=version, term=term, day=NOW.date(), application=story.shop,
         environment=Environment.objects.get(), first_over_at=NOW - hours_ago * HOUR,
-        last_over_at=NOW - hours_ago * HOUR + HOUR / 2, standing=False, noticed_at=NOW,
+        last_over_at=NOW - hours_ago * HOUR + HOUR / 2, noticed_at=NOW,
     )  # fmt: skip
+    if not made.is_of_money:
+        day(made, NOW - hours_ago * HOUR, made.last_over_at, made.measured)
+
+
+def day(breach: PolicyBreach, first: datetime, last: datetime, measured: Decimal | None) -> None:
+    breach.days.create(
+        day=first.date(), measured=measured, buckets_over=1, first_over_at=first, last_over_at=last
+    )
 
 
 def page(tenant: Tenant, story: Story, language: str = "en") -> str:
@@ -70,3 +79,20 @@ def test_what_was_another_customers_time_is_not_told(tenant: Tenant, story: Stor
         spend = {"limit": Decimal(20), "measured": Decimal("21.5")}
         breach(story, "application_spend_max", 1, **spend)
     assert "Over its limits" not in page(tenant, story)
+
+
+def test_of_a_breach_of_days_only_their_own_are_told(tenant: Tenant, story: Story) -> None:
+    with tenant_scope(tenant.pk):
+        story.shop.assignments.update(starts_at=NOW - 30 * HOUR)
+        breach(story, "cpu_millicores", 2, standing=True)
+        kept = PolicyBreach.objects.get()
+        day(kept, NOW - 50 * HOUR, NOW - 27 * HOUR, Decimal(9_000))
+        day(kept, NOW - 26 * HOUR, NOW - 3 * HOUR, Decimal(2_000))
+        PolicyBreach.objects.update(first_over_at=NOW - 50 * HOUR, measured=Decimal(9_000))
+        (shown,) = breaches_of(story.customer, story.shop, as_of=NOW).shown
+        assert (shown.measured, shown.first_over_at) == (Decimal(2_000), NOW - 26 * HOUR)
+        assert shown.standing
+        story.shop.assignments.update(ends_at=NOW - 3 * HOUR)
+        (shown,) = breaches_of(story.customer, story.shop, as_of=NOW).shown
+        assert (shown.last_over_at, shown.standing) == (NOW - 3 * HOUR, False)
+    assert "2 cores" in page(tenant, story).replace("\u00a0", " ")

@@ -72,8 +72,14 @@ def test_downloads(world: World) -> None:
     assert b"".join(owner.get(month_address(world.invoice)))
     proof = owner.get(reverse("portal:invoice-proof-bundle", args=[world.invoice.pk]))
     assert b"".join(proof)
+    assert b"".join(
+        owner.get(reverse("portal:usage-focus"), {"from": str(month), "to": str(month)})
+    )
     reference = world.invoice.reference
-    expected = [f"{reference}.pdf", f"focus-{month:%Y-%m}.csv", f"proof-{reference}.zip"]
+    expected = [
+        f"{reference}.pdf", f"focus-{month:%Y-%m}.csv", f"proof-{reference}.zip",
+        f"focus-cpu.time-{month}-{month}.csv",
+    ]  # fmt: skip
     assert [(who, what) for who, what, _ in noted(world, "export_downloaded")] == [
         (EMAIL, each) for each in expected
     ]

@@ -1,7 +1,11 @@
 """The usage explorer: how much, when, of what; from all usage down to samples."""
 
+import csv
+import io
 import re
 from datetime import date, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlencode
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -12,9 +16,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from lxml import html
 
+from billing.models import InvoiceLine
 from metering.models import Assignment, Host, Instance
+from portal import usage_costs
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.billing.documents.focus_rules import broken_focus_rules
+from tests.portal.test_documents import sent
 from tests.portal.world import ZONE, World, make_person
 
 pytestmark = pytest.mark.django_db
@@ -146,7 +154,7 @@ class TestWhatIsNotTheirs:
         answers = [
             reader.get(reverse(route), {name: str(wanted), "from": str(first_day(world)),
                                         "to": str(first_day(world))})
-            for route in ("portal:usage", "portal:usage-file")
+            for route in ("portal:usage", "portal:usage-file", "portal:usage-focus")
             for wanted in (theirs, uuid4())
         ]  # fmt: skip
         assert {each.status_code for each in answers} == {404}
@@ -167,6 +175,82 @@ class TestTheFile:
         ]  # fmt: skip
         assert re.fullmatch(r"[0-9]+", postgres[0][3])
         assert not [line for line in lines if "checkout" in line]
+
+
+def invoiced_days(world: World) -> dict[str, str]:
+    """Of the one invoiced period."""
+    zone = ZoneInfo(ZONE)
+    last = world.invoice.period_end - timedelta(minutes=5)
+    first = world.invoice.period_start
+    return {each: str(moment.astimezone(zone).date()) for each, moment in
+            (("from", first), ("to", last))}  # fmt: skip
+
+
+def charged(client: Client, version: str = "1.3", **question: str) -> list[dict[str, str]]:
+    asked = urlencode({**question, "version": version})
+    text = sent(client, f"{reverse('portal:usage-focus')}?{asked}")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+class TestWhatItCost:
+    def test_has_the_shown_charges_as_they_were_invoiced(
+        self, reader: Client, world: World
+    ) -> None:
+        days = invoiced_days(world)
+        with tenant_scope(world.tenant.pk):
+            cpu = InvoiceLine.objects.filter(invoice=world.invoice, meter="cpu.time")
+            own = {str(each.application_id): each.amount for each in cpu}
+            lines = InvoiceLine.objects.filter(invoice=world.invoice).count()
+        for version in ("1.3", "1.4"):
+            rows = charged(reader, version, **days)
+            assert broken_focus_rules(rows, version) == []
+            assert {each["ResourceId"]: Decimal(each["BilledCost"]) for each in rows} == own
+            assert {each["SkuMeter"] for each in rows} == {"cpu.time"}
+        assert len(charged(reader, **days, group="meter")) == lines > len(own)
+        (row,) = charged(reader, **days, application=str(world.application.pk))
+        assert row["ResourceName"] == "postgres"
+        production = str(world.application.environment_id)
+        assert charged(reader, **days, environment=production, group="environment") == charged(
+            reader, **days
+        )
+
+    def test_leaves_out_what_is_no_whole_invoiced_period_and_says_so(
+        self, reader: Client, world: World
+    ) -> None:
+        days = invoiced_days(world)
+        shown = page(reader, from_=days["from"], to=days["to"]).text_content()
+        assert "a row for each charge of the invoiced period" in shown
+        assert "other days are not in it" not in shown
+        longer = page(reader, from_=days["from"], to=first_day(world)).text_content()
+        assert "other days are not in it" in longer
+        running = {"from": str(first_day(world)), "to": str(first_day(world))}
+        assert charged(reader, **running) == []
+        shown = page(reader, from_=running["from"], to=running["to"])
+        assert "none lies in these days" in shown.text_content()
+        (link,) = shown.xpath("//a[contains(., 'the last one')]/@href")
+        assert f"from={days['from']}&to={days['to']}" in link
+        part = {**days, "to": str(date.fromisoformat(days["to"]) - timedelta(days=1))}
+        assert charged(reader, **part) == []
+
+    def test_is_refused_plainly_where_it_cannot_be_told(
+        self, reader: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        address, days = reverse("portal:usage-focus"), invoiced_days(world)
+        with tenant_scope(world.tenant.pk):
+            instance = Instance.objects.get(application=world.application)
+        day = {"from": days["from"], "to": days["from"]}
+        for fine in ({"group": "host"}, {"instance": str(instance.pk)}):
+            answer = reader.get(address, day | fine)
+            assert (answer.status_code, "not of instances or hosts" in answer.content.decode()) == (
+                400, True,
+            )  # fmt: skip
+        assert "not of instances" in page(reader, from_=day["from"], to=day["to"],
+                                          group="host").text_content()  # fmt: skip
+        assert reader.get(address, {"from": "soon"}).status_code == 400
+        assert reader.get(address, {**days, "version": "0.5"}).status_code == 404
+        monkeypatch.setattr(usage_costs, "ROWS_MAX", 1)
+        answer = reader.get(address, days)
+        assert (answer.status_code, "too much at once" in answer.content.decode()) == (400, True)
 
 
 @pytest.mark.parametrize("group", ["application", "environment", "meter"])
