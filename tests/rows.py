@@ -15,7 +15,7 @@ def insert_rows(rows: Sequence[Row]) -> list[Row]:
     if not rows:
         return []
     meta = type(rows[0])._meta
-    named = {field.column: field.attname for field in meta.concrete_fields}
+    named = {field.column: field.attname for field in meta.concrete_fields if field.column}
     given = [
         {
             column: value
