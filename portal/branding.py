@@ -11,6 +11,7 @@ from typing import Final
 
 from django.db.models.functions import MD5
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from billing.models import BillingSettings
 from tenants.domains import tenant_of_domain
@@ -27,6 +28,8 @@ _DARK: Final = ("#0e1218", "#161b23")
 DEFAULT_COLOUR: Final = "#1f6feb"
 _NO_LOGO: Final = md5(b"", usedforsecurity=False).hexdigest()
 
+_KNOWN: Final = "hostmeter_brand"
+
 Colour = tuple[int, int, int]
 
 
@@ -41,8 +44,12 @@ class Brand:
 
 
 def context(request: HttpRequest) -> dict[str, object]:
-    """`brand`, for every template."""
-    return {"brand": brand_of(request)}
+    """`brand`, for every template: read when one shows it, and once for all of a page's."""
+    known = getattr(request, _KNOWN, None)
+    if known is None:
+        known = SimpleLazyObject(lambda: brand_of(request))
+        setattr(request, _KNOWN, known)
+    return {"brand": known}
 
 
 def brand_of(request: HttpRequest) -> Brand:
