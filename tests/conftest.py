@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -11,10 +12,11 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from django.test import override_settings
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
+from pytest_django import DjangoDbBlocker
 
 from config.translations import compile_translations
 from tenants.models import Environment, Tenant
@@ -47,6 +49,13 @@ def uncollected_static_files() -> Iterator[None]:
     with override_settings(
         STORAGES=storages, WHITENOISE_AUTOREFRESH=True, WHITENOISE_USE_FINDERS=True
     ):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hashed as ever, in one round instead of a million."""
+    with override_settings(PASSWORD_HASHERS=["tests.hashing.OneRound"]):
         yield
 
 
@@ -140,6 +149,28 @@ def _clean_after_commits(request: pytest.FixtureRequest) -> Iterator[None]:
             "('django_migrations', 'django_content_type', 'auth_permission')"
         ).fetchone()
         server.execute(f"TRUNCATE {tables[0]}".encode())  # type: ignore[index]
+
+
+Kept = TypeVar("Kept")
+Keep = Callable[[Callable[[], Kept]], Kept]
+
+
+@pytest.fixture(scope="module")
+def keep(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Keep[Any]]:
+    """Makes what the tests of a module begin with, once: each is rolled back to it. Not beside
+    tests that commit."""
+    whole = transaction.atomic()
+    with django_db_blocker.unblock():
+        whole.__enter__()
+
+    def make(maker: Callable[[], Kept]) -> Kept:
+        with django_db_blocker.unblock():
+            return maker()
+
+    yield make
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        whole.__exit__(None, None, None)
 
 
 def make_tenant(slug: str) -> Tenant:

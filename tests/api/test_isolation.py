@@ -1,6 +1,7 @@
 """Every operation shows one tenant's, and one customer's, data alone."""
 
 import json
+from copy import deepcopy
 from typing import Any
 from uuid import uuid4
 
@@ -8,12 +9,13 @@ import pytest
 
 from config.api import api
 from metering.models import Host
-from tenants.models import Customer, IdempotencyRecord
+from tenants.models import Customer, IdempotencyRecord, Tenant
 from tenants.scope import tenant_scope
 from tenants.scopes import CUSTOMER_SCOPES
 from tests.api.calling import Program, done, problem, program_of
-from tests.api.conftest import Provider
+from tests.api.conftest import Provider, provider_in
 from tests.api.test_disputes import disputed
+from tests.conftest import Keep, make_tenant
 from tests.isolation_entries import API_OPERATIONS
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +77,31 @@ BODIES: dict[str, Any] = {
     "add_price": _PRICE,
     "replace_price": _PRICE,
 }
+
+
+@pytest.fixture(scope="module")
+def both(keep: Keep[tuple[Provider, Provider]]) -> tuple[Provider, Provider]:
+    return keep(
+        lambda: (
+            provider_in(make_tenant("first-host"), "ours"),
+            provider_in(make_tenant("second-host"), "theirs"),
+        )
+    )
+
+
+@pytest.fixture
+def provider(both: tuple[Provider, Provider]) -> Provider:
+    return deepcopy(both[0])
+
+
+@pytest.fixture
+def other_provider(both: tuple[Provider, Provider]) -> Provider:
+    return deepcopy(both[1])
+
+
+@pytest.fixture
+def tenant(provider: Provider) -> Tenant:
+    return provider.tenant
 
 
 def ask(program: Program, name: str, ids: dict[str, Any]) -> Any:

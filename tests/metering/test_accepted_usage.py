@@ -40,6 +40,7 @@ from tests.metering.test_usage import (
     rows_in,
     without_empty,
 )
+from tests.rows import insert_rows
 
 __all__ = ["applications"]
 
@@ -99,7 +100,7 @@ def rows_with_profiles(chance: random.Random, ids: list[UUID]) -> list[Rollup]:
             [*ids[3:5]],
         ]
         row.measurements = chance.choice(kinds)
-    return Rollup.objects.bulk_create(rows)
+    return insert_rows(rows)
 
 
 def is_refused(
@@ -269,7 +270,7 @@ def test_where_all_or_nothing_of_an_hour_is_refused_no_bucket_is_read(
         UsagePeriod(applications[0].pk, FIRST, FIRST + timedelta(hours=1)),
         UsagePeriod(applications[0].pk, FIRST + timedelta(hours=2), FIRST + timedelta(hours=3)),
     ]
-    Rollup.objects.bulk_create(rows)
+    insert_rows(rows)
     for periods, refused, reads in ((whole, sum(range(12, 36)), True), (ends, 354, False)):
         with CaptureQueriesContext(connection) as asked:
             billed = usage_by_application(periods, ["cpu.time"], without=[bad])

@@ -2,9 +2,10 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -23,6 +24,8 @@ from metering.usage import usage_by_application, usage_by_day, usage_series
 from metering.usage_rows import UsagePeriod
 from tenants.models import Environment, Tenant
 from tenants.scope import tenant_scope
+from tests.conftest import Keep, make_tenant
+from tests.rows import insert_rows
 
 METERS = ["cpu.time", "memory.used", "memory.used.max", "gpu.time", "gpu.used.max", "launches"]
 # The clocks change in the first and, at another hour, the second; the others are not on the hour.
@@ -40,14 +43,20 @@ BUCKETS = 40 * 288
 Key = TypeVar("Key", bound=Hashable)
 Rows = TypeVar("Rows", Rollup, HourRollup, DayRollup)
 
+SEEDS = [1, 2, 3]
 
-@pytest.fixture(params=[1, 2, 3])
+
+@pytest.fixture(params=SEEDS)
 def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(request.param)  # noqa: S311
 
 
 @pytest.fixture
 def applications(inside: UUID) -> list[Application]:
+    return make_applications()
+
+
+def make_applications() -> list[Application]:
     environment = Environment.objects.get()
     host = Host.objects.create(name="web-1", environment=environment)
     made = [Application.objects.create(name=name, environment=environment) for name in "abc"]
@@ -82,7 +91,7 @@ def make_rollups(chance: random.Random) -> list[Rollup]:
         for instance in Instance.objects.select_related("application", "tenant")
         for number in {*chance.sample(range(BUCKETS), 300), *range(7_500, 7_800, 3)}
     ]
-    return Rollup.objects.bulk_create(rollups)
+    return insert_rows(rollups)
 
 
 def quantities_of(row: Rollup | HourRollup | DayRollup) -> dict[str, int]:
@@ -138,11 +147,39 @@ def _is_read(asked: CaptureQueriesContext, table: str) -> bool:
     return any(f'FROM "metering_{table}"' in each["sql"] for each in asked)
 
 
+@dataclass(frozen=True)
+class Measured:
+    applications: list[Application]
+    rows: list[Rollup]
+    seed: int
+
+
+@pytest.fixture(scope="module")
+def kept(keep: Keep[tuple[UUID, Measured]]) -> dict[int, tuple[UUID, Measured]]:
+    """A tenant of each seed, for tests that only read."""
+
+    def make(seed: int) -> tuple[UUID, Measured]:
+        tenant = make_tenant(f"seed-{seed}")
+        with tenant_scope(tenant.pk):
+            chance = random.Random(seed)  # noqa: S311
+            return tenant.pk, Measured(make_applications(), make_rollups(chance), seed)
+
+    return {seed: keep(partial(make, seed)) for seed in SEEDS}
+
+
+@pytest.fixture(params=SEEDS)
+def measured(
+    kept: dict[int, tuple[UUID, Measured]], db: None, request: pytest.FixtureRequest
+) -> Iterator[Measured]:
+    tenant_id, made = kept[request.param]
+    with tenant_scope(tenant_id):
+        yield made
+
+
 class TestUsage:
-    def test_of_any_periods_is_that_of_their_rollups(
-        self, chance: random.Random, applications: list[Application]
-    ) -> None:
-        rows = make_rollups(chance)
+    def test_of_any_periods_is_that_of_their_rollups(self, measured: Measured) -> None:
+        applications, rows = measured.applications, measured.rows
+        chance = random.Random(measured.seed)  # noqa: S311
         for _ in range(20):
             periods = random_periods(chance, applications)
             chosen = rows_in(rows, periods)
@@ -151,10 +188,9 @@ class TestUsage:
             )
 
     @pytest.mark.parametrize("zone", ZONES)
-    def test_by_day_falls_on_the_zones_own_days(
-        self, chance: random.Random, applications: list[Application], zone: str
-    ) -> None:
-        rows = make_rollups(chance)
+    def test_by_day_falls_on_the_zones_own_days(self, measured: Measured, zone: str) -> None:
+        applications, rows = measured.applications, measured.rows
+        chance = random.Random(measured.seed)  # noqa: S311
         whole = [UsagePeriod(each.pk, FIRST, FIRST + BUCKETS * BUCKET) for each in applications]
         for periods in (whole, random_periods(chance, applications)):
             days = usage_by_day(periods, METERS, zone)
@@ -168,10 +204,8 @@ class TestUsage:
             )
 
     @pytest.mark.parametrize("meter", METERS)
-    def test_in_steps_keeps_repeated_hours_apart(
-        self, chance: random.Random, applications: list[Application], meter: str
-    ) -> None:
-        rows = make_rollups(chance)
+    def test_in_steps_keeps_repeated_hours_apart(self, measured: Measured, meter: str) -> None:
+        applications, rows = measured.applications, measured.rows
         start, end = datetime(2026, 10, 24, 21, tzinfo=UTC), datetime(2026, 10, 25, 23, tzinfo=UTC)
         first = applications[0].pk
         expected = combined(
@@ -182,10 +216,8 @@ class TestUsage:
             hour: used[meter] for hour, used in expected.items() if meter in used
         }
 
-    def test_takes_as_many_statements_for_any_number_of_periods(
-        self, chance: random.Random, applications: list[Application]
-    ) -> None:
-        make_rollups(chance)
+    def test_takes_as_many_statements_for_any_number_of_periods(self, measured: Measured) -> None:
+        applications = measured.applications
         day = timedelta(days=1)
         many = [
             UsagePeriod(each.pk, FIRST + number * day, FIRST + (number + 1) * day)

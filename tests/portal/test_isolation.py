@@ -1,6 +1,7 @@
 """No page shows what belongs to another customer or another provider."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
 from tenants.webhook_endpoints import add_endpoint, send_test
 from tenants.webhook_models import WebhookDelivery
+from tests.conftest import Keep, make_tenant
 from tests.isolation_entries import ISOLATION_TESTS
 from tests.portal.world import ZONE, World, make_person, make_world, visit
 
@@ -169,6 +171,22 @@ LISTS = ("overview", "applications", "usage", "invoices", "billing", "hosts", "u
          "switch", "budgets", "new-budget", "webhooks", "new-webhook")  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def both(keep: Keep[tuple[World, World]]) -> tuple[World, World]:
+    return keep(lambda: (make_world(make_tenant("first-host")), make_world(make_tenant("third"))))
+
+
+@pytest.fixture
+def world(both: tuple[World, World], db: None) -> World:
+    return deepcopy(both[0])
+
+
+@pytest.fixture
+def third_world(both: tuple[World, World], db: None) -> World:
+    """Another tenant's."""
+    return deepcopy(both[1])
+
+
 @pytest.fixture
 def owner(world: World, client: Client) -> Client:
     """Signed in as the first customer's owner, who may do all that a customer may: what is refused
@@ -190,11 +208,11 @@ class TestOnePage:
 
     @pytest.mark.parametrize("route", ONES)
     def test_of_another_tenant_answers_as_if_it_did_not_exist(
-        self, client: Client, world: World, other_tenant: Tenant, route: str
+        self, client: Client, world: World, third_world: World, route: str
     ) -> None:
-        second = make_world(other_tenant)
-        client.force_login(make_person("owner@second.example", second.tenant, Member.Role.OWNER))
-        visit(client, second.customer)
+        owner = make_person("owner@third.example", third_world.tenant, Member.Role.OWNER)
+        client.force_login(owner)
+        visit(client, third_world.customer)
         theirs, nobodys = (client.get(address(world)) for address in ONES[route])
         assert theirs.status_code == nobodys.status_code == 404
         assert theirs.content == nobodys.content
@@ -205,7 +223,7 @@ class TestOnePage:
         person = make_person("o@second.example", world.tenant, "owner", world.other_customer)
         theirs.force_login(person)
         answer = theirs.get(ONES[route][0](world))
-        answer.close()
+        answer.getvalue()  # to its end: closing it early would close the connection
         assert answer.status_code == 200
 
     @pytest.mark.parametrize("route", ONES)

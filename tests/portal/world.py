@@ -19,6 +19,7 @@ from metering.models import Application, Assignment, Host, Instance, Sample, Sam
 from metering.rollup_models import Rollup
 from tenants.models import Customer, Environment, Member, Tenant, User
 from tenants.scope import tenant_scope
+from tests.rows import insert_rows
 
 PASSWORD = "correct horse battery staple"
 ZONE = "Europe/Berlin"
@@ -202,8 +203,8 @@ def use_buckets(instance: Instance, cpu_us_by_start: Mapping[datetime, int]) -> 
     for batch, (start, cpu_us) in zip(batches, cpu_us_by_start.items(), strict=True):
         samples += [_sample(batch, instance, start, n, cpu_us) for n in range(_WINDOWS_PER_BUCKET)]
         rollups.append(_rollup(instance, start, cpu_us))
-    Sample.objects.bulk_create(samples, batch_size=1000)
-    Rollup.objects.bulk_create(rollups)
+    insert_rows(samples)
+    insert_rows(rollups)
 
 
 def _sample(
