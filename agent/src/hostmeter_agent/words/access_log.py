@@ -56,6 +56,8 @@ class _Rule:
         self._said = ""
         self._patience = Patience()
         self._slow = 0
+        # Of all pieces of the log: lines of two of them must not be taken for one that lasts.
+        self._read = NOTHING
         self._named: set[tuple[str | None, int | None]] = set()
 
     @property
@@ -107,10 +109,10 @@ class _Rule:
         self._said = what.lstrip("0123456789")
 
     def _take(self, lines: list[bytes], told: _Told, present: Present, now_s: int) -> None:
-        for number, line in enumerate(lines, start=1):
+        for line in lines:
             if not line:
                 continue
-            entry = self._entry(number, line)
+            entry = self._entry(line)
             if entry is None:
                 told.unparsed += 1
             elif entry.counts:
@@ -122,12 +124,13 @@ class _Rule:
                     at_s = now_s if entry.at_s is None else entry.at_s
                     told.arrivals.add(one, at_s=at_s, active_seconds=self.rule.active_seconds)
 
-    def _entry(self, number: int, line: bytes) -> Entry | None:
+    def _entry(self, line: bytes) -> Entry | None:
         """What a line says; None also where it takes too long, or where too many have."""
         if self._slow >= _SLOW_MAX:
             return None
         try:
-            self._patience.line = number
+            self._read += 1
+            self._patience.line = self._read
             entry = self._reader.entry(line)
             self._patience.line = NOTHING
         except TookTooLong:
