@@ -7,12 +7,11 @@ invoice. Where the plan has no price for the meter, nothing is counted.
 from datetime import UTC, datetime
 from typing import Final
 
-from django.db.models import Q
-
 from billing.models import Invoice, PlanVersion
 from billing.operations.mailing import mail_of_invoice
 from billing.queries.agreed import Agreed, NotQuotedInCurrency
 from billing.queries.periods import PlanHasNoVersion, current_period, subscription_of
+from metering.assignments import running
 from metering.core.cloudevents import USAGE_TYPE, RefusedEvent, parse_event
 from metering.events import store_events
 from metering.models import Assignment
@@ -28,8 +27,7 @@ def count_late_fee(invoice: Invoice, number: int, *, as_of: datetime) -> str:
     records the step."""
     if not _is_priced(invoice.customer, as_of):
         return f"not charged: the customer's plan has no price for {LATE_FEE}"
-    in_force = Q(starts_at__lte=as_of) & (Q(ends_at__isnull=True) | Q(ends_at__gt=as_of))
-    assigned = Assignment.objects.filter(in_force, customer=invoice.customer_id)
+    assigned = Assignment.objects.filter(running(as_of), customer=invoice.customer_id)
     oldest = assigned.select_related("application__environment").order_by("starts_at", "pk").first()
     if oldest is None:
         return "not charged: no application is the customer's any more"

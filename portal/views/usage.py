@@ -20,8 +20,9 @@ from billing.downloads import note_download, spooled_response
 from metering.allocation_rules import meters_with_rules
 from metering.core.buckets import BUCKET
 from metering.core.posting import allocated_meter
+from metering.core.quality import Measured
 from metering.gaps import gaps_in
-from metering.queries import rollups_of, samples_of
+from metering.queries import SampleRow, rollups_of, samples_of
 from metering.usage_points import TooManyPoints
 from portal import proof
 from portal.access import Reader, customer_page, is_uuid
@@ -200,15 +201,14 @@ def usage_samples(
         "above": above.but(),
         "rollups": [(each, each.usage.get(meter)) for each in rollups],
         "samples": [
-            (
-                each,
-                each.usage.get(meter),
-                digests[each.batch_id],
-                each.profile.of(meter) if each.profile else None,
-            )
+            (each, each.usage.get(meter), digests[each.batch_id], _measured(each, meter))
             for each in samples
         ],
         "pages": page,
         "query": f"meter={meter}{instance}",
     }
     return render(request, "portal/usage_samples.html", context)
+
+
+def _measured(sample: SampleRow, meter: str) -> Measured | None:
+    return sample.profile.of(meter) if sample.profile else None
