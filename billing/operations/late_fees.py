@@ -23,12 +23,13 @@ _SOURCE: Final = "hostmeter/dunning"
 
 def count_late_fee(invoice: Invoice, number: int, *, as_of: datetime) -> str:
     """Count the `number`th late fee of an overdue invoice on the application that its customer has
-    had for longest; what came of it, for the invoice's page. Call it in the transaction that
-    records the step."""
+    had for longest, of several the first by name; what came of it, for the invoice's page. Call it
+    in the transaction that records the step."""
     if not _is_priced(invoice.customer, as_of):
         return f"not charged: the customer's plan has no price for {LATE_FEE}"
     assigned = Assignment.objects.filter(running(as_of), customer=invoice.customer_id)
-    oldest = assigned.select_related("application__environment").order_by("starts_at", "pk").first()
+    in_order = assigned.order_by("starts_at", "application__name", "pk")
+    oldest = in_order.select_related("application__environment").first()
     if oldest is None:
         return "not charged: no application is the customer's any more"
     application = oldest.application
