@@ -8,7 +8,8 @@ accepts how it was measured. What could not be attributed to a program is never 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -39,6 +40,11 @@ from metering.usage import measured_usage
 from metering.usage_rows import UsagePeriod
 from tenants.models import Customer
 
+# An application's id, and from when to when it is assigned; without an end as yet None. Values, not
+# models: a customer can have thousands.
+_ASSIGNED: Final = ("application_id", "starts_at", "ends_at")
+_Assigned = tuple[UUID, datetime, datetime | None]
+
 UsageByDay = Mapping[date, Sequence[UsageQuantity]]
 
 
@@ -53,13 +59,13 @@ class Wanted:
 
 def assigned_periods(customer: Customer, period: Period) -> list[UsagePeriod]:
     """Which applications' usage is the customer's in the period, and from when to when."""
-    assignments = Assignment.objects.filter(customer=customer)
-    return _periods(_overlapping(assignments, period), period)
+    assigned = _overlapping(Assignment.objects.filter(customer=customer), period)
+    return _periods(assigned.values_list(*_ASSIGNED), period)
 
 
 def billable_periods(customer: Customer, period: Period) -> list[UsagePeriod]:
     """Which applications' usage the customer pays for in the period, and from when to when."""
-    return _periods(_billable([customer.pk], period), period)
+    return _periods(_billable([customer.pk], period).values_list(*_ASSIGNED), period)
 
 
 def billable_periods_of_many(asked: Sequence[tuple[UUID, Period]]) -> list[list[UsagePeriod]]:
@@ -69,9 +75,10 @@ def billable_periods_of_many(asked: Sequence[tuple[UUID, Period]]) -> list[list[
     around = Period(
         min(period.start for _, period in asked), max(period.end for _, period in asked)
     )
-    assigned: defaultdict[UUID, list[Assignment]] = defaultdict(list)
-    for assignment in _billable([customer_id for customer_id, _ in asked], around):
-        assigned[assignment.customer_id].append(assignment)
+    assigned: defaultdict[UUID, list[_Assigned]] = defaultdict(list)
+    billable = _billable([customer_id for customer_id, _ in asked], around)
+    for customer_id, *which in billable.values_list("customer_id", *_ASSIGNED):
+        assigned[customer_id].append(tuple(which))
     return [_periods(assigned[customer_id], period) for customer_id, period in asked]
 
 
@@ -86,16 +93,13 @@ def _overlapping(assignments: "QuerySet[Assignment]", period: Period) -> "QueryS
     )
 
 
-def _periods(assignments: Iterable[Assignment], period: Period) -> list[UsagePeriod]:
+def _periods(assigned: Iterable[_Assigned], period: Period) -> list[UsagePeriod]:
     return [
         UsagePeriod(
-            assignment.application_id,
-            max(assignment.starts_at, period.start),
-            min(assignment.ends_at or period.end, period.end),
+            application_id, max(starts_at, period.start), min(ends_at or period.end, period.end)
         )
-        for assignment in assignments
-        if assignment.starts_at < period.end
-        and (assignment.ends_at is None or assignment.ends_at > period.start)
+        for application_id, starts_at, ends_at in assigned
+        if starts_at < period.end and (ends_at is None or ends_at > period.start)
     ]
 
 

@@ -3,18 +3,18 @@ host, in buckets of a time zone. Inside a tenant's scope; quantities are exact i
 meter's wire unit."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import DateTimeField, Expression, F, Func, QuerySet, Value
+from django.db.models import DateTimeField, Expression, F, QuerySet, Value
 from django.db.models.functions import Cast
 
 from metering.core.hours import local_midnights
-from metering.core.quality import NOT_STATED, Measured, Profile, in_order, profile_of
+from metering.core.quality import NOT_STATED, Measured, in_order, profile_of
 from metering.models import Measurement
 from metering.rollup_models import DayRollup, HourRollup, Rollup
 from metering.usage import LocalTrunc, add_quantity, combined
@@ -27,9 +27,9 @@ Key = Group | Literal["host"]
 
 # Where a point begins, and what its keys are.
 _Place = tuple[Any, ...]
-_Rows = QuerySet[Any, dict[str, Any]]
 
 POINTS_MAX: Final = 10_000
+_ROWS_AT_ONCE: Final = 2_000
 _KEYS: Final[dict[Key, str]] = {
     "application": "application_id",
     "environment": "application__environment_id",
@@ -91,28 +91,33 @@ def usage_points(
     if not periods:
         return []
     start = min(period.start for period in periods)
+    at = None if bucket == "none" else start_of(bucket, time_zone, start)
     keys = [_KEYS[group] for group in groups]
-    at = start_of(bucket, time_zone, start)
-    sources = [
-        rows.order_by().annotate(at=at).values("at", *keys)
-        for rows in sources_of(periods, bucket, time_zone, groups, part)
+    quantities: dict[tuple[_Place, str], int] = {}
+    behind: defaultdict[_Place, set[UUID | None]] = defaultdict(set)
+    for rows in sources_of(periods, bucket, time_zone, groups, part):
+        for place, profiles, own in _grouped(rows, at, keys, meters):
+            behind[place].update(profiles)
+            for meter, quantity in own:
+                add_quantity(quantities, (place, meter), meter, quantity)
+            if len(quantities) > POINTS_MAX:
+                raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
+    told = _Told(behind.values())
+    points = [
+        Point(
+            start if at is None else place[0].astimezone(UTC),
+            meter,
+            dict(zip(groups, place if at is None else place[1:], strict=True)),
+            quantity,
+            told.measured(behind[place], meter),
+        )
+        for (place, meter), quantity in quantities.items()
     ]
-    behind = _profiles_behind(sources, keys)
-    points: list[Point] = []
-    for meter in meters:
-        points += [
-            Point(
-                place[0].astimezone(UTC),
-                meter,
-                dict(zip(groups, place[1:], strict=True)),
-                quantity,
-                _measured(behind[place], meter),
-            )
-            for place, quantity in _quantities(sources, meter, keys).items()
-        ]
-        if len(points) > POINTS_MAX:
-            raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
-    return sorted(points, key=lambda each: (each.start, each.meter, str(each.keys)))
+    return sorted(points, key=_order)
+
+
+def _order(point: Point) -> tuple[Any, ...]:
+    return (point.start, point.meter, *((key is not None, key) for key in point.keys.values()))
 
 
 def sources_of(
@@ -149,13 +154,22 @@ def _has_days_of_utc(periods: Sequence[UsagePeriod], zone: ZoneInfo) -> bool:
     return all(midnight.hour == midnight.minute == 0 for midnight in local_midnights(*ends, zone))
 
 
-def _quantities(sources: Sequence[_Rows], meter: str, keys: Collection[str]) -> dict[_Place, int]:
-    found: dict[_Place, int] = {}
-    for rows in sources:
-        measured = rows.annotate(quantity=combined(meter)).filter(quantity__isnull=False)
-        for row in measured[: POINTS_MAX + 1]:
-            add_quantity(found, _place(row, keys), meter, int(row["quantity"]))
-    return found
+def _grouped(
+    rows: "QuerySet[Any]", at: Expression | F | None, keys: Sequence[str], meters: Sequence[str]
+) -> Iterator[tuple[_Place, Sequence[UUID | None], list[tuple[str, int]]]]:
+    """Each place's quantities apart for each way of measuring, in one pass: the place, its
+    profiles, and the meters that were measured. As a stream, which whoever has enough ends."""
+    aggregates = {f"meter_{index}": combined(meter) for index, meter in enumerate(meters)}
+    place = [*keys] if at is None else ["at", *keys]
+    grouped = (rows if at is None else rows.annotate(at=at)).order_by()
+    asked = grouped.values_list(*place, "measurements").annotate(**aggregates)
+    for row in asked.iterator(chunk_size=_ROWS_AT_ONCE):
+        own = zip(meters, row[len(place) + 1 :], strict=True)
+        yield (
+            row[: len(place)],
+            row[len(place)],
+            [(meter, int(quantity)) for meter, quantity in own if quantity is not None],
+        )
 
 
 def start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
@@ -167,27 +181,22 @@ def start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
     return LocalTrunc(Value(bucket), F("bucket_start"), Value(time_zone))
 
 
-def _place(row: dict[str, Any], keys: Collection[str]) -> _Place:
-    return (row["at"], *(row[key] for key in keys))
+class _Told:
+    """How usage was measured, by the profiles behind it: None stands for usage without one."""
 
+    def __init__(self, behind: Iterable[Collection[UUID | None]]) -> None:
+        ids = {each for some in behind for each in some}
+        bodies = Measurement.objects.filter(pk__in=ids - {None}).values_list("pk", "body")
+        self._profiles = {pk: profile_of(body) for pk, body in bodies}
+        # A thousand points are often measured in one way.
+        self._known: dict[tuple[frozenset[UUID | None], str], tuple[Measured, ...]] = {}
 
-def _profiles_behind(
-    sources: Sequence[_Rows], keys: Collection[str]
-) -> dict[_Place, list[Profile | None]]:
-    """The profiles of each point's rollups; None among them for usage without one."""
-    ids: defaultdict[_Place, set[UUID | None]] = defaultdict(set)
-    for rows in sources:
-        named = rows.annotate(profile=Func(F("measurements"), function="unnest")).distinct()
-        for row in named:
-            ids[_place(row, keys)].add(row["profile"])
-    wanted = {each for some in ids.values() for each in some if each is not None}
-    bodies = Measurement.objects.filter(pk__in=wanted).values_list("pk", "body")
-    profiles = {pk: profile_of(body) for pk, body in bodies}
-    return {
-        place: [None if each is None else profiles.get(each) for each in some]
-        for place, some in ids.items()
-    }
+    def measured(self, ids: Collection[UUID | None], meter: str) -> tuple[Measured, ...]:
+        which = frozenset(ids), meter
+        if which not in self._known:
+            self._known[which] = in_order(self._by(each, meter) for each in ids)
+        return self._known[which]
 
-
-def _measured(profiles: Collection[Profile | None], meter: str) -> tuple[Measured, ...]:
-    return in_order((profile.of(meter) if profile else None) or NOT_STATED for profile in profiles)
+    def _by(self, profile: UUID | None, meter: str) -> Measured:
+        known = None if profile is None else self._profiles.get(profile)
+        return (known.of(meter) if known else None) or NOT_STATED

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from heapq import nlargest
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from hostmeter_agent.wire import kind_of
 
 from billing.billable import assigned_periods
 from metering.core.aggregation import combined_quantities
-from metering.core.quality import Measured, in_order
+from metering.core.quality import Measured
 from metering.models import Application
 from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucket
 from metering.usage_points import Key, Point, usage_points
@@ -172,7 +173,8 @@ class _Asked:
 
 
 def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
-    """The largest first; what was there earlier alone stands last."""
+    """The largest first; what was there earlier alone stands last. Those beyond what is shown have
+    no names."""
     key = now.question.key
     if key is None:
         return []
@@ -180,19 +182,24 @@ def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
     earlier: dict[UUID | None, int] = {}
     if before is not None:
         earlier = {each.keys[key]: each.quantity for each in before.points([key], whole=True)}
-    ids = list(dict.fromkeys([*found, *earlier]))
-    names = names_of(key, ids)
+    size = {
+        each: (found[each].quantity if each in found else 0, earlier.get(each, 0))
+        for each in [*found, *earlier]
+    }
+    # Of as many as are shown, and of the last one's equals: these are told apart by their names.
+    least = min(nlargest(ROWS_MAX, size.values()), default=None)
+    names = names_of(key, [each for each in size if least is None or size[each] >= least])
     rows = [
         Row(
             each,
-            names[each].name,
+            names[each].name if each in names else "",
             now.question.meter,
-            found[each].quantity if each in found else 0,
-            None if before is None else earlier.get(each, 0),
+            quantity,
+            None if before is None else quantity_before,
             found[each].measured if each in found else (),
-            names[each].generated,
+            each in names and names[each].generated,
         )
-        for each in ids
+        for each, (quantity, quantity_before) in size.items()
     ]
     return sorted(rows, key=lambda row: (-row.quantity, -(row.earlier or 0), row.name))
 
@@ -349,8 +356,3 @@ def _name(start: datetime, question: Question, zone: ZoneInfo) -> str:
         "day": day_of_year(local),
         "month": f"{month_name(local)} {local:%Y}",
     }[question.step]
-
-
-def all_measured(rows: Sequence[Row]) -> tuple[Measured, ...]:
-    """How all of it was measured."""
-    return in_order(each for row in rows for each in row.measured)
