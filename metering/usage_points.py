@@ -185,8 +185,8 @@ class _Told:
     """How usage was measured, by the profiles behind it: None stands for usage without one."""
 
     def __init__(self, behind: Iterable[Collection[UUID | None]]) -> None:
-        ids = {each for some in behind for each in some}
-        bodies = Measurement.objects.filter(pk__in=ids - {None}).values_list("pk", "body")
+        ids = {each for some in behind for each in some if each is not None}
+        bodies = Measurement.objects.filter(pk__in=ids).values_list("pk", "body")
         self._profiles = {pk: profile_of(body) for pk, body in bodies}
         # A thousand points are often measured in one way.
         self._known: dict[tuple[frozenset[UUID | None], str], tuple[Measured, ...]] = {}

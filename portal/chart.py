@@ -209,7 +209,10 @@ def bar_chart(
     divided = axis or Axis(written)
     layers = merge_smallest(series) or (Series("", (_ZERO,) * len(slots)),)
     titles = _titles(slots, layers, written)
-    marked = [each and (each.value, f"{each.name}: {written(each.value)}") for each in earlier]
+    marked = [
+        None if each is None else (each.value, f"{each.name}: {written(each.value)}")
+        for each in earlier
+    ]
     drawings = tuple(
         _draw(layout, slots, layers, titles, divided, marked) for layout in (WIDE, NARROW)
     )
