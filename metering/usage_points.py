@@ -30,7 +30,7 @@ _Place = tuple[Any, ...]
 
 POINTS_MAX: Final = 10_000
 _ROWS_AT_ONCE: Final = 2_000
-_KEYS: Final[dict[Key, str]] = {
+KEYS: Final[dict[Key, str]] = {
     "application": "application_id",
     "environment": "application__environment_id",
     "instance": "instance_id",
@@ -92,7 +92,7 @@ def usage_points(
         return []
     start = min(period.start for period in periods)
     at = None if bucket == "none" else start_of(bucket, time_zone, start)
-    keys = [_KEYS[group] for group in groups]
+    keys = [KEYS[group] for group in groups]
     quantities: dict[tuple[_Place, str], int] = {}
     behind: defaultdict[_Place, set[UUID | None]] = defaultdict(set)
     for rows in sources_of(periods, bucket, time_zone, groups, part):

@@ -4,7 +4,7 @@ assigned to the customer."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from heapq import nlargest
@@ -19,7 +19,7 @@ from billing.billable import assigned_periods
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import Measured
 from metering.models import Application
-from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucket
+from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucket, used_by_group
 from metering.usage_points import Key, Point, usage_points
 from metering.usage_rows import UsagePeriod
 from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
@@ -161,13 +161,13 @@ class _Asked:
         found = self.by_place.get(start)
         return None if found is None else found.quantity
 
-    def points(self, keys: Sequence[Key], *, whole: bool = False) -> list[Point]:
+    def points(self, key: Key, *, whole: bool = False) -> list[Point]:
         return usage_points(
             self.periods,
             [self.question.meter],
             bucket="none" if whole else self.question.step,
             time_zone=self.zone.key,
-            groups=keys,
+            groups=[key],
             part=self.question.part,
         )
 
@@ -178,10 +178,10 @@ def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
     key = now.question.key
     if key is None:
         return []
-    found = {each.keys[key]: each for each in now.points([key], whole=True)}
+    found = {each.keys[key]: each for each in now.points(key, whole=True)}
     earlier: dict[UUID | None, int] = {}
     if before is not None:
-        earlier = {each.keys[key]: each.quantity for each in before.points([key], whole=True)}
+        earlier = {each.keys[key]: each.quantity for each in before.points(key, whole=True)}
     size = {
         each: (found[each].quantity if each in found else 0, earlier.get(each, 0))
         for each in [*found, *earlier]
@@ -320,20 +320,28 @@ def _series(now: _Asked, places: Sequence[Place], rows: Sequence[Row]) -> list[S
 
 def _by_place(
     now: _Asked, key: Key, ids: Sequence[UUID | None]
-) -> dict[UUID | None, dict[datetime, int]]:
-    """Of a few groups alone, so that the answer is bounded however many there are."""
-    asked = now
-    if key in {"application", "environment"}:
-        wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
-        inside = set(wanted.values_list("pk", flat=True))
-        asked = replace(now, periods=[p for p in now.periods if p.application_id in inside])
-    found: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
-    for each in asked.points([key]):
-        found[each.keys[key]][each.start] = each.quantity
-    return found
+) -> Mapping[UUID | None, Mapping[datetime, int]]:
+    """Of a few groups alone, so that the answer is bounded however many there are; instances and
+    hosts are bounded by their points."""
+    if key not in _FIELDS:
+        found: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
+        for each in now.points(key):
+            found[each.keys[key]][each.start] = each.quantity
+        return found
+    wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
+    inside = set(wanted.values_list("pk", flat=True))
+    question = now.question
+    return used_by_group(
+        [each for each in now.periods if each.application_id in inside],
+        question.meter,
+        key,
+        bucket=question.step,
+        time_zone=now.zone.key,
+        part=question.part,
+    )
 
 
-_FIELDS: Final = {"application": "pk", "environment": "environment"}
+_FIELDS: Final[Mapping[Key, str]] = {"application": "pk", "environment": "environment"}
 
 
 def _slot(place: Place, question: Question, zone: ZoneInfo) -> Slot:

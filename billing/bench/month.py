@@ -129,12 +129,13 @@ def _applications(
 # Quantities differ by application and hour, and are the same in every run.
 _HOURS = """
 INSERT INTO metering_hourrollup (
-    tenant_id, application_id, bucket_start, role, measurements,
+    tenant_id, application_id, bucket_start, role, measurements, window_us, covered_us,
     cpu_time, memory_used, memory_used_max, processes, threads, files_open, file_read,
     file_written, network_received, network_sent, transactions, users_concurrent
 )
 SELECT
     (SELECT hostmeter_tenant()), application, hour, 'primary', ARRAY[%(measurement)s::uuid],
+    3600000000, 3600000000,
     noise * 1009, noise * 1000003, noise * 977, noise %% 50 * 3600, noise %% 400 * 3600,
     noise %% 900 * 3600, noise * 8191, noise * 4093, noise * 2039, noise * 6151, noise %% 90000,
     noise %% 300 * 3600

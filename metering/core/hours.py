@@ -24,7 +24,7 @@ def split_hours(bounds: Iterable[datetime]) -> set[datetime]:
 
 def split_days(bounds: Iterable[datetime]) -> set[datetime]:
     """The days (UTC) with one of `bounds` inside, not at their start."""
-    return {_day_of(bound) for bound in bounds if bound != _day_of(bound)}
+    return {day_of(bound) for bound in bounds if bound != day_of(bound)}
 
 
 def has_whole_day(start: datetime, end: datetime) -> bool:
@@ -32,7 +32,8 @@ def has_whole_day(start: datetime, end: datetime) -> bool:
     return -(-(start - _EPOCH) // DAY) < (end - _EPOCH) // DAY
 
 
-def _day_of(instant: datetime) -> datetime:
+def day_of(instant: datetime) -> datetime:
+    """The start of the day (UTC) that `instant` lies in."""
     return instant.astimezone(UTC) - (instant - _EPOCH) % DAY
 
 
@@ -49,3 +50,15 @@ def local_midnights(start: datetime, end: datetime, zone: ZoneInfo) -> list[date
     first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     days = (first + timedelta(days=number) for number in range((last - first).days + 1))
     return [datetime.combine(day, time(), zone).astimezone(UTC) for day in days]
+
+
+def hours_beyond(midnights: Iterable[datetime]) -> list[datetime]:
+    """Local days begin at `midnights`, each on an hour of UTC; a day of UTC counts to the local day
+    that its noon lies in. The hours that this is wrong for, those across the midnight."""
+    hours: list[datetime] = []
+    for midnight in midnights:
+        day = day_of(midnight)
+        before = midnight <= day + DAY / 2
+        first, end = (day, midnight) if before else (midnight, day + DAY)
+        hours += (first + number * HOUR for number in range((end - first) // HOUR))
+    return hours
