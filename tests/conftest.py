@@ -141,14 +141,28 @@ def _clean_after_commits(request: pytest.FixtureRequest) -> Iterator[None]:
     committed = marker is not None and marker.kwargs.get("transaction", False)
     if not committed and not {"transactional_db", "live_server"} & set(request.fixturenames):
         return
-    with _maintenance() as server:
-        tables = server.execute(
-            "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class "
-            "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
-            "AND NOT relispartition AND relname NOT IN "
-            "('django_migrations', 'django_content_type', 'auth_permission')"
-        ).fetchone()
-        server.execute(f"TRUNCATE {tables[0]}".encode())  # type: ignore[index]
+    _empty_tables()
+
+
+_EMPTIED = """
+    SELECT quote_ident(relname), relispartition, relkind = 'r' AND pg_relation_size(oid) > 0
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    AND relname NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
+"""
+
+
+def _empty_tables() -> None:
+    """Delete what was committed. To TRUNCATE all makes every file of tables and indexes anew, which
+    takes ten times as long as to look which tables have a page at all."""
+    with _maintenance() as server, server.transaction():
+        whole = [name for name, part, _ in server.execute(_EMPTIED) if not part]
+        # As TRUNCATE does: wait for whoever still writes, and only then look.
+        server.execute(f"LOCK TABLE {', '.join(map(str, whole))}".encode())
+        # Neither foreign keys nor triggers, which refuse to have some rows deleted.
+        server.execute("SET LOCAL session_replication_role = replica")
+        for name, _, with_pages in server.execute(_EMPTIED).fetchall():
+            if with_pages:
+                server.execute(f"DELETE FROM {name}".encode())  # noqa: S608
 
 
 Kept = TypeVar("Kept")

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import psycopg
+
 from config.runtime import ports, secrets_file
 from config.runtime.home import REPOSITORY, Home, remove_servers_data, temporary_home
+from config.runtime.postgres import OWNER, SUPERUSER, Postgres
 from config.runtime.processes import described_end
 from config.runtime.servers import plan_servers, start_servers
 from config.runtime.signals import StopRequested, Waiting
@@ -48,10 +51,24 @@ def _start(home: Home, supervisor: Supervisor) -> dict[str, str]:
     # Servers named in the caller's environment are never used: tests create and drop databases.
     servers = plan_servers(home.folder, chosen, secrets, {}, throwaway=True)
     start_servers(servers, supervisor)
+    if servers.postgres is not None:
+        _let_the_owner_empty_tables(servers.postgres)
     settings = {"SECRET_KEY": secrets["SECRET_KEY"], "HOSTMETER_HOME": str(home.folder)}
     # By name in the environment: this is read before Django's settings, in every process of a run.
     settings["PYTEST_PLUGINS"] = "tests.apart"
     return dict(os.environ) | servers.variables() | settings
+
+
+def _let_the_owner_empty_tables(postgres: Postgres) -> None:
+    """Between tests, rows go that triggers and foreign keys would keep."""
+    with psycopg.connect(
+        host=ports.LOOPBACK,
+        port=postgres.port,
+        user=SUPERUSER,
+        password=postgres.superuser_password,
+        dbname="postgres",
+    ) as server:
+        server.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}".encode())
 
 
 def _pytest(arguments: Sequence[str], environment: dict[str, str], waiting: Waiting) -> int:
