@@ -55,6 +55,7 @@ from tenants.webhook_endpoints import add_endpoint, send_test
 from tests.admin.signing_in import signed_in
 from tests.billing.money import grant, wallet_of
 from tests.billing.timeline import HOUR_US, NOVEMBER, Story, at, begin_story, use
+from tests.conftest import Keep, make_tenant
 
 MODELS = [model for model in admin.site._registry if model is not Tenant]
 
@@ -159,14 +160,34 @@ def _fill_operations(word: str, story: Story) -> None:
     Member.objects.create(user=user, role="viewer")
 
 
+def filled(slug: str, word: str) -> Tenant:
+    tenant = make_tenant(slug)
+    fill(tenant, word)
+    return tenant
+
+
+@pytest.fixture(scope="module")
+def both(keep: Keep[tuple[Tenant, Tenant]]) -> tuple[Tenant, Tenant]:
+    return keep(lambda: (filled("full-host", "ours"), filled("far-host", "theirs")))
+
+
+@pytest.fixture
+def ours(both: tuple[Tenant, Tenant], db: None) -> Tenant:
+    return both[0]
+
+
+@pytest.fixture
+def theirs(both: tuple[Tenant, Tenant], db: None) -> Tenant:
+    return both[1]
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
 class TestEveryPage:
-    def test_lists_and_opens_the_tenants_own(self, model: type[Model], tenant: Tenant) -> None:
-        fill(tenant, "ours")
-        client = signed_in(tenant)
+    def test_lists_and_opens_the_tenants_own(self, model: type[Model], ours: Tenant) -> None:
+        client = signed_in(ours)
         assert client.get(url(model, "changelist")).status_code == 200
         assert client.get(url(model, "changelist"), {"q": "ours"}).status_code == 200
-        with tenant_scope(tenant.pk):
+        with tenant_scope(ours.pk):
             pk = model._default_manager.values_list("pk", flat=True)[0]
         assert client.get(url(model, "change", pk)).status_code == 200
 
@@ -179,11 +200,10 @@ class TestEveryPage:
             assert escape(hint) in page.content.decode()
 
     def test_treats_another_tenants_object_as_a_missing_one(
-        self, model: type[Model], tenant: Tenant, other_tenant: Tenant
+        self, model: type[Model], tenant: Tenant, theirs: Tenant
     ) -> None:
-        fill(other_tenant, "theirs")
         client = signed_in(tenant)
-        with tenant_scope(other_tenant.pk):
+        with tenant_scope(theirs.pk):
             pk = model._default_manager.values_list("pk", flat=True)[0]
         listed = client.get(url(model, "changelist")).content.decode()
         assert "theirs" not in listed
@@ -218,9 +238,8 @@ class TestEveryPage:
         assert client.get(url(model, "changelist")).status_code == 403
 
     def test_shows_the_installations_owner_nothing_of_a_tenant(
-        self, model: type[Model], tenant: Tenant
+        self, model: type[Model], theirs: Tenant
     ) -> None:
-        fill(tenant, "theirs")
         assert signed_in(None).get(url(model, "changelist")).status_code == 403
 
 
@@ -263,24 +282,21 @@ class TestTheSidebar:
 
 
 class TestChoices:
-    def test_are_the_tenants_own(self, tenant: Tenant, other_tenant: Tenant) -> None:
-        fill(tenant, "ours")
-        fill(other_tenant, "theirs")
-        page = signed_in(tenant).get(reverse("admin:billing_subscription_add")).content.decode()
+    @pytest.mark.usefixtures("theirs")
+    def test_are_the_tenants_own(self, ours: Tenant) -> None:
+        page = signed_in(ours).get(reverse("admin:billing_subscription_add")).content.decode()
         assert "Ours" in page
         assert "Theirs" not in page
 
-    def test_refuse_another_tenants_object(self, tenant: Tenant, other_tenant: Tenant) -> None:
-        fill(tenant, "ours")
-        fill(other_tenant, "theirs")
-        with tenant_scope(other_tenant.pk):
-            theirs = Environment.objects.get(name="theirs-env")
-        client = signed_in(tenant)
+    def test_refuse_another_tenants_object(self, ours: Tenant, theirs: Tenant) -> None:
+        with tenant_scope(theirs.pk):
+            environment = Environment.objects.get(name="theirs-env")
+        client = signed_in(ours)
         answer = client.post(
-            reverse("admin:tenants_enrolmenttoken_issue"), {"environment": theirs.pk}
+            reverse("admin:tenants_enrolmenttoken_issue"), {"environment": environment.pk}
         )
         assert b"Select a valid choice" in answer.content
-        with tenant_scope(tenant.pk):
+        with tenant_scope(ours.pk):
             assert EnrolmentToken.objects.count() == 1
 
 
