@@ -20,7 +20,7 @@ from billing.models import BudgetRequest
 from billing.operations.budgets import RequestDecided, decide_request
 from metering.stopping import RUNS, OnHost, where_it_runs
 from tenants.admin_pages import (
-    ScopedAdmin,
+    ReadOnlyAdmin,
     action,
     ago,
     chosen_again,
@@ -43,7 +43,7 @@ class DecisionForm(forms.Form):
 
 
 @admin.register(BudgetRequest)
-class BudgetRequestAdmin(ScopedAdmin):
+class BudgetRequestAdmin(ReadOnlyAdmin):
     empty_hint = (
         "Where a budget is used up whose customer wants you to be asked, or an application "
         "stopped, it is listed here. Nothing is stopped by itself."
@@ -64,15 +64,6 @@ class BudgetRequestAdmin(ScopedAdmin):
             return []
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return offered
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return in_a_tenant(request) and request.user.has_perm("billing.change_budgetrequest")

@@ -37,7 +37,14 @@ from billing.operations import (
     resolve_dispute,
     settle_dispute,
 )
-from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, action, ago, display, form_page
+from tenants.admin_pages import (
+    ActionsAdmin,
+    ReadOnlyInline,
+    action,
+    ago,
+    display,
+    form_page,
+)
 from tenants.models import User
 from tenants.refusals import sentence
 
@@ -124,7 +131,7 @@ class MessageInline(ReadOnlyInline):
 
 
 @admin.register(Dispute)
-class DisputeAdmin(ScopedAdmin):
+class DisputeAdmin(ActionsAdmin):
     """Those that wait for an answer first, the oldest of them at the top."""
 
     empty_hint = (
@@ -309,16 +316,6 @@ class DisputeAdmin(ScopedAdmin):
             reverse("admin:metering_correction_add"),
             link_to(dispute.invoice),
         )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without an object it is asked for the actions; a dispute is for reading.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _saying(request: HttpRequest, data: dict[str, Any]) -> Saying:

@@ -14,7 +14,7 @@ from billing.admin_invoice_asking import InvoiceQuestions
 from billing.models import DunningAction, DunningStep, Invoice, Suspension
 from billing.operations.dunning import hold_dunning, resume_dunning
 from billing.operations.suspending import end_suspension
-from tenants.admin_pages import ScopedAdmin, action, display, form_page, in_a_tenant
+from tenants.admin_pages import ActionsAdmin, ScopedAdmin, action, display, form_page, in_a_tenant
 
 _USUAL: Final = (
     (DunningAction.REMIND, 1, 3),
@@ -126,7 +126,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Suspension)
-class SuspensionAdmin(ScopedAdmin):
+class SuspensionAdmin(ActionsAdmin):
     empty_hint = "Nobody is suspended. A dunning step suspends customers, if you add one."
     list_display = ("customer", "invoice", "state", "starts_at", "ends_at", "ended_because")
     list_filter = (OpenFilter,)
@@ -135,16 +135,6 @@ class SuspensionAdmin(ScopedAdmin):
     fields = ("customer", "invoice", "state", "starts_at", "ends_at", "ended_because")
     readonly_fields = fields
     actions = ("lift",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without an object it is asked for the action; a suspension is for reading.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @display(description="State", label={"suspended": "danger", "over": "info"})
     def state(self, suspension: Suspension) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.downloads import note_download
 from billing.tenant_exports import KEPT_FOR, archive_of
-from tenants.admin_pages import ScopedAdmin, action, display, form_page
+from tenants.admin_pages import ReadOnlyAdmin, action, display, form_page
 from tenants.export_models import TenantExport
 from tenants.exports import ExportUnderWay, ask_for_export
 from tenants.refusals import sentence
@@ -20,7 +20,7 @@ from tenants.scope import current_tenant_id
 
 
 @admin.register(TenantExport)
-class TenantExportAdmin(ScopedAdmin):
+class TenantExportAdmin(ReadOnlyAdmin):
     empty_hint = "Ask for one above; it holds all tables and documents, and no credential."
     list_display = ("created_at", "state", "progress", "size", "asked_by", "finished_at")
     fields = ("state", "progress", "size", "asked_by", ("created_at", "finished_at"), "failure")
@@ -48,15 +48,6 @@ class TenantExportAdmin(ScopedAdmin):
     @display(description="Size")
     def size(self, export: TenantExport) -> str:
         return "-" if export.size_bytes is None else filesizeformat(export.size_bytes)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_ask_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         # All customers' data is in it: only who may change everything may take it away.

@@ -25,7 +25,7 @@ from billing.queries import changes_since_finalized
 from billing.waiting import what_it_waits_for
 from metering.core.quality import written
 from tenants.admin_import import Exports
-from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, display, name_with_badge
+from tenants.admin_pages import ActionsAdmin, ReadOnlyInline, display, name_with_badge
 
 _BADGES = {
     "draft": "warning",
@@ -183,7 +183,7 @@ class InvoiceAdmin(
     BankActions,
     InvoiceFiles,
     Exports,
-    ScopedAdmin,
+    ActionsAdmin,
 ):
     resource_classes = (InvoiceRows,)
     empty_hint = (
@@ -304,16 +304,6 @@ class InvoiceAdmin(
     @display(description="Status", ordering="status", label=_BADGES)
     def state(self, invoice: Invoice) -> str:
         return invoice.get_status_display().lower()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without an object it is asked for the actions; an invoice is for reading.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _amount(invoice: Invoice, amount: Any) -> SafeString:

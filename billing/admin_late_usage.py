@@ -1,7 +1,6 @@
 """Late usage in the admin: what waits to be billed, and what came too late."""
 
 from datetime import datetime
-from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,12 +13,12 @@ from billing.admin_invoice_rating import say_how_restating_went
 from billing.admin_invoices import link_to
 from billing.closing import restate_now
 from billing.models import LateUsage
-from tenants.admin_pages import ScopedAdmin, chosen_again, display, form_page
+from tenants.admin_pages import ActionsAdmin, chosen_again, display, form_page
 from tenants.scope import current_tenant_id
 
 
 @admin.register(LateUsage)
-class LateUsageAdmin(ScopedAdmin):
+class LateUsageAdmin(ActionsAdmin):
     """What changed of invoiced periods and is on no document yet."""
 
     empty_hint = "Usage that changes after its period's invoice was made is listed here."
@@ -80,16 +79,6 @@ class LateUsageAdmin(ScopedAdmin):
         if late.accepted_at is not None:
             return f"to be billed, though it came past your deadline: {_day(late.accepted_at)}"
         return "to be billed"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without an object it is asked for the actions; a mark is for reading.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _day(moment: datetime) -> str:

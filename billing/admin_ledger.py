@@ -32,7 +32,7 @@ from billing.queries.ledger import (
 )
 from tenants.admin_figures import IN_REACH, DaysForm, Table, midnight
 from tenants.admin_import import Exports
-from tenants.admin_pages import ReadOnlyInline, ScopedAdmin, action, display
+from tenants.admin_pages import ReadOnlyAdmin, ReadOnlyInline, action, display
 from tenants.models import Customer
 
 _REVENUE_MONTHS = 12
@@ -84,7 +84,7 @@ class PostingInline(ReadOnlyInline):
 
 
 @admin.register(JournalEntry)
-class JournalEntryAdmin(Exports, ScopedAdmin):
+class JournalEntryAdmin(Exports, ReadOnlyAdmin):
     resource_classes = (LedgerRows,)
     """Entries are written by what they stand for: an invoice, a payment, a grant."""
 
@@ -106,15 +106,6 @@ class JournalEntryAdmin(Exports, ScopedAdmin):
     def amount(self, entry: JournalEntry) -> str:
         debits = [posting for posting in entry.postings.all() if posting.amount > 0]
         return written_amount(sum_amounts([each.amount for each in debits]), debits[0].currency)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @action(description="Trial balance", permissions=["view"], url_path="trial-balance")
     def trial_balance(self, request: HttpRequest) -> HttpResponse:

@@ -19,27 +19,14 @@ from billing.operations.collecting import AttemptOpen, NoPaymentMethod, collect
 from billing.operations.lifecycle import InvoiceNotPayable
 from billing.operations.payers import forget_payers
 from billing.payment_tasks import hand_on_attempt, hand_on_event, hand_on_reconciling
-from tenants.admin_pages import ScopedAdmin, ScopedForm, display
+from tenants.admin_pages import ReadOnlyAdmin, ScopedAdmin, ScopedForm, display
 from tenants.scope import current_tenant_id
 
 _SECRET = forms.PasswordInput(attrs={"autocomplete": "off", "class": "border rounded px-3 py-2"})
 
 
-class ReadAdmin(ScopedAdmin):
-    """Rows that the product alone writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(PaymentAttempt)
-class PaymentAttemptAdmin(ReadAdmin):
+class PaymentAttemptAdmin(ReadOnlyAdmin):
     """What was asked of the processor, what is in doubt first."""
 
     empty_hint = (
@@ -94,7 +81,7 @@ class PaymentAttemptAdmin(ReadAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadAdmin):
+class RefundAdmin(ReadOnlyAdmin):
     """Money that was given back."""
 
     empty_hint = (
@@ -117,7 +104,7 @@ class RefundAdmin(ReadAdmin):
 
 
 @admin.register(ProcessorEvent)
-class ProcessorEventAdmin(ReadAdmin):
+class ProcessorEventAdmin(ReadOnlyAdmin):
     """What the processor told, as it came."""
 
     empty_hint = (

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from billing.core.lifecycle import DRAFTS
 from billing.models import Finalizing, FinalizingStep, Invoice, InvoiceReview
 from billing.operations.reviews import review_drafts
-from tenants.admin_pages import ScopedAdmin, display
+from tenants.admin_pages import ReadOnlyAdmin, ScopedAdmin, display
 
 if TYPE_CHECKING:
     _Pages = ScopedAdmin
@@ -107,7 +107,7 @@ class ReviewMarks(_Pages):
 
 
 @admin.register(Finalizing)
-class FinalizingAdmin(ScopedAdmin):
+class FinalizingAdmin(ReadOnlyAdmin):
     empty_hint = "Choose drafts in the list of invoices and finalize them; many are done here."
     list_display = ("created_at", "shown_progress", "refused", "author", "finished_at")
     fields = ("shown_progress", "refusals", ("created_at", "finished_at"), "author")
@@ -161,15 +161,6 @@ class FinalizingAdmin(ScopedAdmin):
             # The whole page then says what was refused.
             answer["HX-Refresh"] = "true"
         return answer
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def to_progress(run: Finalizing) -> HttpResponse:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from billing.closing import begin_run
 from billing.models import BillingRun, BillingShard
-from tenants.admin_pages import ScopedAdmin, action, display, form_page
+from tenants.admin_pages import ActionsAdmin, action, display, form_page
 from tenants.scope import current_tenant_id
 
 # A page of failures; what is behind them is mostly one and the same.
@@ -25,7 +25,7 @@ _REFRESH_SECONDS = 2
 
 
 @admin.register(BillingRun)
-class BillingRunAdmin(ScopedAdmin):
+class BillingRunAdmin(ActionsAdmin):
     empty_hint = (
         "A run begins by itself within minutes after a billing period has ended, and drafts the "
         "invoices of all customers for whom one is due."
@@ -86,15 +86,6 @@ class BillingRunAdmin(ScopedAdmin):
             return "Everything that was due is closed."
         listed = format_html_join("", "<li>{}: {}</li>", every[:_FAILURES_SHOWN])
         return format_html("<ul>{}</ul>", listed)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @action(description="Close what is due", permissions=["change"], url_path="close-due")
     def close_due(self, request: HttpRequest) -> HttpResponse:

@@ -29,6 +29,7 @@ from metering.operations import (
 from metering.usage_rows import UsagePeriod
 from tenants.admin_import import ImportsAndExports, Named, OnlyNew
 from tenants.admin_pages import (
+    ActionsAdmin,
     MarkedAdmin,
     ReadOnlyInline,
     action,
@@ -171,7 +172,7 @@ class AssignmentRows(OnlyNew):
 
 
 @admin.register(Application)
-class ApplicationAdmin(ImportsAndExports, MarkedAdmin):
+class ApplicationAdmin(ImportsAndExports, ActionsAdmin, MarkedAdmin):
     resource_classes = (AssignmentRows,)
     # The rows are assignments, and the log of applications does not take them.
     skip_admin_log = True
@@ -214,16 +215,6 @@ class ApplicationAdmin(ImportsAndExports, MarkedAdmin):
             return "nobody: its usage belongs to no program"
         customer = payer_of(application)
         return str(customer) if customer else UNASSIGNED
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Agents name applications; people only say whom they are billed to.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_assign_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.add_assignment")

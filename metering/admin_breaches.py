@@ -4,20 +4,19 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from metering.breach_models import PolicyBreach
 from metering.policy_words import in_units
-from tenants.admin_pages import ScopedAdmin, display, in_words
+from tenants.admin_pages import ReadOnlyAdmin, display, in_words
 
 _GOES_ON = "goes on"
 
 
 @admin.register(PolicyBreach)
-class PolicyBreachAdmin(ScopedAdmin):
+class PolicyBreachAdmin(ReadOnlyAdmin):
     empty_hint = (
         "Nothing was over a limit. Limits stand in the versions of policies; what is over them is "
         "listed here within ten minutes."
@@ -31,15 +30,6 @@ class PolicyBreachAdmin(ScopedAdmin):
               "shown_limit", "rule", "day", "first_over_at", "last_over_at", "shown_over",
               "noticed_at", "what_happens")  # fmt: skip
     readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @display(description="Who")
     def who(self, breach: PolicyBreach) -> str:

@@ -28,8 +28,8 @@ from tenants import (  # noqa: F401 registered with the app's other pages
 from tenants.admin_history import HistoryPages, ReasonedForm
 from tenants.admin_import import ImportsAndExports, TenantResource
 from tenants.admin_pages import (
+    ActionsAdmin,
     MarkedAdmin,
-    ScopedAdmin,
     action,
     ago,
     display,
@@ -123,20 +123,10 @@ def environment_hint() -> SafeString:
     )
 
 
-class _Credentials(HistoryPages, ScopedAdmin):
+class _Credentials(HistoryPages, ActionsAdmin):
     """Secrets are issued on a page of their own, shown once, and revoked, never edited."""
 
     actions = ("revoke",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Without an object it is asked for the action; single objects are for reading.
-        return obj is None and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_issue_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return in_a_tenant(request) and request.user.has_perm(

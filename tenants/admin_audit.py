@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from tenants.access_models import AuditEntry
-from tenants.admin_pages import ScopedAdmin, display
+from tenants.admin_pages import ReadOnlyAdmin, display
 from tenants.audit import ACTIONS
 
 
@@ -24,7 +24,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ScopedAdmin):
+class AuditEntryAdmin(ReadOnlyAdmin):
     empty_hint = (
         "Sign-ins, invitations, roles, keys, changes of billing and downloads are noted here."
     )
@@ -54,12 +54,3 @@ class AuditEntryAdmin(ScopedAdmin):
     @display(description="What", ordering="action")
     def what(self, entry: AuditEntry) -> str:
         return ACTIONS.get(entry.action, entry.action)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

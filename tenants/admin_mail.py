@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from tenants.admin_pages import ScopedAdmin, action, display, form_page, in_a_tenant
+from tenants.admin_pages import ReadOnlyAdmin, action, display, form_page, in_a_tenant
 from tenants.mail import MailNotUsable, queue, send_again
 from tenants.mail_kinds import MailKind, UnknownMailKind, all_kinds, kind_of
 from tenants.mail_models import MailMessage
@@ -28,7 +28,7 @@ _SHADES: Final[dict[str, Shade]] = {"light": "light", "dark": "dark"}
 
 
 @admin.register(MailMessage)
-class MailMessageAdmin(ScopedAdmin):
+class MailMessageAdmin(ReadOnlyAdmin):
     empty_hint = (
         "Each e-mail to your customers and people is listed here, with what became of it. "
         "See under Preview how they read."
@@ -49,15 +49,6 @@ class MailMessageAdmin(ScopedAdmin):
     )  # fmt: skip
     actions = ("send_chosen_again",)
     actions_list = ("preview",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_send_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return in_a_tenant(request) and request.user.has_perm("tenants.change_mailmessage")

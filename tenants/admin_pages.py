@@ -40,8 +40,10 @@ else:
     _ModelForm = forms.ModelForm
 
 __all__ = [
+    "ActionsAdmin",
     "EditableInline",
     "MarkedAdmin",
+    "ReadOnlyAdmin",
     "ReadOnlyInline",
     "ScopedAdmin",
     "ScopedForm",
@@ -87,6 +89,31 @@ class ScopedAdmin(_ModelAdmin):
         if isinstance(field, forms.SplitDateTimeField):
             in_tenants_zone(field)
         return field
+
+
+class _Kept(ScopedAdmin):
+    """Rows that the product adds, and keeps."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(_Kept):
+    """Rows that the product alone writes."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ActionsAdmin(_Kept):
+    """Rows that are for reading one by one; what is done to them is an action of the list, for
+    which Django asks without an object."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and bool(super().has_change_permission(request, obj))
 
 
 class MarkedAdmin(ScopedAdmin):

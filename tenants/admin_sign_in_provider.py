@@ -22,19 +22,24 @@ class ProviderForm(ScopedForm):
 
     client_secret = forms.CharField(
         max_length=500,
-        required=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
-        help_text="Kept sealed. Leave it empty to keep the one that is there.",
+        help_text="Kept sealed, and never shown again.",
+        error_messages={"required": "The provider gives one with the client ID."},
     )
 
     class Meta:
         model = SignInProvider
         fields = ("name", "issuer", "client_id", "proves_emails", "is_enabled")
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not self.instance._state.adding:
+            secret = self.fields["client_secret"]
+            secret.required = False
+            secret.help_text = "Leave it empty to keep the one that is there."
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        if self.instance._state.adding and not data.get("client_secret"):
-            self.add_error("client_secret", "The provider gives one with the client ID.")
         if data.get("issuer"):
             try:
                 discover(data["issuer"])

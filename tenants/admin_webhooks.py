@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tenants.admin_pages import (
+    ReadOnlyAdmin,
     ReadOnlyInline,
     ScopedAdmin,
     ScopedForm,
@@ -328,7 +329,7 @@ class Attempts(ReadOnlyInline):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ScopedAdmin):
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
     empty_hint = "What is sent to webhook endpoints is listed here, with what they answered."
     list_display = ("event", "endpoint", "status", "attempts", "last_answer", "created_at")
     list_filter = ("state", "event__type")
@@ -342,15 +343,6 @@ class WebhookDeliveryAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[WebhookDelivery]":
         rows: QuerySet[WebhookDelivery] = super().get_queryset(request)
         return rows.filter(endpoint__removed_at__isnull=True).prefetch_related("tries")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_replay_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return in_a_tenant(request) and request.user.has_perm("tenants.change_webhookendpoint")

@@ -132,6 +132,17 @@ class TestTheExplorer:
         assert words in answer.content.decode()
         assert reader.get(reverse("portal:usage-file"), question).status_code == 400
 
+    def test_says_so_once_beside_the_field_or_in_place_of_the_answer(
+        self, reader: Client, world: World
+    ) -> None:
+        asked = reverse("portal:usage"), {"compare": "custom"}
+        whole = reader.get(*asked).content.decode()
+        assert whole.count("Say from when on.") == 1
+        assert "until what is marked above" in whole
+        # Only the answer is taken from this one; the fields stay as they are.
+        part = reader.get(*asked, headers={"HX-Request": "true"}).content.decode()
+        assert "Say from when on." in part.split('id="answer"')[1]
+
     def test_counts_the_time_alone_in_which_an_application_was_theirs(
         self, reader: Client, world: World
     ) -> None:
