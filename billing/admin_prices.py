@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from hostmeter_agent.wire import METERS
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -61,19 +63,40 @@ _FIELDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 )
 
 
+_KNOWN_METERS = (
+    *((meter.name, "") for meter in METERS),
+    *((meter, "spread of a host's") for meter in ALLOCATED_METERS),
+    (LATE_FEE, "dunning"),
+)
+
+
+class MeterInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]
+    """Offers the meters that are known; any other is one of events."""
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        field: SafeString = super().render(
+            name, value, {**(attrs or {}), "list": "known-meters"}, renderer
+        )
+        # Once on the page: with the row that all others are made from.
+        if "__prefix__" not in name:
+            return field
+        options = format_html_join("", '<option value="{}">{}</option>', _KNOWN_METERS)
+        return format_html('{}<datalist id="known-meters">{}</datalist>', field, options)
+
+
 class PriceForm(ScopedForm):
     """A price that can be rated, or the reason why it cannot."""
 
-    meter = forms.ChoiceField(
-        choices=[
-            ("", "none"),
-            *((meter.name, meter.name) for meter in METERS),
-            *((meter, f"{meter} (spread)") for meter in ALLOCATED_METERS),
-            (LATE_FEE, f"{LATE_FEE} (dunning)"),
-        ],
-        widget=UnfoldAdminSelect2Widget,
+    meter = forms.RegexField(
+        r"^[a-z0-9._]+$",
+        max_length=64,
+        widget=MeterInput,
         required=False,
-        help_text="A flat fee and a percentage count none.",
+        help_text="One that is offered, or one that your events name. A flat fee and a percentage "
+        "count none.",
+        error_messages={"invalid": "A meter's name has small letters, digits, dots and _."},
     )
     unit = forms.ChoiceField(
         choices=[

@@ -93,7 +93,8 @@ class TestAPrice:
         },
         {"meter": "network.sent", "unit": "Mbit/s", "aggregation": "percentile"},
         {"meter": "users.concurrent.max", "unit": "user", "aggregation": "peak"},
-    ], ids=["flat", "package", "volume", "matrix", "percentile", "peak"])  # fmt: skip
+        {"meter": "mails.sent", "unit": "thousand"},
+    ], ids=["flat", "package", "volume", "matrix", "percentile", "peak", "own events"])  # fmt: skip
     def test_of_every_kind_is_taken(
         self, owner: Client, plan: Plan, changes: dict[str, Any]
     ) -> None:
@@ -104,12 +105,23 @@ class TestAPrice:
         ({"meter": ""}, "says what it counts"),
         ({"kind": "package"}, "has the fields size"),
         ({"unit": "Mbit/s"}, "is not measured in Mbit/s"),
+        ({"meter": "Mails sent"}, "small letters, digits, dots"),
+        ({"meter": "m" * 65}, "at most 64 characters"),
         ({"aggregation": "peak", "unit": "CPU", "interval_minutes": "7"}, "7 minutes"),
-    ], ids=["flat with a meter", "no meter", "no size", "wrong unit", "odd interval"])  # fmt: skip
+    ], ids=[
+        "flat with a meter", "no meter", "no size", "wrong unit", "no meter's name", "long name",
+        "odd interval",
+    ])  # fmt: skip
     def test_that_cannot_be_rated_says_why(
         self, owner: Client, plan: Plan, changes: dict[str, Any], words: str
     ) -> None:
         assert words in add_version(owner, plan, **changes)
+
+    def test_is_offered_the_known_meters(self, owner: Client) -> None:
+        page = owner.get(reverse("admin:billing_planversion_add")).content.decode()
+        (listed,) = re.findall('<datalist id="known-meters">(.*?)</datalist>', page)
+        for meter in ("network.sent", "cpu.time.allocated", "invoice.late_fee"):
+            assert f'value="{meter}"' in listed
 
     def test_keeps_how_its_version_counts_roles(
         self, tenant: Tenant, owner: Client, plan: Plan
