@@ -11,6 +11,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
+from allauth.usersessions.models import UserSession
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +26,7 @@ from tenants.middleware import PROVIDERS_TENANT_KEY, choose_membership, only_ten
 from tenants.models import Member, User
 from tenants.scope import tenant_scope, user_scope
 from tenants.sealing import seal, unseal
+from tenants.second_factor import is_only_one
 
 _SEALED_FOR = "second factor"
 
@@ -123,6 +125,9 @@ def listen() -> None:
 def _added(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
     codes = authenticator.type == Authenticator.Type.RECOVERY_CODES
     _note("recovery_codes_made" if codes else "second_factor_added", request, authenticator)
+    # With the first one: whoever is signed in elsewhere did not need it.
+    if not codes and is_only_one(authenticator):
+        _end_others(request, authenticator)
 
 
 def _removed(request: HttpRequest, authenticator: Authenticator, **options: Any) -> None:
@@ -133,7 +138,16 @@ def _reset(request: HttpRequest, authenticator: Authenticator, **options: Any) -
     _note("recovery_codes_made", request, authenticator)
 
 
-def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> None:
+def _end_others(request: HttpRequest, authenticator: Authenticator) -> None:
+    others = UserSession.objects.filter(user=authenticator.user).exclude(
+        session_key=request.session.session_key
+    )
+    ended = [each for each in others if each.end() is None]
+    if ended:
+        _note("sessions_ended", request, authenticator, sessions=len(ended))
+
+
+def _note(action: str, request: HttpRequest, authenticator: Authenticator, **details: Any) -> None:
     # The request's person has the membership that they act in; allauth reads its own afresh.
     user = request.user
     member = user.membership if isinstance(user, User) else None
@@ -148,4 +162,5 @@ def _note(action: str, request: HttpRequest, authenticator: Authenticator) -> No
             customer=member.customer_id,
             subject=member.user.email,
             kind=str(authenticator.type),
+            **details,
         )

@@ -21,6 +21,7 @@ from tenants.impersonation import running
 from tenants.models import Member, User
 from tenants.scope import installation_scope, tenant_scope, user_scope
 from tenants.second_factor import is_missing
+from tenants.sign_in_providers import vouches_for
 
 SESSION_KEY = "hostmeter_membership"
 # What the session impersonates: of a tenant "<tenant's id>/<impersonation's id>", of a customer of
@@ -109,8 +110,9 @@ class TenantMiddleware:
         if request.path.startswith(_SCOPED_BY_CREDENTIAL) or not request.user.is_authenticated:
             return self.get_response(request)
         user = request.user
-        if user.is_superuser and _of_provider(request) is not None:
-            # No tenant's provider vouches for who has become the installation's owner since.
+        began = _of_provider(request)
+        # No tenant's provider vouches for who has become the installation's owner since.
+        if began is not None and (user.is_superuser or not vouches_for(user, began)):
             logout(request)
             return redirect("portal:sign-in")
         user.membership = membership = _membership_in(request, user)
@@ -120,7 +122,7 @@ class TenantMiddleware:
         with who, origin, scope, _time_zone_of(request, membership):
             if membership is not None and membership.tenant.is_suspended and _enters(request):
                 return _suspended(request, membership)
-            if _of_provider(request) is not None:
+            if began is not None:
                 # The provider answers for second factors, and for nothing beyond its tenant.
                 if _is_of_the_account(request):
                     return render(request, "account_elsewhere.html", status=HTTPStatus.FORBIDDEN)

@@ -24,6 +24,11 @@ def has_one(user_id: int) -> bool:
     return found
 
 
+def is_only_one(factor: Authenticator) -> bool:
+    others = Authenticator.objects.filter(user=factor.user_id, type__in=FACTORS)
+    return not others.exclude(pk=factor.pk).exists()
+
+
 def require(*, of_staff: bool, of_customers: bool, as_of: datetime) -> None:
     """From their next request on; call it inside the tenant's scope."""
     tenant = Tenant.objects.select_for_update().get(pk=current_tenant_id())

@@ -42,6 +42,14 @@ def provider_of(tenant_id: UUID) -> SignInProvider | None:
         return SignInProvider.objects.filter(is_enabled=True).first()
 
 
+def vouches_for(user: User, tenant_id: UUID) -> bool:
+    """Whether the tenant's provider may still be used and knows the person by a subject: it does
+    not once it was replaced, or the person unlinked. From outside of any scope."""
+    with tenant_scope(tenant_id):
+        in_use = SignInProvider.objects.filter(is_enabled=True).exists()
+        return in_use and bool(_links().filter(user=user).exists())
+
+
 def discover(issuer: str) -> dict[str, Any]:
     """What the provider says of itself (OpenID Connect Discovery 1.0, section 4). Raises
     ProviderNotUsable."""

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.usersessions.models import UserSession
 from django.core.cache import cache
@@ -109,6 +110,35 @@ class TestSecondFactor:
         assert answer.status_code == 302
         assert "/account/" in answer["Location"]
         assert Authenticator.objects.filter(type="totp").exists()
+
+    def test_ends_the_sessions_that_began_without_it(
+        self,
+        browser: Client,
+        world: World,
+        person: User,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        lost, other = Client(), Client()
+        make_person("other@first.example", world.tenant, "viewer", world.customer)
+        other.post("/sign-in/", {"username": "other@first.example", "password": PASSWORD})
+        assert sign_in(lost) == "/"
+        with django_capture_on_commit_callbacks(execute=True):
+            secret = with_second_factor(browser)
+        # The own stays, and so does whoever is somebody else.
+        found = [each.get("/").status_code for each in (browser, other, lost)]
+        assert found == [200, 200, 302]
+        assert noted(world).count("sessions_ended") == 1
+        # Whoever signed in with it is not sent away by another.
+        assert sign_in(lost) == reverse("mfa_authenticate")
+        lost.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+        another = Authenticator.objects.create(
+            user=person, type=Authenticator.Type.WEBAUTHN, data={"name": "key"}
+        )
+        authenticator_added.send(
+            sender=Authenticator, request=lost.get("/").wsgi_request, user=person,
+            authenticator=another,
+        )  # fmt: skip
+        assert browser.get("/").status_code == 200
 
 
 class TestOwnAccount:

@@ -18,7 +18,7 @@ from tenants.invitations import invite
 from tenants.models import Member, Tenant, User
 from tenants.scope import installation_scope, tenant_scope
 from tenants.sign_in_models import SignInProvider
-from tenants.sign_in_providers import keep
+from tenants.sign_in_providers import keep, remove, unlink
 from tests.admin.signing_in import signed_in
 from tests.portal.openid import CLIENT, SECRET, Provider, providing
 from tests.portal.test_access import code_of
@@ -221,6 +221,30 @@ class TestTheSession:
         User.objects.filter(pk=both.pk).update(is_superuser=True)
         assert client.get(reverse("admin:tenants_tenant_changelist")).status_code == 302
         assert "_auth_user_id" not in client.session
+
+    @pytest.mark.parametrize("how", ["off", "removed", "replaced", "unlinked"])
+    def test_ends_where_the_provider_answers_no_more(
+        self, world: World, both: User, kept: SignInProvider, provider: Provider, client: Client,
+        how: str,
+    ) -> None:  # fmt: skip
+        come(client, world.tenant, provider)
+        by_password = Client()
+        by_password.post("/sign-in/", {"username": EMAIL, "password": PASSWORD})
+        assert client.get(reverse("admin:index")).status_code == 200
+        with tenant_scope(world.tenant.pk):
+            if how == "off":
+                kept.is_enabled = False
+                keep(kept, "", as_of=timezone.now())
+            elif how == "replaced":
+                kept.client_id = "another"
+                keep(kept, SECRET, as_of=timezone.now())
+            elif how == "removed":
+                remove(kept, as_of=timezone.now())
+            else:
+                unlink(Member.objects.get(user=both), as_of=timezone.now())
+        assert client.get(reverse("admin:index"))["Location"] == reverse("portal:sign-in")
+        assert "_auth_user_id" not in client.session
+        assert by_password.get(reverse("admin:index")).status_code == 200
 
     def test_needs_no_second_factor_where_the_tenant_asks_for_one(
         self, world: World, both: User, provider: Provider, client: Client
