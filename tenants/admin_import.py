@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 from import_export.admin import ExportMixin, ImportMixin
 from import_export.formats.base_formats import CSV, JSON
 from import_export.resources import ModelResource
@@ -14,6 +15,7 @@ from import_export.widgets import ForeignKeyWidget
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
 from tenants.admin_pages import in_a_tenant
+from tenants.audit import note
 from tenants.scope import current_tenant_id
 
 if TYPE_CHECKING:
@@ -75,6 +77,10 @@ class TenantResource(_Resource):
     def filter_export(self, queryset: Any, **options: Any) -> Any:
         """The newest of very many: a file of all is what the export of everything is for."""
         return queryset[:ROWS_OUT_MAX]
+
+    def after_export(self, queryset: Any, dataset: Any, **options: Any) -> None:
+        name = str(self._meta.model._meta.verbose_name_plural)  # type: ignore[attr-defined]
+        note("export_downloaded", as_of=timezone.now(), subject=name, rows=len(dataset))
 
 
 class OnlyNew(TenantResource):

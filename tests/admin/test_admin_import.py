@@ -11,6 +11,7 @@ from django.urls import reverse
 from billing.models import Subscription, TaxRate
 from metering.models import Assignment
 from tenants import admin_import
+from tenants.access_models import AuditEntry
 from tenants.models import Customer, Tenant
 from tenants.scope import tenant_scope
 from tests.admin.signing_in import signed_in
@@ -132,3 +133,7 @@ class TestExporting:
         assert rows
         assert column in rows[0]
         assert "theirs" not in text.lower()
+        with tenant_scope(tenant.pk):
+            taken = AuditEntry.objects.get(action="export_downloaded")
+        assert taken.details == {"rows": len(rows)}
+        assert taken.actor.startswith("owner")
