@@ -13,7 +13,8 @@ from pytest_django.live_server_helper import LiveServer
 from billing.models import Dispute, Invoice, JournalEntry, Plan, PlanVersion
 from billing.operations import draft_next_version
 from metering.models import Application, Host
-from tenants.models import Customer, PolicyVersion, Tenant
+from tenants.models import Customer, Tenant
+from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
 from tests.admin.test_admin_isolation import fill
 from tests.browser.screens import DESKTOP, PHONE, Scheme, Screen
