@@ -56,7 +56,12 @@ def _start(home: Home, supervisor: Supervisor) -> dict[str, str]:
     settings = {"SECRET_KEY": secrets["SECRET_KEY"], "HOSTMETER_HOME": str(home.folder)}
     # By name in the environment: this is read before Django's settings, in every process of a run.
     settings["PYTEST_PLUGINS"] = "tests.apart"
-    return dict(os.environ) | servers.variables() | settings
+    # Hundreds of processes load the product in a run; each would compile it anew.
+    settings["PYTHONPYCACHEPREFIX"] = str(home.folder / "bytecode")
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
+    return environment | servers.variables() | settings
 
 
 def _let_the_owner_empty_tables(postgres: Postgres) -> None:
