@@ -22,7 +22,12 @@ from tenants.access_models import AuditEntry
 from tenants.audit import Origin, acting, note, origin_of
 from tenants.domains import address_of
 from tenants.mail import queue
-from tenants.middleware import PROVIDERS_TENANT_KEY, choose_membership, only_tenant
+from tenants.middleware import (
+    PROVIDERS_LINK_KEY,
+    PROVIDERS_TENANT_KEY,
+    choose_membership,
+    only_tenant,
+)
 from tenants.models import Member, User
 from tenants.scope import tenant_scope, user_scope
 from tenants.sealing import seal, unseal
@@ -45,6 +50,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         request.session.pop(PROVIDERS_TENANT_KEY, None)
         if through is not None:
             request.session[PROVIDERS_TENANT_KEY] = through.account.provider
+            request.session[PROVIDERS_LINK_KEY] = through.account.pk
         note_sign_in(request, user)
         response: HttpResponse = super().post_login(request, user, **options)
         return response

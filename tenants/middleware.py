@@ -30,6 +30,8 @@ VISITED_TENANT_KEY: Final = "hostmeter_visited_tenant"
 VISITED_CUSTOMER_KEY: Final = "hostmeter_visited_customer"
 # The tenant whose sign-in provider began the session, which shows no other.
 PROVIDERS_TENANT_KEY: Final = "hostmeter_providers_tenant"
+# As what the provider knew the person: after another issuer's sign-in elsewhere it is another.
+PROVIDERS_LINK_KEY: Final = "hostmeter_providers_link"
 # Their tenant is the credential's, whoever is signed in.
 _SCOPED_BY_CREDENTIAL = ("/api/", "/join/", "/forgotten-password/", "/account/with/")
 # What a person whose tenant is suspended may still do: leave it, for another or for good.
@@ -112,7 +114,10 @@ class TenantMiddleware:
         user = request.user
         began = _of_provider(request)
         # No tenant's provider vouches for who has become the installation's owner since.
-        if began is not None and (user.is_superuser or not vouches_for(user, began)):
+        if began is not None and (
+            user.is_superuser
+            or not vouches_for(user, began, request.session.get(PROVIDERS_LINK_KEY))
+        ):
             logout(request)
             return redirect("portal:sign-in")
         user.membership = membership = _membership_in(request, user)

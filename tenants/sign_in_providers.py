@@ -42,12 +42,12 @@ def provider_of(tenant_id: UUID) -> SignInProvider | None:
         return SignInProvider.objects.filter(is_enabled=True).first()
 
 
-def vouches_for(user: User, tenant_id: UUID) -> bool:
-    """Whether the tenant's provider may still be used and knows the person by a subject: it does
-    not once it was replaced, or the person unlinked. From outside of any scope."""
+def vouches_for(user: User, tenant_id: UUID, link: int | None) -> bool:
+    """Whether the tenant's provider may still be used and knows the person by this link to a
+    subject: it does not once it was replaced, or the person unlinked. From outside of any scope."""
     with tenant_scope(tenant_id):
         in_use = SignInProvider.objects.filter(is_enabled=True).exists()
-        return in_use and bool(_links().filter(user=user).exists())
+        return in_use and bool(_links().filter(user=user, pk=link).exists())
 
 
 def discover(issuer: str) -> dict[str, Any]:

@@ -246,6 +246,19 @@ class TestTheSession:
         assert "_auth_user_id" not in client.session
         assert by_password.get(reverse("admin:index")).status_code == 200
 
+    @pytest.mark.usefixtures("both")
+    def test_is_not_another_links(
+        self, world: World, kept: SignInProvider, provider: Provider, client: Client
+    ) -> None:
+        come(client, world.tenant, provider)
+        with tenant_scope(world.tenant.pk):
+            unlink(Member.objects.get(user__email=EMAIL), as_of=timezone.now())
+        # Linked anew in another browser, before the first one asks for anything.
+        other = Client()
+        come(other, world.tenant, provider, subject="4712")
+        assert other.get(reverse("admin:index")).status_code == 200
+        assert client.get(reverse("admin:index"))["Location"] == reverse("portal:sign-in")
+
     def test_needs_no_second_factor_where_the_tenant_asks_for_one(
         self, world: World, both: User, provider: Provider, client: Client
     ) -> None:
