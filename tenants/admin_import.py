@@ -78,10 +78,6 @@ class TenantResource(_Resource):
         """The newest of very many: a file of all is what the export of everything is for."""
         return queryset[:ROWS_OUT_MAX]
 
-    def after_export(self, queryset: Any, dataset: Any, **options: Any) -> None:
-        name = str(self._meta.model._meta.verbose_name_plural)  # type: ignore[attr-defined]
-        note("export_downloaded", as_of=timezone.now(), subject=name, rows=len(dataset))
-
 
 class OnlyNew(TenantResource):
     """Rows that are there already are left as they are: what was agreed is not rewritten."""
@@ -114,6 +110,12 @@ class Exports(_Exporting):
     def get_valid_export_item_pks(self, request: HttpRequest) -> list[Any]:
         """Of what the list shows, and no more. The library's own warns that it will go."""
         return list(self.get_queryset(request).values_list("pk", flat=True))
+
+    def get_data_for_export(self, request: HttpRequest, queryset: Any, **options: Any) -> Any:
+        rows = super().get_data_for_export(request, queryset, **options)  # type: ignore[misc]
+        name = str(self.opts.verbose_name_plural)
+        note("export_downloaded", as_of=timezone.now(), subject=name, rows=len(rows))
+        return rows
 
 
 class ImportsAndExports(_Importing, Exports):
