@@ -12,6 +12,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.usersessions.models import UserSession
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -144,11 +145,14 @@ def _reset(request: HttpRequest, authenticator: Authenticator, **options: Any) -
     _note("recovery_codes_made", request, authenticator)
 
 
+def other_sessions(request: HttpRequest) -> "QuerySet[UserSession]":
+    """The person's own, but for the one that asks."""
+    mine: QuerySet[UserSession] = UserSession.objects.filter(user=request.user)
+    return mine.exclude(session_key=request.session.session_key)
+
+
 def _end_others(request: HttpRequest, authenticator: Authenticator) -> None:
-    others = UserSession.objects.filter(user=authenticator.user).exclude(
-        session_key=request.session.session_key
-    )
-    ended = [each for each in others if each.end() is None]
+    ended = [each for each in other_sessions(request) if each.end() is None]
     if ended:
         _note("sessions_ended", request, authenticator, sessions=len(ended))
 

@@ -75,7 +75,7 @@ class Bar:
 
     @property
     def box(self) -> SafeString:
-        """Its attributes, as one: numbers written one by one took a tenth of a page's time."""
+        """Its attributes, as one: templates write numbers slowly, and a page has hundreds."""
         box = f'x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}"'
         return mark_safe(box)  # noqa: S308  whole numbers
 

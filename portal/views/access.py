@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from portal.accounts import other_sessions
 from tenants.audit import note
 from tenants.models import User
 
@@ -30,9 +31,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
 def end_sessions(request: HttpRequest) -> HttpResponse:
     """End one of one's own sessions, or all others. Another person's is answered as a missing
     one: nothing ends."""
-    mine = UserSession.objects.filter(user=request.user).exclude(
-        session_key=request.session.session_key
-    )
+    mine = other_sessions(request)
     wanted = request.POST.get("session", "")
     if wanted:
         mine = mine.filter(pk=int(wanted)) if wanted.isascii() and wanted.isdigit() else mine.none()

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import psycopg
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from billing.bench.closing import measure_billing
@@ -23,6 +24,7 @@ from metering.bench.scratch import scratch_database
 from metering.bench.together import BenchFailed
 from portal.bench.pages import measure_pages
 from tenants.command import OneLineCommand
+from tenants.models import validate_time_zone
 
 _BOUNDS = (
     ("processes", 1, 20_000),
@@ -84,6 +86,9 @@ class Command(OneLineCommand):
                 f"--{name}", type=int, default=default, metavar="N",
                 help=f"{meaning} (default: {default})",
             )  # fmt: skip
+        portal.add_argument(
+            "--time-zone", default="UTC", metavar="ZONE", help="the customer's (default: UTC)"
+        )
 
     def _billing_arguments(self, billing: ArgumentGroup) -> None:
         for name, default, meaning in (
@@ -166,8 +171,13 @@ class Command(OneLineCommand):
     def _portal(self, options: dict[str, Any]) -> dict[str, Any]:
         self._require_bounds(options)
         owned, months, views = (options[name] for name in ("owned", "months", "views"))
+        time_zone = options["time_zone"]
+        try:
+            validate_time_zone(time_zone)
+        except ValidationError as error:
+            raise CommandError(f"--time-zone: {error.message}") from error
         with scratch_database():
-            pages = measure_pages(owned, months, views, self._note)
+            pages = measure_pages(owned, months, views, time_zone, self._note)
         members: dict[str, Any] = {}
         for page in pages:
             members |= {
