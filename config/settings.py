@@ -220,6 +220,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="9-59/10"),
         "options": {"expires": 600},
     },
+    "keep-local-days": {
+        "task": "metering.tasks.keep_local_days_all",
+        "schedule": crontab(minute="6-59/10"),
+        "options": {"expires": 600},
+    },
     "prune-idempotency-records": {
         "task": "tenants.tasks.prune_idempotency_records",
         "schedule": crontab(minute="37"),

@@ -364,7 +364,13 @@ from metering.history_models import (  # noqa: E402, F401
     HostChange,
     HostKeyChange,
 )
-from metering.rollup_models import DayRollup, HourRollup, Rollup  # noqa: E402, F401
+from metering.rollup_models import (  # noqa: E402, F401
+    DayRollup,
+    DayZone,
+    HourRollup,
+    LocalDay,
+    Rollup,
+)
 from metering.stated_models import (  # noqa: E402, F401
     AllocationFailure,
     AllocationRule,

@@ -1,12 +1,14 @@
 """Usage of stretches of time, each a function of what lies in it: 5-minute buckets of samples,
 hours of buckets, days of hours."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from hostmeter_agent.wire import METERS
 
 from metering.models import Application, Instance, Role, not_stated
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantOwned
 
 
 class Rollup(models.Model):
@@ -79,9 +81,52 @@ class DayRollup(models.Model):
         db_table = "metering_dayrollup"
 
 
+class DayZone(TenantOwned):
+    """A time zone, beside UTC, whose days the tenant keeps: one that its customers live in. Days of
+    other zones are told by hours, which takes longer."""
+
+    time_zone = models.CharField(max_length=64)
+    filled_to = models.UUIDField(
+        null=True, help_text="The last application, by id, whose days are all there."
+    )
+    ready = models.BooleanField(
+        default=False, help_text="Whether every application's days are all there."
+    )
+    left_at = models.DateTimeField(
+        null=True, help_text="Since when nobody is to read it: it ends some minutes later."
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "time_zone"], name="day_zone_once")
+        ]
+
+
+class LocalDay(models.Model):
+    """As DayRollup, of one day of a zone that the tenant keeps. The database keeps it so, from the
+    moment that there is a DayZone."""
+
+    pk = models.CompositePrimaryKey(
+        "tenant", "time_zone", "application", "bucket_start", "role", "measurements"
+    )
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    time_zone = models.TextField()
+    application = models.ForeignKey(Application, on_delete=models.PROTECT)
+    bucket_start = models.DateTimeField(help_text="The start of the day.")
+    role = models.TextField(choices=Role.choices)
+    measurements = ArrayField(models.UUIDField(null=True), help_text="Those of each of its hours.")
+    window_us = models.DecimalField(max_digits=30, decimal_places=0)
+    covered_us = models.DecimalField(max_digits=30, decimal_places=0)
+    more = models.JSONField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_localday"
+
+
 # Sums of 63-bit integers need more room than the integers.
 for _meter in METERS:
-    for _rollup in (Rollup, HourRollup, DayRollup):
+    for _rollup in (Rollup, HourRollup, DayRollup, LocalDay):
         _rollup.add_to_class(
             _meter.column, models.DecimalField(max_digits=30, decimal_places=0, null=True)
         )

@@ -14,6 +14,7 @@ from django.utils import timezone
 from metering import tenant_usage
 from metering.allocating import allocate_tenant
 from metering.limit_breaches import days_to_watch, watch_limits
+from metering.local_days import keep_local_days
 from metering.rollups import roll_up
 from metering.watching import watch_hosts
 from tenants.models import Tenant
@@ -101,6 +102,24 @@ def _watch_limits(tenant_id: UUID, as_of: datetime) -> int:
     except Exception:
         logger.exception("tenant %s: its limits are not watched", tenant_id)
     return found
+
+
+@shared_task(name="metering.tasks.keep_local_days_all")
+def keep_local_days_all() -> int:
+    """Keep the days of the zones that tenants' customers live in; of how many applications they
+    were filled in, over all tenants. A tenant in which it fails is logged and left to the next
+    tick; what was filled in before stays so."""
+    with installation_scope():
+        tenant_ids = list(Tenant.objects.order_by("id").values_list("id", flat=True))
+    return sum(_keep_local_days(tenant_id) for tenant_id in tenant_ids)
+
+
+def _keep_local_days(tenant_id: UUID) -> int:
+    try:
+        return keep_local_days(tenant_id, as_of=timezone.now())
+    except Exception:
+        logger.exception("tenant %s: the days of its customers' zones are not kept", tenant_id)
+        return 0
 
 
 @shared_task(name="metering.tasks.prune_samples")

@@ -16,9 +16,9 @@ from django.db.models.functions import Cast
 from metering.core.hours import local_midnights
 from metering.core.quality import NOT_STATED, Measured, in_order, profile_of
 from metering.models import Measurement
-from metering.rollup_models import DayRollup, HourRollup, Rollup
+from metering.rollup_models import Rollup
 from metering.usage import LocalTrunc, add_quantity, combined
-from metering.usage_rows import UsagePeriod, rows_of, within
+from metering.usage_rows import DAYS_OF_UTC, AnyRows, UsagePeriod, hours_of, rows_of, within
 
 Bucket = Literal["5m", "hour", "day", "month", "none"]
 Group = Literal["application", "environment", "instance"]
@@ -126,14 +126,19 @@ def sources_of(
     time_zone: str,
     groups: Collection[Key],
     part: Part = ALL,
-) -> "Iterator[QuerySet[DayRollup] | QuerySet[HourRollup] | QuerySet[Rollup]]":
+) -> Iterator[AnyRows]:
     """Whole days and hours and the buckets of those that are cut, where they tell as much; they do
     not say which instance, and an hour of some time zones is no hour of UTC."""
     zone = ZoneInfo(time_zone)
     by_hour = bucket != "hour" or _has_whole_hours(periods, zone)
     if part.is_all and bucket != "5m" and by_hour and not {"instance", "host"}.intersection(groups):
-        by_day = bucket == "none" or (bucket != "hour" and _has_days_of_utc(periods, zone))
-        yield from rows_of(periods, None if by_day else zone, ())
+        if bucket == "hour":
+            yield from hours_of(periods)
+        elif bucket == "none":
+            yield from rows_of(periods, None, ())
+        else:
+            days_of = DAYS_OF_UTC if _has_days_of_utc(periods, zone) else zone
+            yield from rows_of(periods, days_of, ())
         return
     rows = within(Rollup.objects.all(), periods)
     if part.instance_id is not None:

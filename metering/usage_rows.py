@@ -4,7 +4,7 @@ elsewhere. Every query runs inside a tenant's scope."""
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,17 +13,23 @@ from django.db.models.expressions import RawSQL
 
 from metering.core.hours import (
     buckets_in,
+    days_cut,
     has_whole_day,
     hours_in,
     local_midnights,
-    split_days,
     split_hours,
 )
 from metering.one_of import OneOf
-from metering.rollup_models import DayRollup, HourRollup, Rollup
+from metering.rollup_models import DayRollup, DayZone, HourRollup, LocalDay, Rollup
 from metering.sql import statement
 
-_Rows = TypeVar("_Rows", DayRollup, HourRollup, Rollup)
+_Rows = TypeVar("_Rows", DayRollup, LocalDay, HourRollup, Rollup)
+# Of usage: each tells the same, of stretches of time of its own.
+Days: TypeAlias = "QuerySet[DayRollup] | QuerySet[LocalDay]"
+AnyRows: TypeAlias = (
+    "QuerySet[DayRollup] | QuerySet[LocalDay] | QuerySet[HourRollup] | QuerySet[Rollup]"
+)
+DAYS_OF_UTC: Final = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,11 @@ def rows_partly_with(
 
 def rows_of(
     periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, without: Collection[UUID]
-) -> "Iterator[QuerySet[DayRollup] | QuerySet[HourRollup] | QuerySet[Rollup]]":
-    """Whole days and hours (UTC), and 5-minute buckets where a period or a day of `days_of` cuts an
-    hour, or where an hour has one of the profiles `without` and others."""
+) -> Iterator[AnyRows]:
+    """Whole days and hours, and 5-minute buckets where a period or a day of `days_of` cuts an hour,
+    or where an hour has one of the profiles `without` and others. Days are those of `days_of`, of
+    whatever zone fits the periods best where that is None, and none where the tenant does not keep
+    that zone's."""
     if not periods:
         return
     split, refused = _hours_cut(periods, days_of), list(without)
@@ -123,19 +131,73 @@ def rows_of(
     if refused:
         yield _in_part(periods, split, without).exclude(measurements__overlap=refused)
     elif split:
-        yield within(Rollup.objects.filter(bucket_start__in=buckets_in(split)), periods)
+        yield _in_buckets(periods, split)
+
+
+def hours_of(
+    periods: Sequence[UsagePeriod],
+) -> "Iterator[QuerySet[HourRollup] | QuerySet[Rollup]]":
+    """Whole hours, and 5-minute buckets where a period cuts one."""
+    if not periods:
+        return
+    split = _hours_cut(periods, None)
+    yield within(HourRollup.objects.exclude(bucket_start__in=split), periods)
+    if split:
+        yield _in_buckets(periods, split)
+
+
+def _in_buckets(periods: Sequence[UsagePeriod], hours: Collection[datetime]) -> "QuerySet[Rollup]":
+    return within(Rollup.objects.filter(bucket_start__in=buckets_in(hours)), periods)
 
 
 def _days_and_hours(
     periods: Sequence[UsagePeriod], days_of: ZoneInfo | None, split: Collection[datetime]
-) -> "Iterator[QuerySet[DayRollup] | QuerySet[HourRollup]]":
-    """All but the hours `split`: in days, as far as no bound lies inside them, unless they are to
-    be told apart by a zone's days."""
+) -> "Iterator[QuerySet[DayRollup] | QuerySet[LocalDay] | QuerySet[HourRollup]]":
+    """All but the hours `split`: in days, as far as no bound lies inside them."""
     hours = HourRollup.objects.exclude(bucket_start__in=split)
-    if days_of is None and any(has_whole_day(period.start, period.end) for period in periods):
-        cut = split_days(bound for period in periods for bound in (period.start, period.end))
-        yield within(DayRollup.objects.exclude(bucket_start__in=cut), periods)
-        if not cut:
+    days = _days_for(periods, days_of)
+    if days is not None:
+        yield days.whole_in(periods)
+        if not days.cut:
             return
-        hours = hours.filter(bucket_start__in=hours_in(cut))
+        hours = hours.filter(bucket_start__in=hours_in(days.cut, days.zone))
     yield within(hours, periods)
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """A zone's days, of which some are cut by a period's bound."""
+
+    zone: ZoneInfo
+    cut: Collection[datetime]
+
+    def whole_in(self, periods: Sequence[UsagePeriod]) -> Days:
+        """Those that are not cut."""
+        if self.zone == DAYS_OF_UTC:
+            return within(DayRollup.objects.exclude(bucket_start__in=self.cut), periods)
+        days = LocalDay.objects.filter(time_zone=self.zone.key)
+        return within(days.exclude(bucket_start__in=self.cut), periods)
+
+
+def _days_for(periods: Sequence[UsagePeriod], days_of: ZoneInfo | None) -> _Days | None:
+    """Those of the zone whose days are least cut, if a period holds a whole one at all."""
+    bounds = {bound for period in periods for bound in (period.start, period.end)}
+    found = []
+    for zone in _zones_for(days_of):
+        if any(has_whole_day(period.start, period.end, zone) for period in periods):
+            found.append(_Days(zone, days_cut(bounds, zone)))
+            if not found[-1].cut:
+                break
+    return min(found, key=lambda days: len(days.cut), default=None)
+
+
+def _zones_for(days_of: ZoneInfo | None) -> Iterator[ZoneInfo]:
+    """Whose days the tenant has, of these: UTC's always, and those that are kept beside."""
+    if days_of in (None, DAYS_OF_UTC):
+        yield DAYS_OF_UTC
+    if days_of != DAYS_OF_UTC:
+        # Asked each time: days of a zone that is left go some minutes later.
+        kept = DayZone.objects.filter(ready=True, left_at=None).order_by("time_zone")
+        if days_of is not None:
+            kept = kept.filter(time_zone=days_of.key)
+        yield from map(ZoneInfo, kept.values_list("time_zone", flat=True))

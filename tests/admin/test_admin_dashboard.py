@@ -23,8 +23,8 @@ from tenants.models import Environment, Policy, Tenant
 from tenants.scope import installation_scope, tenant_scope
 from tenants.webhook_endpoints import add_endpoint
 from tenants.webhook_models import WebhookEndpoint
+from tests.admin.filling import fill
 from tests.admin.signing_in import signed_in
-from tests.admin.test_admin_isolation import fill
 from tests.billing.timeline import HOUR_US, NOVEMBER, at, begin_story, use
 
 INDEX = reverse("admin:index")

@@ -14,8 +14,8 @@ from tenants import admin_import
 from tenants.access_models import AuditEntry
 from tenants.models import Customer, Tenant
 from tenants.scope import tenant_scope
+from tests.admin.filling import fill
 from tests.admin.signing_in import signed_in
-from tests.admin.test_admin_isolation import fill
 
 CUSTOMERS = "tenants_customer"
 GOOD = "reference,name,time_zone\nshop,Shop Ltd,Europe/Berlin\nbank,Bank,UTC\n"

@@ -23,8 +23,8 @@ from tenants.export_models import TenantExport
 from tenants.exports import ExportUnderWay, ask_for_export
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
+from tests.admin.filling import fill
 from tests.admin.signing_in import signed_in
-from tests.admin.test_admin_isolation import fill
 from tests.billing.timeline import NOVEMBER
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,8 +10,8 @@ from billing.models import Invoice
 from billing.operations.reviews import review_drafts
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
+from tests.admin.filling import fill
 from tests.admin.signing_in import signed_in
-from tests.admin.test_admin_isolation import fill
 from tests.browser.screens import Screen
 from tests.conftest import make_tenant
 from tests.tenants.test_suspension import suspend

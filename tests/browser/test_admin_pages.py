@@ -16,7 +16,7 @@ from metering.models import Application, Host
 from tenants.models import Customer, Tenant
 from tenants.policy_models import PolicyVersion
 from tenants.scope import tenant_scope
-from tests.admin.test_admin_isolation import fill
+from tests.admin.filling import fill
 from tests.browser.screens import DESKTOP, PHONE, Scheme, Screen
 from tests.browser.test_admin_dashboard import sign_in
 from tests.conftest import make_tenant

@@ -4,7 +4,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
@@ -14,15 +14,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.text import slugify
 
 from metering.core.aggregation import combined_quantities
 from metering.core.buckets import BUCKET
-from metering.core.hours import hour_of
+from metering.core.hours import day_of, hour_of
+from metering.local_days import keep_local_days
 from metering.models import Application, Host, Instance
-from metering.rollup_models import DayRollup, HourRollup, Rollup
+from metering.rollup_models import DayRollup, HourRollup, LocalDay, Rollup
 from metering.usage import usage_by_application, usage_by_day, usage_series
 from metering.usage_rows import UsagePeriod
-from tenants.models import Environment, Tenant
+from tenants.models import Customer, Environment, Tenant
 from tenants.scope import tenant_scope
 from tests.conftest import Keep, make_tenant
 from tests.rows import insert_rows
@@ -41,9 +43,12 @@ FIRST = datetime(2026, 9, 28, tzinfo=UTC)
 BUCKETS = 40 * 288
 
 Key = TypeVar("Key", bound=Hashable)
-Rows = TypeVar("Rows", Rollup, HourRollup, DayRollup)
+Rows = TypeVar("Rows", Rollup, HourRollup, DayRollup, LocalDay)
 
 SEEDS = [1, 2, 3]
+# Of these seeds the tenant keeps days of some zones, from before its usage on or from after it.
+KEPT = ("Europe/Berlin", "America/New_York")
+KEPT_BEFORE, KEPT_SINCE = 2, 3
 
 
 @pytest.fixture(params=SEEDS)
@@ -94,7 +99,7 @@ def make_rollups(chance: random.Random) -> list[Rollup]:
     return insert_rows(rollups)
 
 
-def quantities_of(row: Rollup | HourRollup | DayRollup) -> dict[str, int]:
+def quantities_of(row: Rollup | HourRollup | DayRollup | LocalDay) -> dict[str, int]:
     known = {
         "cpu.time": row.cpu_time,  # type: ignore[union-attr]
         "memory.used": row.memory_used,  # type: ignore[union-attr]
@@ -147,6 +152,14 @@ def _is_read(asked: CaptureQueriesContext, table: str) -> bool:
     return any(f'FROM "metering_{table}"' in each["sql"] for each in asked)
 
 
+def keep_days_of(tenant_id: UUID, *zones: str) -> None:
+    """Have a customer in each zone, and its days kept beside UTC's."""
+    with tenant_scope(tenant_id):
+        for zone in zones:
+            Customer.objects.create(name=zone, reference=slugify(zone), time_zone=zone)
+    keep_local_days(tenant_id, as_of=FIRST)
+
+
 @dataclass(frozen=True)
 class Measured:
     applications: list[Application]
@@ -160,9 +173,14 @@ def kept(keep: Keep[tuple[UUID, Measured]]) -> dict[int, tuple[UUID, Measured]]:
 
     def make(seed: int) -> tuple[UUID, Measured]:
         tenant = make_tenant(f"seed-{seed}")
+        if seed == KEPT_BEFORE:
+            keep_days_of(tenant.pk, *KEPT)
         with tenant_scope(tenant.pk):
             chance = random.Random(seed)  # noqa: S311
-            return tenant.pk, Measured(make_applications(), make_rollups(chance), seed)
+            measured = Measured(make_applications(), make_rollups(chance), seed)
+        if seed == KEPT_SINCE:
+            keep_days_of(tenant.pk, *KEPT)
+        return tenant.pk, measured
 
     return {seed: keep(partial(make, seed)) for seed in SEEDS}
 
@@ -227,14 +245,15 @@ class TestUsage:
         with CaptureQueriesContext(connection) as asked:
             usage_by_application(many, METERS)
             usage_by_day(many, METERS, "Europe/Berlin")
-        assert len(asked) == 2
+        # And which zones' days there are.
+        assert len(asked) == 2 + 1
         cut = [
             replace(each, start=each.start + 7 * BUCKET, end=each.end + day) for each in many[::2]
         ]
         with CaptureQueriesContext(connection) as asked:
             usage_by_application(cut, METERS)
         assert all(_is_read(asked, each) for each in ("dayrollup", "hourrollup", "rollup"))
-        assert len(asked) == 3
+        assert len(asked) == 3 + 1
 
 
 class TestHours:
@@ -261,15 +280,29 @@ class TestHours:
         assert without_empty(self.stored()) == self.expected()
 
 
-DayKey = tuple[UUID, datetime, str, frozenset[UUID | None]]
+DayKey = tuple[UUID, date, str, frozenset[UUID | None]]
 
 
-class TestDays:
+@pytest.fixture(params=["UTC", *KEPT])
+def days(request: pytest.FixtureRequest, inside: UUID) -> "Days":
+    """Those of a zone that the tenant keeps."""
+    if request.param != "UTC":
+        keep_days_of(inside, request.param)
+    return Days(ZoneInfo(request.param))
+
+
+@dataclass(frozen=True)
+class Days:
+    zone: ZoneInfo
+
     def stored(self) -> dict[DayKey, tuple[int, int, dict[str, int]]]:
-        return {
-            self.key(row): (int(row.window_us), int(row.covered_us), quantities_of(row))
-            for row in DayRollup.objects.all()
-        }
+        rows = DayRollup.objects.all() if self.zone.key == "UTC" else LocalDay.objects.all()
+        found = {}
+        for row in rows:
+            assert row.bucket_start == day_of(row.bucket_start, self.zone)
+            usage = quantities_of(row)
+            found[self.key(row)] = int(row.window_us), int(row.covered_us), usage
+        return found
 
     def expected(self) -> dict[DayKey, tuple[int, int, dict[str, int]]]:
         hours = list(HourRollup.objects.all())
@@ -282,22 +315,24 @@ class TestDays:
             for key, time in times.items()
         }
 
-    def key(self, row: HourRollup | DayRollup | Rollup) -> DayKey:
-        day = row.bucket_start.astimezone(UTC).replace(hour=0)
+    def key(self, row: HourRollup | DayRollup | LocalDay | Rollup) -> DayKey:
+        day = row.bucket_start.astimezone(self.zone).date()
         return row.application_id, day, row.role, frozenset(row.measurements)
 
+
+class TestDays:
     def test_follow_whatever_happens_to_rollups(
-        self, chance: random.Random, applications: list[Application]
+        self, days: Days, chance: random.Random, applications: list[Application]
     ) -> None:
         make_rollups(chance)
-        assert self.stored() == self.expected()
+        assert days.stored() == days.expected()
         Rollup.objects.filter(role="primary").update(cpu_time=7)
-        assert self.stored() == self.expected()
+        assert days.stored() == days.expected()
         Rollup.objects.filter(bucket_start__minute__lt=40).delete()
-        assert self.stored() == self.expected()
+        assert days.stored() == days.expected()
 
     def test_are_apart_where_their_hours_were_measured_otherwise(
-        self, chance: random.Random, applications: list[Application]
+        self, days: Days, chance: random.Random, applications: list[Application]
     ) -> None:
         make_rollups(chance)
         one, two = uuid4(), uuid4()
@@ -307,25 +342,25 @@ class TestDays:
         Rollup.objects.filter(bucket_start__hour__lt=6, bucket_start__minute__lt=30).update(
             measurements=[two]
         )
-        assert self.stored() == self.expected()
-        assert {key[3] for key in self.stored()} == {
+        assert days.stored() == days.expected()
+        assert {key[3] for key in days.stored()} == {
             frozenset({one}),
             frozenset({two}),
             frozenset({one, two}),
         }
         # What was the day's of [one] is of no day any more.
         Rollup.objects.update(measurements=[two])
-        assert self.stored() == self.expected()
-        assert {key[3] for key in self.stored()} == {frozenset({two})}
+        assert days.stored() == days.expected()
+        assert {key[3] for key in days.stored()} == {frozenset({two})}
 
-    def test_are_days_of_utc_whatever_the_sessions_clock_says(
-        self, chance: random.Random, applications: list[Application]
+    def test_are_the_zones_whatever_the_sessions_clock_says(
+        self, days: Days, chance: random.Random, applications: list[Application]
     ) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL TimeZone TO 'Australia/Lord_Howe'")
             make_rollups(chance)
             cursor.execute("SET LOCAL TimeZone TO 'UTC'")
-        assert self.stored() == self.expected()
+        assert days.stored() == days.expected()
 
 
 class TestHoursAndDays:

@@ -2,17 +2,19 @@
 
 import random
 from collections import Counter
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Literal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from metering.core.buckets import BUCKET
 from metering.core.hours import hour_of
-from metering.models import Application, Instance
+from metering.models import Application
 from metering.rollup_models import Rollup
 from metering.usage_coverage import Covered, used_by_bucket, used_by_group
 from metering.usage_rows import UsagePeriod
@@ -22,11 +24,11 @@ from tests.metering.test_usage import (
     applications,
     chance,
     combined,
+    keep_days_of,
     make_rollups,
     random_periods,
     rows_in,
 )
-from tests.rows import insert_rows
 
 __all__ = ["applications", "chance"]
 
@@ -55,10 +57,12 @@ def start_in(zone: ZoneInfo, step: str, row: Rollup) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
+@pytest.mark.parametrize("kept", [(), ("Europe/Berlin", "America/New_York")])
 def test_bars_are_those_of_their_rollups(
-    chance: random.Random, applications: list[Application]
+    chance: random.Random, applications: list[Application], inside: UUID, kept: tuple[str, ...]
 ) -> None:
     rows = make_rollups(chance)
+    keep_days_of(inside, *kept)
     whole = [UsagePeriod(each.pk, FIRST, FIRST + BUCKETS * BUCKET) for each in applications]
     for periods in (whole, random_periods(chance, applications)):
         chosen = rows_in(rows, periods)
@@ -81,27 +85,19 @@ def test_bars_are_those_of_their_rollups(
             }
 
 
-def test_days_are_read_by_the_hour_around_midnight_alone(
-    chance: random.Random, applications: list[Application]
+def test_days_are_read_as_such_where_the_tenant_keeps_them(
+    chance: random.Random, applications: list[Application], inside: UUID
 ) -> None:
-    instance = Instance.objects.select_related("application", "tenant").order_by("pk")[0]
-    # In each hour something, so that nothing is left of no day.
-    insert_rows([used_at(instance, number) for number in range(0, BUCKETS, 12)])
-    periods = [UsagePeriod(each.pk, FIRST, FIRST + BUCKETS * BUCKET) for each in applications]
-    for zone, hours_a_day in (("UTC", 0), ("Europe/Berlin", 1), ("America/New_York", 4)):
+    make_rollups(chance)
+    keep_days_of(inside, "Europe/Berlin")
+    first = datetime(2026, 10, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    periods = [UsagePeriod(each.pk, first, first + timedelta(days=31)) for each in applications]
+    for zone, tables in (
+        ("Europe/Berlin", {"localday"}),
+        ("UTC", {"dayrollup", "hourrollup"}),
+        ("Asia/Tokyo", {"hourrollup"}),
+    ):
         with CaptureQueriesContext(connection) as asked:
-            found = used_by_bucket(periods, "cpu.time", bucket="day", time_zone=zone)
-        assert sum(each.quantity or 0 for each in found.values()) == BUCKETS // 12
-        days, *others = [each["sql"] for each in asked.captured_queries]
-        assert 'FROM "metering_dayrollup"' in days
-        named = [sql.split(" IN (")[1].split(")")[0].count(",") + 1 for sql in others]
-        assert all(40 * hours_a_day <= count <= 40 * (hours_a_day + 1) for count in named)
-        assert len(named) == bool(hours_a_day)
-
-
-def used_at(instance: Instance, number: int) -> Rollup:
-    return Rollup(
-        tenant=instance.tenant, application=instance.application, instance=instance,
-        role="primary", bucket_start=FIRST + number * BUCKET, samples=1, window_us=1,
-        covered_us=1, cpu_time=1,
-    )  # fmt: skip
+            used_by_bucket(periods, "memory.used.max", bucket="day", time_zone=zone)
+        read = {each["sql"].split('FROM "metering_')[1].split('"')[0] for each in asked}
+        assert read - {"dayzone"} == tables
