@@ -6,7 +6,7 @@ time since they fell silent stands in coverage.py.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,18 @@ from uuid import UUID
 from django.db.models import Sum
 
 from metering.usage import add_quantity, combined
-from metering.usage_points import ALL, KEYS, Key, Part, sources_of, start_of
+from metering.usage_points import (
+    ALL,
+    KEYS,
+    POINTS_MAX,
+    Key,
+    Part,
+    TooManyPoints,
+    sources_of,
+    start_of,
+)
 from metering.usage_points import Bucket as BucketSize
 from metering.usage_rows import UsagePeriod
-
-# A bucket's start, and what it is of where that is told apart.
-_Place = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,73 +46,71 @@ class Bucket:
     covered: Covered | None
 
 
-def used_by_bucket(
-    periods: Sequence[UsagePeriod],
-    meter: str,
-    *,
-    bucket: BucketSize,
-    time_zone: str,
-    part: Part = ALL,
-) -> dict[datetime, Bucket]:
-    """By the bucket's start in UTC, what all of the periods' applications used together."""
-    found = _used(_Asked(periods, meter, bucket, time_zone, part))
-    return {start: used for (start,), used in found.items()}
-
-
-def used_by_group(
-    periods: Sequence[UsagePeriod],
-    meter: str,
-    group: Key,
-    *,
-    bucket: BucketSize,
-    time_zone: str,
-    part: Part = ALL,
-) -> dict[UUID | None, dict[datetime, int]]:
-    """What was measured, as by used_by_bucket, apart for each environment, application, instance
-    or host."""
-    groups: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
-    for (start, key), used in _used(_Asked(periods, meter, bucket, time_zone, part, group)).items():
-        if used.quantity is not None:
-            groups[key][start] = used.quantity
-    return groups
-
-
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
+    """How much of one meter was used in some periods, in buckets of a time zone."""
+
     periods: Sequence[UsagePeriod]
     meter: str
     bucket: BucketSize
     time_zone: str
-    part: Part
-    group: Key | None = None
-
-    @property
-    def keys(self) -> list[str]:
-        return [] if self.group is None else [KEYS[self.group]]
+    part: Part = ALL
 
 
-def _used(asked: _Asked) -> dict[_Place, Bucket]:
-    if not asked.periods:
-        return {}
-    quantities: dict[_Place, int] = {}
-    times: defaultdict[_Place, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    start = min(period.start for period in asked.periods)
-    at = start_of(asked.bucket, asked.time_zone, start)
-    groups = [] if asked.group is None else [asked.group]
-    for rows in sources_of(asked.periods, asked.bucket, asked.time_zone, groups, asked.part):
-        places = rows.order_by().annotate(at=at).values_list("at", *asked.keys)
-        for begins, *key, quantity, window_us, covered_us in places.annotate(
-            used=combined(asked.meter), windows=Sum("window_us"), measured=Sum("covered_us")
-        ):
-            place = begins.astimezone(UTC), *key
-            window, covered = times[place]
-            times[place] = window + int(window_us), covered + int(covered_us)
-            if quantity is not None:
-                add_quantity(quantities, place, asked.meter, int(quantity))
+def used_by_bucket(asked: Asked) -> dict[datetime, Bucket]:
+    """By the bucket's start in UTC, what all of the periods' applications used together."""
+    quantities: dict[datetime, int] = {}
+    times: defaultdict[datetime, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    sums = {"windows": Sum("window_us"), "measured": Sum("covered_us")}
+    for (start,), quantity, window_us, covered_us in _grouped(asked, **sums):
+        window, covered = times[start]
+        times[start] = window + int(window_us), covered + int(covered_us)
+        if quantity is not None:
+            add_quantity(quantities, start, asked.meter, int(quantity))
     return {
-        place: Bucket(quantities.get(place), Covered(window, covered) if window else None)
-        for place, (window, covered) in times.items()
+        start: Bucket(quantities.get(start), Covered(window, covered) if window else None)
+        for start, (window, covered) in times.items()
     }
+
+
+def quantity_by_bucket(asked: Asked) -> dict[datetime, int]:
+    """As used_by_bucket, where anything was measured; how much of the time is not asked."""
+    quantities: dict[datetime, int] = {}
+    for (start,), quantity in _grouped(asked):
+        if quantity is not None:
+            add_quantity(quantities, start, asked.meter, int(quantity))
+    return quantities
+
+
+def quantity_by_group(asked: Asked, group: Key) -> dict[UUID | None, dict[datetime, int]]:
+    """As quantity_by_bucket, apart for each environment, application, instance or host.
+
+    Raises TooManyPoints.
+    """
+    groups: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
+    count = 0
+    for (start, key), quantity in _grouped(asked, group):
+        if quantity is not None:
+            count += start not in groups[key]
+            add_quantity(groups[key], start, asked.meter, int(quantity))
+        if count > POINTS_MAX:
+            raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
+    return groups
+
+
+def _grouped(asked: Asked, *groups: Key, **sums: Sum) -> Iterator[tuple[Any, ...]]:
+    """A bucket's start in UTC with the groups' keys, its quantity and its sums. One place can come
+    more than once."""
+    if not asked.periods:
+        return
+    keys = [KEYS[each] for each in groups]
+    first = min(period.start for period in asked.periods)
+    for rows in sources_of(asked.periods, asked.bucket, asked.time_zone, groups, asked.part):
+        at = start_of(asked.bucket, asked.time_zone, first, rows)
+        places = rows.order_by().annotate(at=at).values_list("at", *keys)
+        for begins, *found in places.annotate(used=combined(asked.meter), **sums).iterator():
+            place = begins.astimezone(UTC), *found[: len(keys)]
+            yield place, *found[len(keys) :]
 
 
 def meter_totals(

@@ -10,13 +10,13 @@ from typing import Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import DateTimeField, Expression, F, QuerySet, Value
+from django.db.models import DateTimeField, Expression, F, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
 from metering.core.hours import local_midnights
 from metering.core.quality import NOT_STATED, Measured, in_order, profile_of
 from metering.models import Measurement
-from metering.rollup_models import Rollup
+from metering.rollup_models import DayRollup, HourRollup, LocalDay, Rollup
 from metering.usage import LocalTrunc, add_quantity, combined
 from metering.usage_rows import DAYS_OF_UTC, AnyRows, UsagePeriod, hours_of, rows_of, within
 
@@ -36,6 +36,10 @@ KEYS: Final[dict[Key, str]] = {
     "instance": "instance_id",
     "host": "instance__host_id",
 }
+# What rows of each kind are of; to cut an instant down to a local day takes as long as to read it.
+_BUCKETS: Final[dict[type[Model], Bucket]] = {
+    Rollup: "5m", HourRollup: "hour", DayRollup: "day", LocalDay: "day",
+}  # fmt: skip
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -91,11 +95,11 @@ def usage_points(
     if not periods:
         return []
     start = min(period.start for period in periods)
-    at = None if bucket == "none" else start_of(bucket, time_zone, start)
     keys = [KEYS[group] for group in groups]
     quantities: dict[tuple[_Place, str], int] = {}
     behind: defaultdict[_Place, set[UUID | None]] = defaultdict(set)
     for rows in sources_of(periods, bucket, time_zone, groups, part):
+        at = None if bucket == "none" else start_of(bucket, time_zone, start, rows)
         for place, profiles, own in _grouped(rows, at, keys, meters):
             behind[place].update(profiles)
             for meter, quantity in own:
@@ -105,9 +109,9 @@ def usage_points(
     told = _Told(behind.values())
     points = [
         Point(
-            start if at is None else place[0].astimezone(UTC),
+            start if bucket == "none" else place[0].astimezone(UTC),
             meter,
-            dict(zip(groups, place if at is None else place[1:], strict=True)),
+            dict(zip(groups, place if bucket == "none" else place[1:], strict=True)),
             quantity,
             told.measured(behind[place], meter),
         )
@@ -177,9 +181,9 @@ def _grouped(
         )
 
 
-def start_of(bucket: Bucket, time_zone: str, start: datetime) -> Expression | F:
-    """In which bucket a row lies; `start` is where all of the time begins."""
-    if bucket == "5m":
+def start_of(bucket: Bucket, time_zone: str, start: datetime, rows: AnyRows) -> Expression | F:
+    """In which bucket each of sources_of's rows lies; `start` is where all of the time begins."""
+    if bucket == _BUCKETS[rows.model]:
         return F("bucket_start")
     if bucket == "none":
         return Cast(Value(start), DateTimeField())

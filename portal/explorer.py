@@ -2,9 +2,8 @@
 Every query runs inside a tenant's scope, and counts the time alone in which an application was
 assigned to the customer."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from heapq import nlargest
@@ -19,8 +18,15 @@ from billing.billable import assigned_periods
 from metering.core.aggregation import combined_quantities
 from metering.core.quality import Measured
 from metering.models import Application
-from metering.usage_coverage import Bucket, Covered, meter_totals, used_by_bucket, used_by_group
-from metering.usage_points import Key, Point, usage_points
+from metering.usage_coverage import (
+    Asked,
+    Covered,
+    meter_totals,
+    quantity_by_bucket,
+    quantity_by_group,
+    used_by_bucket,
+)
+from metering.usage_points import Key, usage_points
 from metering.usage_rows import UsagePeriod
 from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
 from portal.formatting import (
@@ -112,9 +118,9 @@ def explored(
     """`meters` are those that rows of meters are of; all usage is known up to `known_to`. Raises
     metering.usage_points.TooManyPoints."""
     zone = ZoneInfo(customer.time_zone)
-    now = _Asked.of(customer, question, zone)
+    now = _Time.of(customer, question, zone, with_covered=True)
     before_question = question.earlier()
-    before = None if before_question is None else _Asked.of(customer, before_question, zone)
+    before = None if before_question is None else _Time.of(customer, before_question, zone)
     rows = _meter_rows(now, before, meters) if question.key is None else _rows(now, before)
     places = _places(now, before, known_to, as_of)
     total = _combined(question.meter, [each.quantity for each in places])
@@ -133,55 +139,57 @@ def explored(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question with the time that it is of, and what each bar comes to."""
+class _Time:
+    """A question's time, and what each bar comes to: how much, and where that is asked, how much of
+    its time was measured."""
 
     question: Question
     zone: ZoneInfo
     periods: Sequence[UsagePeriod]
-    by_place: Mapping[datetime, Bucket]
+    used: Mapping[datetime, int]
+    covered: Mapping[datetime, Covered | None]
 
     @classmethod
-    def of(cls, customer: Customer, question: Question, zone: ZoneInfo) -> "_Asked":
+    def of(
+        cls, customer: Customer, question: Question, zone: ZoneInfo, *, with_covered: bool = False
+    ) -> "_Time":
         periods = periods_of(customer, question, zone)
-        by_place = used_by_bucket(
-            periods,
-            question.meter,
-            bucket=question.step,
-            time_zone=zone.key,
-            part=question.part,
-        )
-        return cls(question, zone, periods, by_place)
+        asked = Asked(periods, question.meter, question.step, zone.key, question.part)
+        if not with_covered:
+            return cls(question, zone, periods, quantity_by_bucket(asked), {})
+        found = used_by_bucket(asked)
+        used = {start: each.quantity for start, each in found.items() if each.quantity is not None}
+        covered = {start: each.covered for start, each in found.items()}
+        return cls(question, zone, periods, used, covered)
 
     @property
     def total(self) -> int | None:
-        return _combined(self.question.meter, [each.quantity for each in self.by_place.values()])
+        return _combined(self.question.meter, list(self.used.values()))
 
-    def used(self, start: datetime) -> int | None:
-        found = self.by_place.get(start)
-        return None if found is None else found.quantity
-
-    def points(self, key: Key, *, whole: bool = False) -> list[Point]:
-        return usage_points(
-            self.periods,
-            [self.question.meter],
-            bucket="none" if whole else self.question.step,
-            time_zone=self.zone.key,
-            groups=[key],
-            part=self.question.part,
-        )
+    def asked(self, *, whole: bool = False) -> Asked:
+        step = "none" if whole else self.question.step
+        return Asked(self.periods, self.question.meter, step, self.zone.key, self.question.part)
 
 
-def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
+def _rows(now: _Time, before: _Time | None) -> list[Row]:
     """The largest first; what was there earlier alone stands last. Those beyond what is shown have
     no names."""
     key = now.question.key
     if key is None:
         return []
-    found = {each.keys[key]: each for each in now.points(key, whole=True)}
+    points = usage_points(
+        now.periods,
+        [now.question.meter],
+        bucket="none",
+        time_zone=now.zone.key,
+        groups=[key],
+        part=now.question.part,
+    )
+    found = {each.keys[key]: each for each in points}
     earlier: dict[UUID | None, int] = {}
     if before is not None:
-        earlier = {each.keys[key]: each.quantity for each in before.points(key, whole=True)}
+        whole = quantity_by_group(before.asked(whole=True), key)
+        earlier = {each: quantity for each, used in whole.items() for quantity in used.values()}
     size = {
         each: (found[each].quantity if each in found else 0, earlier.get(each, 0))
         for each in [*found, *earlier]
@@ -204,7 +212,7 @@ def _rows(now: _Asked, before: _Asked | None) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.quantity, -(row.earlier or 0), row.name))
 
 
-def _meter_rows(now: _Asked, before: _Asked | None, meters: Sequence[str]) -> list[Row]:
+def _meter_rows(now: _Time, before: _Time | None, meters: Sequence[str]) -> list[Row]:
     zone, part = now.zone.key, now.question.part
     used = meter_totals(now.periods, meters, time_zone=zone, part=part)
     earlier = (
@@ -218,7 +226,7 @@ def _meter_rows(now: _Asked, before: _Asked | None, meters: Sequence[str]) -> li
 
 
 def _places(
-    now: _Asked, before: _Asked | None, known_to: datetime | None, as_of: datetime
+    now: _Time, before: _Time | None, known_to: datetime | None, as_of: datetime
 ) -> tuple[Place, ...]:
     question = now.question
     starts = list(_starts(question, now.zone))
@@ -227,15 +235,15 @@ def _places(
     places = []
     for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
         other = others[index] if index < len(others) else None
-        used, found = now.used(start), now.by_place.get(start)
+        used = now.used.get(start)
         places.append(
             Place(
                 start,
                 end,
                 used,
-                None if before is None or other is None else before.used(other),
+                None if before is None or other is None else before.used.get(other),
                 other,
-                None if found is None else found.covered,
+                now.covered.get(start),
                 is_open=start <= as_of < end,
                 is_gap=used is None and _is_expected(now.periods, start, end, known_to),
             )
@@ -275,7 +283,7 @@ def _combined(meter: str, quantities: Sequence[int | None]) -> int | None:
     return combined_quantities(meter, known) if known else None
 
 
-def _chart(now: _Asked, places: Sequence[Place], rows: Sequence[Row], zone: ZoneInfo) -> Chart:
+def _chart(now: _Time, places: Sequence[Place], rows: Sequence[Row], zone: ZoneInfo) -> Chart:
     meter = now.question.meter
     unit = usage_unit(meter, max((each.quantity or 0 for each in places), default=0))
     axis = Axis(quantity, unit=unit_name(unit.name, Decimal(2)), size=Decimal(unit.raw_per_unit))
@@ -294,7 +302,7 @@ def _chart(now: _Asked, places: Sequence[Place], rows: Sequence[Row], zone: Zone
     )
 
 
-def _series(now: _Asked, places: Sequence[Place], rows: Sequence[Row]) -> list[Series]:
+def _series(now: _Time, places: Sequence[Place], rows: Sequence[Row]) -> list[Series]:
     """The largest groups, and all others as one; maxima cannot be stacked on each other."""
     whole = tuple(Decimal(each.quantity or 0) for each in places)
     key = now.question.key
@@ -319,26 +327,16 @@ def _series(now: _Asked, places: Sequence[Place], rows: Sequence[Row]) -> list[S
 
 
 def _by_place(
-    now: _Asked, key: Key, ids: Sequence[UUID | None]
+    now: _Time, key: Key, ids: Sequence[UUID | None]
 ) -> Mapping[UUID | None, Mapping[datetime, int]]:
     """Of a few groups alone, so that the answer is bounded however many there are; instances and
     hosts are bounded by their points."""
-    if key not in _FIELDS:
-        found: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
-        for each in now.points(key):
-            found[each.keys[key]][each.start] = each.quantity
-        return found
-    wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
-    inside = set(wanted.values_list("pk", flat=True))
-    question = now.question
-    return used_by_group(
-        [each for each in now.periods if each.application_id in inside],
-        question.meter,
-        key,
-        bucket=question.step,
-        time_zone=now.zone.key,
-        part=question.part,
-    )
+    asked = now.asked()
+    if key in _FIELDS:
+        wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
+        inside = set(wanted.values_list("pk", flat=True))
+        asked = replace(asked, periods=[p for p in now.periods if p.application_id in inside])
+    return quantity_by_group(asked, key)
 
 
 _FIELDS: Final[Mapping[Key, str]] = {"application": "pk", "environment": "environment"}

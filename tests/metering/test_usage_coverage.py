@@ -1,6 +1,7 @@
 """What the explorer's bars come to: in one pass the same figures as from every rollup."""
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -16,7 +17,13 @@ from metering.core.buckets import BUCKET
 from metering.core.hours import hour_of
 from metering.models import Application
 from metering.rollup_models import Rollup
-from metering.usage_coverage import Covered, used_by_bucket, used_by_group
+from metering.usage_coverage import (
+    Asked,
+    Covered,
+    quantity_by_bucket,
+    quantity_by_group,
+    used_by_bucket,
+)
 from metering.usage_rows import UsagePeriod
 from tests.metering.test_usage import (
     BUCKETS,
@@ -70,10 +77,13 @@ def test_bars_are_those_of_their_rollups(
             places = [start_in(ZoneInfo(name), step, row) for row in chosen]
             expected = combined(chosen, partial(start_in, ZoneInfo(name), step))
             for meter in ("cpu.time", "memory.used.max", "gpu.time"):
-                found = used_by_bucket(periods, meter, bucket=step, time_zone=name)
+                asked = Asked(periods, meter, step, name)
+                found = used_by_bucket(asked)
                 used = {start: each.quantity for start, each in found.items()}
                 assert used == {start: expected.get(start, {}).get(meter) for start in {*places}}
-                by_group = used_by_group(periods, meter, "application", bucket=step, time_zone=name)
+                measured_at = {at: each for at, each in used.items() if each is not None}
+                assert quantity_by_bucket(asked) == measured_at
+                by_group = quantity_by_group(asked, "application")
                 for application in applications:
                     own = [row for row in chosen if row.application_id == application.pk]
                     alone = combined(own, partial(start_in, ZoneInfo(name), step))
@@ -98,6 +108,8 @@ def test_days_are_read_as_such_where_the_tenant_keeps_them(
         ("Asia/Tokyo", {"hourrollup"}),
     ):
         with CaptureQueriesContext(connection) as asked:
-            used_by_bucket(periods, "memory.used.max", bucket="day", time_zone=zone)
-        read = {each["sql"].split('FROM "metering_')[1].split('"')[0] for each in asked}
+            used_by_bucket(Asked(periods, "memory.used.max", "day", zone))
+        read = {
+            table for each in asked for table in re.findall(r'FROM "metering_(\w+)"', each["sql"])
+        }
         assert read - {"dayzone"} == tables
