@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -30,7 +30,7 @@ from billing.operations import (
     void_grant,
 )
 from billing.operations.credit import require_payable
-from billing.queries.credit import wallet_balance, with_use
+from billing.queries.credit import with_balance, with_use
 from tenants.admin_pages import (
     ReadOnlyInline,
     ScopedAdmin,
@@ -239,18 +239,22 @@ class WalletAdmin(ScopedAdmin):
     inlines = (TopUpInline,)
     actions_detail = ("top_up_paid", "top_up_failed")
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Wallet]":
+        wallets: QuerySet[Wallet] = super().get_queryset(request)
+        asked = TopUp.objects.filter(wallet=OuterRef("pk"), state=TopUp.State.REQUESTED)
+        return with_balance(wallets).annotate(asked=Subquery(asked.values("amount")[:1]))
+
     @display(description="Balance")
-    def balance(self, wallet: Wallet) -> str:
-        return written_amount(wallet_balance(wallet.customer, wallet.currency), wallet.currency)
+    def balance(self, wallet: Any) -> str:
+        return written_amount(wallet.balance, wallet.currency)
 
     @display(description="Topped up below")
     def shown_threshold(self, wallet: Wallet) -> str:
         return written_amount(wallet.threshold, wallet.currency)
 
     @display(description="Asks for")
-    def waits(self, wallet: Wallet) -> str:
-        asked = _open_request(wallet)
-        return "" if asked is None else written_amount(asked.amount, wallet.currency)
+    def waits(self, wallet: Any) -> str:
+        return "" if wallet.asked is None else written_amount(wallet.asked, wallet.currency)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else super().get_inlines(request, obj)

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -26,11 +27,7 @@ from billing.admin_price_files import PriceFiles
 from billing.admin_prices import PriceInline
 from billing.admin_rows import PlanRows, PriceRows
 from billing.core.currencies import UnknownCurrency, currency_of
-from billing.models import (
-    Invoice,
-    Plan,
-    PlanVersion,
-)
+from billing.models import Invoice, Plan, PlanVersion, Price
 from billing.operations import (
     VersionAlreadyPublished,
     VersionNotUsable,
@@ -38,6 +35,7 @@ from billing.operations import (
     publish_draft,
 )
 from billing.queries import is_used
+from billing.queries.periods import with_use
 from tenants.admin_import import Exports, ImportsAndExports
 from tenants.admin_pages import (
     ReadOnlyInline,
@@ -56,6 +54,13 @@ class VersionInline(ReadOnlyInline):
     readonly_fields = fields
     verbose_name_plural = "versions, newest first"
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[PlanVersion]":
+        # A subquery: the database's keys hold the tenant, so it cannot group by the id alone.
+        prices = Price.objects.filter(plan_version=OuterRef("pk")).order_by()
+        count = prices.values("plan_version").annotate(count=Count("pk")).values("count")
+        versions: QuerySet[PlanVersion] = super().get_queryset(request)
+        return with_use(versions).annotate(price_count=Coalesce(Subquery(count), 0))
+
     @display(description="Version")
     def link(self, version: PlanVersion) -> SafeString:
         page = reverse("admin:billing_planversion_change", args=[version.pk])
@@ -70,14 +75,15 @@ class VersionInline(ReadOnlyInline):
         return _state(version)
 
     @display(description="Prices")
-    def price_count(self, version: PlanVersion) -> int:
-        return version.prices.count()
+    def price_count(self, version: Any) -> int:
+        return int(version.price_count)
 
 
-def _state(version: PlanVersion) -> str:
+def _state(version: Any) -> str:
+    """Of one that was read with_use."""
     if version.published_at is None:
         return "draft"
-    return "published" if not is_used(version) else "in use"
+    return "in use" if version.used else "published"
 
 
 _COUNTING = (
@@ -230,13 +236,16 @@ class PlanVersionAdmin(PriceFiles, Exports, ScopedAdmin):
     inlines = (PriceInline,)
     actions_detail = ("backtest", "download_prices", "import_prices")
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[PlanVersion]":
+        return with_use(super().get_queryset(request))
+
     @display(description="State")
-    def state(self, version: PlanVersion) -> str:
+    def state(self, version: Any) -> str:
         return _state(version)
 
     @display(description="Editable", boolean=True)
-    def editable(self, version: PlanVersion) -> bool:
-        return not is_used(version)
+    def editable(self, version: Any) -> bool:
+        return not version.used
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed = super().has_change_permission(request, obj)

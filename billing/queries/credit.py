@@ -48,6 +48,15 @@ def wallet_balance(customer: Customer, currency: str) -> Decimal:
     return ZERO if posted is None else EXACT.minus(Decimal(posted))
 
 
+def with_balance(wallets: "QuerySet[Wallet]") -> "QuerySet[Wallet]":
+    """Each with its `balance`, as wallet_balance has it."""
+    posted = Posting.objects.filter(
+        customer=OuterRef("customer"), currency=OuterRef("currency"), account=Account.WALLET
+    )
+    amount = posted.order_by().values("account").annotate(amount=Sum("amount")).values("amount")
+    return wallets.annotate(balance=ZERO - Coalesce(Subquery(amount), ZERO))
+
+
 @dataclass(frozen=True, slots=True)
 class CreditLeft:
     """What a customer can still pay with in one currency before money is due."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from billing.core.periods import (
     Anchoring,
@@ -155,6 +155,16 @@ def is_used(plan_version: PlanVersion) -> bool:
             plan_version__plan=plan_version.plan_id, period_end__gt=plan_version.effective_from
         )
     return Invoice.objects.filter(used).exists()
+
+
+def with_use(versions: "QuerySet[PlanVersion]") -> "QuerySet[PlanVersion]":
+    """Each with `used`, as is_used says of one."""
+    rated = Invoice.objects.filter(plan_version=OuterRef("pk"))
+    after = Invoice.objects.filter(
+        plan_version__plan=OuterRef("plan"), period_end__gt=OuterRef("effective_from")
+    )
+    at_once = Q(takes_effect=PlanVersion.TakesEffect.AT_ONCE, published_at__isnull=False)
+    return versions.annotate(used=Q(Exists(rated)) | (at_once & Q(Exists(after))))
 
 
 def published_versions(plan: Plan) -> "QuerySet[PlanVersion]":

@@ -74,10 +74,17 @@ def fill(tenant: Tenant, *words: str) -> None:
 def _fill_settings(word: str) -> None:
     BillingSettings.objects.create(legal_name=f"{word} host", country="DE")
     ProcessorAccount.objects.create(sealed_secret_key=sealed(word))
+    SignInProvider.objects.create(
+        name=f"{word}-login", issuer=f"https://login.{word}.example", client_id=word,
+        sealed_secret="-",
+    )  # fmt: skip
 
 
 def _fill_billing(word: str, number: int) -> None:
     story = begin_story(word, f"{word} plan")
+    BillingDetails.objects.create(
+        customer=story.customer, legal_name=f"{word} limited", country="DE"
+    )
     Discount.objects.create(
         name=f"{word}-rebate", customer=story.customer, percent=10, starts_at=NOVEMBER
     )
@@ -91,8 +98,10 @@ def _fill_billing(word: str, number: int) -> None:
     issued = finalize_invoice(draft, as_of=NOVEMBER)
     said = Saying(uuid4(), f"{word}@example.com", f"{word} objection")
     open_dispute(issued.lines.earliest("position"), "price", said, as_of=NOVEMBER)
-    BillingRun.objects.create(as_of=NOVEMBER)
-    TenantExport.objects.create(asked_by=f"{word}@example.com")
+    # A tenant has one of these at a time.
+    finished_at = NOVEMBER if number > 1 else None
+    BillingRun.objects.create(as_of=NOVEMBER, finished_at=finished_at)
+    TenantExport.objects.create(asked_by=f"{word}@example.com", finished_at=finished_at)
     Finalizing.objects.create(author=f"{word}@example.com")
     use(story.shop, at(10, 3), cpu_us=1)
     delete_usage(
@@ -103,10 +112,9 @@ def _fill_billing(word: str, number: int) -> None:
         "cpu.time", "evenly", starts_at=NOVEMBER, author=f"{word}@example.com",
         as_of=NOVEMBER, host_class=f"{word}-class",
     )  # fmt: skip
-    BillingDetails.objects.create(
-        customer=story.customer, legal_name=f"{word} limited", country="DE"
+    TaxRate.objects.create(
+        name=f"{word} tax", country="DE", percent=19, valid_from=at(number, 1).date()
     )
-    TaxRate.objects.create(name=f"{word} tax", country="DE", percent=19, valid_from=at(1, 1).date())
     DunningStep.objects.create(action="remind", number=number, days_after_due=3)
     Suspension.objects.create(customer=story.customer, invoice=issued)
     _pay_something(word, issued)
@@ -132,10 +140,6 @@ def _fill_operations(word: str, story: Story) -> None:
     add_budget(story.customer, terms, as_of=NOVEMBER)
     use(story.shop, at(10, 4), cpu_us=10 * HOUR_US)
     look_at_budgets(story.customer, as_of=at(10, 5))
-    SignInProvider.objects.create(
-        name=f"{word}-login", issuer=f"https://login.{word}.example", client_id=word,
-        sealed_secret="-",
-    )  # fmt: skip
     endpoint, _ = add_endpoint(f"https://{word}.example/", as_of=NOVEMBER)
     send_test(endpoint, as_of=NOVEMBER)
     queue(

@@ -45,4 +45,4 @@ def test_a_list_asks_no_more_for_more_rows(
     assert len(for_many) <= len(for_few), "\n".join(for_many)
 
 
-ONE_OF_A_TENANT = {"billingsettings", "processoraccount"}
+ONE_OF_A_TENANT = {"billingsettings", "processoraccount", "signinprovider"}

@@ -178,7 +178,7 @@ def test_the_pages_of_a_line_ask_a_bounded_number_of_queries(
 ) -> None:
     url = line_url
     for below in ("days", "buckets", None):
-        with django_assert_max_num_queries(53):
+        with django_assert_max_num_queries(55):
             assert reader.get(url).status_code == 200
         if below is not None:
             url = first_link(reader, url, below)
