@@ -33,11 +33,13 @@ hypothesis_settings.register_profile("long", max_examples=40_000, deadline=None)
 
 # Where tests take a minute or more: they start the whole product, kill it, drive a browser.
 _LONG = ("scenarios", "runtime", "browser")
+# Needs no database of the suite's, so that the process beside it may make it meanwhile.
+_FIRST = "test_up.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones: at the end, one core would wait for the other."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+    items.sort(key=lambda item: (item.path.name != _FIRST, item.path.parent.name not in _LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,9 +65,16 @@ def _maintenance() -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
 
 
+_DATABASES = ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL")
+
+
+def _in_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
 def _point_at(name: str) -> None:
-    for variable in ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL"):
-        os.environ[variable] = urlunsplit(urlsplit(os.environ[variable])._replace(path=f"/{name}"))
+    for variable in _DATABASES:
+        os.environ[variable] = _in_database(os.environ[variable], name)
     for alias in ("default", "owner"):
         settings.DATABASES[alias]["NAME"] = name
         connections[alias].settings_dict["NAME"] = name
@@ -95,41 +104,67 @@ def _make_pattern(server: "psycopg.Connection[tuple[object, ...]]", name: str) -
     server.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name)))
 
 
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
-    """A fresh database of the owner's, migrated; the tests connect as the application."""
+def _copy_pattern(name: str) -> None:
+    """A database of this name, as the pattern is."""
     before = dict(os.environ)
     pattern = _pattern_name()
-    with _maintenance() as server, django_db_blocker.unblock():  # type: ignore[attr-defined]
+    with _maintenance() as server:
         # The roles and the pattern are the server's: processes of one run share them.
         server.execute("SELECT pg_advisory_lock(1)")
         _make_pattern(server, pattern)
+        os.environ.update(before)
         server.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(_NAME), sql.Identifier(pattern)
+                sql.Identifier(name), sql.Identifier(pattern)
             )
         )
-        _point_at(_NAME)
-    yield
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        connections.close_all()
-    os.environ.clear()
-    os.environ.update(before)
+
+
+def _drop(name: str) -> None:
     with _maintenance() as server:
         # Not by force: that refuses where autovacuum is at work, whose worker is the superuser's.
         # A process that a test left running could connect again, so nobody may from here on.
-        name = sql.Identifier(_NAME)
-        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        database = sql.Identifier(name)
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
         # Chosen first, ended after: in one condition the server may end whom it would not choose.
         connected = server.execute(
             "SELECT pid, application_name, state, query FROM pg_stat_activity "
             "WHERE datname = %s AND backend_type = 'client backend'",
-            [_NAME],
+            [name],
         ).fetchall()
         for pid, *what in connected:
             ended = server.execute("SELECT pg_terminate_backend(%s, 30000)", [pid]).fetchone()
             assert ended == (True,), f"still connected after half a minute: {what}"
-        server.execute(sql.SQL("DROP DATABASE {}").format(name))
+        server.execute(sql.SQL("DROP DATABASE {}").format(database))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A fresh database of the owner's, migrated; the tests connect as the application."""
+    before = dict(os.environ)
+    with django_db_blocker.unblock():
+        _copy_pattern(_NAME)
+        _point_at(_NAME)
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+    os.environ.clear()
+    os.environ.update(before)
+    _drop(_NAME)
+
+
+@pytest.fixture(scope="module")
+def given_servers(django_db_setup: None) -> Iterator[dict[str, str]]:
+    """Variables that lead to a migrated database and a Redis of a product's own, on the servers of
+    this run."""
+    name = f"{_NAME}_given"
+    _copy_pattern(name)
+    databases = {variable: _in_database(os.environ[variable], name) for variable in _DATABASES}
+    # Half of Redis's databases are those of the run's processes, each its own.
+    address = urlsplit(os.environ["REDIS_URL"])
+    number = int(address.path.strip("/") or 0) + 8
+    yield databases | {"REDIS_URL": urlunsplit(address._replace(path=f"/{number}"))}
+    _drop(name)
 
 
 @pytest.fixture(autouse=True)

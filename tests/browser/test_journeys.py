@@ -35,8 +35,11 @@ class Product:
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with started(tmp_path_factory.mktemp("journeys") / "home") as running:
+def product(
+    tmp_path_factory: pytest.TempPathFactory, given_servers: dict[str, str]
+) -> Iterator[Product]:
+    """On servers that are there already; test_up has it bring its own."""
+    with started(tmp_path_factory.mktemp("journeys") / "home", given_servers) as running:
         yield Product(running)
 
 

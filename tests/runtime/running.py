@@ -4,25 +4,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from config.runtime.home import REPOSITORY, Home, remove_servers_data
 
 FROM_A_RUN = ("DATABASE_URL", "APP_DATABASE_URL", "ADMIN_DATABASE_URL", "REDIS_URL", "SECRET_KEY")
 START_TIMEOUT_S = 180
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Running:
-    """An installation in a folder of its own."""
+    """An installation in a folder of its own, on servers of its own or on those that are given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, given: Mapping[str, str] = NONE) -> None:
         self.home = Home(folder)
         self.said = ""
         kept = {name: text for name, text in os.environ.items() if name not in FROM_A_RUN}
-        self.environment = kept | {"HOSTMETER_HOME": str(folder)}
+        self.environment = kept | dict(given) | {"HOSTMETER_HOME": str(folder)}
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -61,8 +63,8 @@ class Running:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Running]:
-    running = Running(folder)
+def started(folder: Path, given: Mapping[str, str] = NONE) -> Iterator[Running]:
+    running = Running(folder, given)
     try:
         running.start()
         yield running
