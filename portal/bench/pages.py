@@ -22,6 +22,7 @@ from billing.closing import close_tenant, finalize_drafts
 from billing.core.periods import Period
 from billing.models import BillingSettings, Invoice, InvoiceLine, Price
 from metering.bench.together import BenchFailed
+from metering.local_days import keep_local_days
 from metering.models import Application, Assignment, Measurement
 from portal.kept import forget_month, keep_month
 from tenants.models import Customer, Member, User
@@ -53,6 +54,8 @@ def measure_pages(
         customer = Customer.objects.get()
         customer.time_zone = time_zone
         customer.save(update_fields=["time_zone"])
+        progress("keeping the days of its zone")
+        keep_local_days(month.tenant_id, as_of=timezone.now())
         progress("counting the running month")
         keep_month(customer, as_of=timezone.now())
         reader = _client(_person("reader@bench.example", customer))
