@@ -3,7 +3,7 @@ elsewhere. Every query runs inside a tenant's scope."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ AnyRows: TypeAlias = (
     "QuerySet[DayRollup] | QuerySet[LocalDay] | QuerySet[HourRollup] | QuerySet[Rollup]"
 )
 DAYS_OF_UTC: Final = ZoneInfo("UTC")
+_SHORTEST_DAY: Final = timedelta(hours=23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ class _Days:
 
 def _days_for(periods: Sequence[UsagePeriod], days_of: ZoneInfo | None) -> _Days | None:
     """Those of the zone whose days are least cut, if a period holds a whole one at all."""
+    if all(period.end - period.start < _SHORTEST_DAY for period in periods):
+        return None
     bounds = {bound for period in periods for bound in (period.start, period.end)}
     found = []
     for zone in _zones_for(days_of):

@@ -297,7 +297,7 @@ class TestEveryPage:
                 assert client.get(reverse(f"portal:{name}")).status_code == 200
 
     @pytest.mark.parametrize(("name", "queries"), [
-        ("overview", 71), ("applications", 48), ("invoices", 45), ("upcoming-invoice", 44),
+        ("overview", 75), ("applications", 51), ("invoices", 46), ("upcoming-invoice", 44),
     ])  # fmt: skip
     def test_asks_the_database_no_more_for_more_applications(
         self,
