@@ -11,9 +11,9 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.admin_guide import steps_of
 from billing.amounts import written_amount
 from billing.core.columns import HEIGHT, STEP, Column, columns
-from billing.first_steps import first_steps
 from billing.models import InvoiceReview
 from billing.queries import dashboard as figures
 from metering.health import (
@@ -72,7 +72,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if member is None:
         cards = [_installation_card(now)] if request.user.is_superuser else []
         return context | {"title": _TITLE, "cards": cards}
-    steps = first_steps()
+    steps = steps_of(request)
     shown = not steps.is_complete and not steps.is_dismissed
     cards = _tenant_cards(request, member, now)
     return context | {"title": _TITLE, "cards": cards, "first_steps": steps if shown else None}
@@ -350,17 +350,21 @@ def _installation_card(now: datetime) -> Card:
     suspended = Tenant.objects.filter(suspended_at__isnull=False).count()
     rate = sum(each.samples_per_minute for each in rows) // 60
     oldest = min((each.counted_at for each in rows), default=None)
+    counted = [
+        f"{sum(each.hosts for each in rows):,} hosts, {late:,} late",
+        f"{rate:,} samples a second",
+        f"about {filesizeformat(sum(each.storage_bytes for each in rows))} of samples",
+        f"{sum(each.open_jobs for each in rows):,} open billing jobs",
+    ]
     return Card(
         title="Tenants",
         figure=f"{Tenant.objects.count():,}",
         state="look" if late or suspended else "good",
-        says="not counted yet" if oldest is None else f"counted {in_words(now - oldest)} ago",
+        says=(
+            "their hosts and usage are counted within ten minutes"
+            if oldest is None
+            else f"counted {in_words(now - oldest)} ago"
+        ),
         link=("Tenants", reverse("admin:tenants_tenant_changelist")),
-        facts=[
-            f"{sum(each.hosts for each in rows):,} hosts, {late:,} late",
-            f"{rate:,} samples a second",
-            f"about {filesizeformat(sum(each.storage_bytes for each in rows))} of samples",
-            f"{sum(each.open_jobs for each in rows):,} open billing jobs",
-            f"{suspended:,} suspended",
-        ],
+        facts=[*(counted if rows else []), f"{suspended:,} suspended"],
     )

@@ -7,10 +7,33 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from billing.first_steps import first_steps
+from billing.first_steps import FirstSteps, first_steps
 from tenants.admin_pages import in_a_tenant
 from tenants.models import Tenant
 from tenants.scope import current_tenant_id
+
+
+def is_under_way(request: HttpRequest) -> bool:
+    """Whether the sidebar leads to the guide: not once all is done, or it was put away."""
+    if not in_a_tenant(request):
+        return False
+    steps = steps_of(request)
+    return not (steps.is_complete or steps.is_dismissed)
+
+
+def how_far(request: HttpRequest) -> str:
+    """Beside the sidebar's link."""
+    steps = steps_of(request)
+    return f"{steps.done}/{len(steps.steps)}"
+
+
+def steps_of(request: HttpRequest) -> FirstSteps:
+    """Asked once a page."""
+    known: FirstSteps | None = getattr(request, "first_steps", None)
+    if known is None:
+        known = first_steps()
+        request.first_steps = known  # type: ignore[attr-defined]
+    return known
 
 
 @require_http_methods(["GET", "POST"])
@@ -22,7 +45,7 @@ def guide(request: HttpRequest) -> HttpResponse:
         dismissed = timezone.now() if "dismiss" in request.POST else None
         Tenant.objects.filter(pk=current_tenant_id()).update(guide_dismissed_at=dismissed)
         return HttpResponseRedirect(reverse("admin:index"))
-    steps = first_steps()
+    steps = steps_of(request)
     allowed = {step.name for step in steps.steps if request.user.has_perm(step.permission)}
     return TemplateResponse(
         request,

@@ -28,7 +28,14 @@ _PARTY = (
 )
 
 
-class PartyForm(ScopedForm):
+class CountryForm(ScopedForm):
+    """A country in small letters is that country."""
+
+    def clean_country(self) -> str:
+        return str(self.cleaned_data["country"]).upper()
+
+
+class PartyForm(CountryForm):
     """A party whose VAT id, if it has one, can be one of its country."""
 
     def clean(self) -> dict[str, Any]:
@@ -162,8 +169,10 @@ class BillingDetailsAdmin(PartyAdmin):
 
 @admin.register(TaxRate)
 class TaxRateAdmin(ImportsAndExports, ScopedAdmin):
-    resource_classes = (TaxRateRows,)
     """Issued invoices hold the rates that they were taxed by, so a rate may be changed."""
+
+    form = CountryForm
+    resource_classes = (TaxRateRows,)
 
     empty_hint = "Without any rate your invoices bear no tax. Begin with your own country's."
     list_display = ("name", "country", "region", "product_class", "category", "percent", "valid")

@@ -165,6 +165,16 @@ class PlanAdmin(ImportsAndExports, ScopedAdmin):
             newest_from=Subquery(versions.values("effective_from")[:1]),
         )
 
+    def response_add(
+        self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """On to its first version: without one a plan prices nothing."""
+        if "_save" not in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, f"The plan {obj} is there. Now say what it charges.")
+        first = f"{reverse('admin:billing_planversion_add')}?plan={obj.pk}"
+        return HttpResponseRedirect(first)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         invoiced = obj is not None and Invoice.objects.filter(plan_version__plan=obj).exists()
         return ("currency",) if invoiced else ()
@@ -218,9 +228,9 @@ class PlanAdmin(ImportsAndExports, ScopedAdmin):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(PriceFiles, Exports, ScopedAdmin):
-    resource_classes = (PriceRows,)
     """A version's prices. Once an invoice has used it, it is for reading."""
 
+    resource_classes = (PriceRows,)
     form = PlanVersionForm
     empty_hint = "Add a plan first; each change of its prices is a version."
     list_display = ("plan", "number", "state", "effective_from", "editable")
@@ -256,6 +266,11 @@ class PlanVersionAdmin(PriceFiles, Exports, ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("plan",) if obj else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """From the beginning of the running month, which the first version then bills."""
+        month = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return {"effective_from": month, **super().get_changeform_initial_data(request)}
 
     def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
         if not change:

@@ -51,6 +51,19 @@ UNFOLD = {
         "show_search": True,
         "navigation": [
             {
+                "title": "Start",
+                "items": [
+                    {
+                        "title": "First steps",
+                        "icon": "checklist",
+                        "link": reverse_lazy("admin-first-steps"),
+                        "badge": "billing.admin_guide.how_far",
+                        "badge_variant": "primary",
+                        "permission": "billing.admin_guide.is_under_way",
+                    },
+                ],
+            },
+            {
                 "title": "Metering",
                 "items": [
                     {

@@ -45,7 +45,6 @@ from tenants.models import (
     Customer,
     EnrolmentToken,
     Environment,
-    User,
 )
 from tenants.operations import (
     KeyNotInUse,
@@ -90,13 +89,6 @@ class CustomerAdmin(HistoryPages, ImportsAndExports, MarkedAdmin):
     @display(description="Name", ordering="name")
     def shown_name(self, customer: Customer) -> SafeString | str:
         return name_with_badge(customer.name, customer.generated)
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        user = request.user
-        zone = (
-            user.membership.tenant.time_zone if isinstance(user, User) and user.membership else ""
-        )
-        return {"time_zone": zone, **super().get_changeform_initial_data(request)}
 
 
 class IssueTokenForm(forms.Form):

@@ -90,6 +90,17 @@ class ScopedAdmin(_ModelAdmin):
             in_tenants_zone(field)
         return field
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A currency or a time zone that has to be given begins as the tenant's."""
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
+        user = request.user
+        if not isinstance(user, User) or user.membership is None:
+            return given
+        tenant = user.membership.tenant
+        needed = {field.name for field in self.model._meta.fields if not field.blank}
+        own = {name: getattr(tenant, name) for name in ("currency", "time_zone") if name in needed}
+        return own | given
+
 
 class _Kept(ScopedAdmin):
     """Rows that the product adds, and keeps."""

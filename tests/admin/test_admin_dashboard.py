@@ -169,6 +169,9 @@ class TestTheDashboard:
         page = signed_in(None).get(INDEX).content.decode()
         assert "theirs" not in page
         assert "0 suspended" in page
+        # Nobody has counted yet: that is not none.
+        assert "counted within ten minutes" in page
+        assert "0 hosts" not in page
 
 
 class TestFirstSteps:
@@ -206,6 +209,14 @@ class TestFirstSteps:
                 finalize_invoice(draft, as_of=NOVEMBER + DAY)
             assert first_steps().is_complete
         assert "First steps:" not in signed_in(tenant).get(INDEX).content.decode()
+
+    def test_stand_in_the_sidebar_until_they_are_put_away(self, tenant: Tenant) -> None:
+        client, plans = signed_in(tenant), reverse("admin:billing_plan_changelist")
+        page = client.get(plans).content.decode()
+        assert f'href="{GUIDE}"' in page
+        assert "1/9" in page
+        client.post(GUIDE, {"dismiss": "1"})
+        assert f'href="{GUIDE}"' not in client.get(plans).content.decode()
 
     def test_can_be_put_away_and_brought_back(self, tenant: Tenant) -> None:
         client = signed_in(tenant)

@@ -89,6 +89,11 @@ class TestBillingSettings:
         with tenant_scope(tenant.pk):
             assert getattr(BillingSettings.objects.get(), field) == right
 
+    def test_take_a_country_in_small_letters(self, tenant: Tenant, owner: Client) -> None:
+        self.save(owner, country="de", vat_id="DE136695976")
+        with tenant_scope(tenant.pk):
+            assert BillingSettings.objects.get().country == "DE"
+
     @pytest.mark.parametrize(
         ("country", "vat_id", "is_one"),
         [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.models import Plan, PlanVersion, Price
 from billing.operations import draft_next_version, publish_draft
@@ -46,6 +47,23 @@ def add_version(client: Client, plan: Plan, *, start: str = "2026-01-01", **chan
     }  # fmt: skip
     page = reverse("admin:billing_planversion_add")
     return client.post(page, form | VERSION | price).content.decode()
+
+
+class TestAPlanThatIsAdded:
+    def test_leads_on_to_its_first_version(self, tenant: Tenant, owner: Client) -> None:
+        add = reverse("admin:billing_plan_add")
+        assert 'value="EUR"' in owner.get(add).content.decode()
+        nothing = {"versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0"}
+        form = {"name": "New", "currency": "EUR", "_save": "Save"}
+        answer = owner.post(add, form | nothing)
+        with tenant_scope(tenant.pk):
+            plan = Plan.objects.get()
+        first = f"{reverse('admin:billing_planversion_add')}?plan={plan.pk}"
+        assert answer["Location"] == first
+        page = owner.get(first).content.decode()
+        assert f'<option value="{plan.pk}" selected>' in page
+        # So that the running month is billed by it.
+        assert f'value="{timezone.localtime():%Y-%m-01}"' in page
 
 
 class TestAVersionThatIsAdded:

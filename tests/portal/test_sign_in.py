@@ -160,7 +160,12 @@ class TestSwitching:
         assert "Second-Host" in client.get(reverse("portal:switch")).content.decode()
         assert client.post("/switch/", {"membership": str(theirs.pk)}).status_code == 404
         client.post("/switch/", {"membership": str(second.pk)})
-        assert "No customers yet" in client.get("/").content.decode()
+        page = client.get("/").content.decode()
+        assert "No customers yet" in page
+        # Whoever may enter the admin is led to what comes first there.
+        assert reverse("admin-first-steps") not in page
+        User.objects.filter(pk=person.pk).update(is_staff=True)
+        assert reverse("admin-first-steps") in client.get("/").content.decode()
 
 
 class TestSomeoneWithoutAnAccount:
