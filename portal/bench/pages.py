@@ -47,15 +47,16 @@ def measure_pages(
     owned: int, months: int, views: int, time_zone: str, progress: Callable[[str], None]
 ) -> list[PageFigures]:
     """Runs inside scratch_database(); the slowest page first. The customer moves to `time_zone`
-    after the invoices were made. Raises BenchFailed where a page does
-    not open."""
+    after the invoices were made. Raises BenchFailed where a page does not open."""
     month = _make_customer(owned, months, progress)
     with tenant_scope(month.tenant_id):
         customer = Customer.objects.get()
         customer.time_zone = time_zone
         customer.save(update_fields=["time_zone"])
-        progress("keeping the days of its zone")
-        keep_local_days(month.tenant_id, as_of=timezone.now())
+    progress("keeping the days of its zone")
+    keep_local_days(month.tenant_id, as_of=timezone.now())
+    settle()
+    with tenant_scope(month.tenant_id):
         progress("counting the running month")
         keep_month(customer, as_of=timezone.now())
         reader = _client(_person("reader@bench.example", customer))
