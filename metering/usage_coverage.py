@@ -6,27 +6,35 @@ time since they fell silent stands in coverage.py.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db import connection
+from django.db.models import Expression, F, UUIDField, Value
+from hostmeter_agent.wire import kind_of
 
-from metering.usage import add_quantity, combined
+from metering.core.quality import Measured
+from metering.sql import statement
+from metering.usage import add_quantity, combined, quantity_of
 from metering.usage_points import (
     ALL,
     KEYS,
     POINTS_MAX,
     Key,
     Part,
+    Told,
     TooManyPoints,
     sources_of,
     start_of,
 )
 from metering.usage_points import Bucket as BucketSize
-from metering.usage_rows import UsagePeriod
+from metering.usage_rows import AnyRows, UsagePeriod
+
+# Of one kind of rows: a group comes once for each way in which it was measured.
+_GROUPS_MAX: Final = 5 * POINTS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,60 +65,130 @@ class Asked:
     part: Part = ALL
 
 
-def used_by_bucket(asked: Asked) -> dict[datetime, Bucket]:
-    """By the bucket's start in UTC, what all of the periods' applications used together."""
-    quantities: dict[datetime, int] = {}
-    times: defaultdict[datetime, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    sums = {"windows": Sum("window_us"), "measured": Sum("covered_us")}
-    for (start,), quantity, window_us, covered_us in _grouped(asked, **sums):
-        window, covered = times[start]
-        times[start] = window + int(window_us), covered + int(covered_us)
-        if quantity is not None:
-            add_quantity(quantities, start, asked.meter, int(quantity))
-    return {
-        start: Bucket(quantities.get(start), Covered(window, covered) if window else None)
-        for start, (window, covered) in times.items()
-    }
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of it one group used in all, and how that was measured, the best first."""
+
+    quantity: int
+    measured: tuple[Measured, ...]
 
 
-def quantity_by_bucket(asked: Asked) -> dict[datetime, int]:
-    """As used_by_bucket, where anything was measured; how much of the time is not asked."""
-    quantities: dict[datetime, int] = {}
-    for (start,), quantity in _grouped(asked):
-        if quantity is not None:
-            add_quantity(quantities, start, asked.meter, int(quantity))
-    return quantities
+@dataclass(frozen=True, slots=True)
+class Used:
+    """By the bucket's start in UTC, what all of the periods' applications used together; and what
+    each group used of it. A group of which nothing was measured is left out."""
+
+    buckets: Mapping[datetime, Bucket]
+    shares: Mapping[UUID | None, Share]
+
+
+def used(asked: Asked, group: Key | None = None) -> Used:
+    """Buckets and, if it is given, groups, of one reading of the rows.
+
+    Raises TooManyPoints.
+    """
+    found = _Found(asked.meter)
+    if asked.periods:
+        groups = [] if group is None else [group]
+        first = min(period.start for period in asked.periods)
+        for rows in sources_of(asked.periods, asked.bucket, asked.time_zone, groups, asked.part):
+            at = start_of(asked.bucket, asked.time_zone, first, rows)
+            found.add(_by_bucket_and_group(asked.meter, rows, at, group))
+    return found.used()
+
+
+def _by_bucket_and_group(
+    meter: str, rows: AnyRows, at: Expression | F, group: Key | None
+) -> list[tuple[Any, ...]]:
+    """Each bucket's quantity and times, and each group's quantity by how it was measured: grouping
+    sets, which Django does not write, of rows that it does."""
+    keys, sets = ("NULL, NULL", "(at)")
+    key: Expression | F = Value(None, UUIDField())
+    if group is not None:
+        keys, sets = ("key, measurements", "(at), (key, measurements)")
+        key = F(KEYS[group])
+    columns = (
+        rows.order_by()
+        .annotate(at=at, key=key, quantity=quantity_of(meter))
+        .values("at", "key", "measurements", "quantity", "window_us", "covered_us")
+    )
+    inner, parameters = columns.query.sql_with_params()
+    text = statement("by_bucket_and_group").format(
+        rows=inner,
+        combined="max" if kind_of(meter) == "maximum" else "sum",
+        keys=keys,
+        sets=sets,
+        limit=_GROUPS_MAX + 1,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(text, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    if len(found) > _GROUPS_MAX:
+        raise TooManyPoints(f"the answer would have over {_GROUPS_MAX} groups")
+    return found
+
+
+class _Found:
+    """What several sources of rows have, put together."""
+
+    def __init__(self, meter: str) -> None:
+        self._meter = meter
+        self._quantities: dict[datetime, int] = {}
+        self._times: defaultdict[datetime, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._shares: dict[UUID | None, int] = {}
+        self._behind: defaultdict[UUID | None, set[UUID | None]] = defaultdict(set)
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for is_group, at, key, profiles, quantity, window_us, covered_us in rows:
+            if not is_group:
+                start = at.astimezone(UTC)
+                window, covered = self._times[start]
+                self._times[start] = window + int(window_us), covered + int(covered_us)
+                if quantity is not None:
+                    add_quantity(self._quantities, start, self._meter, int(quantity))
+            elif quantity is not None:
+                add_quantity(self._shares, key, self._meter, int(quantity))
+                self._behind[key].update(profiles)
+        if len(self._shares) > POINTS_MAX:
+            raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
+
+    def used(self) -> Used:
+        told = Told(self._behind.values())
+        return Used(
+            {
+                start: Bucket(
+                    self._quantities.get(start), Covered(window, covered) if window else None
+                )
+                for start, (window, covered) in self._times.items()
+            },
+            {
+                key: Share(quantity, told.measured(self._behind[key], self._meter))
+                for key, quantity in self._shares.items()
+            },
+        )
 
 
 def quantity_by_group(asked: Asked, group: Key) -> dict[UUID | None, dict[datetime, int]]:
-    """As quantity_by_bucket, apart for each environment, application, instance or host.
+    """What was used, where anything was measured, by bucket and apart for each environment,
+    application, instance or host.
 
     Raises TooManyPoints.
     """
     groups: defaultdict[UUID | None, dict[datetime, int]] = defaultdict(dict)
-    count = 0
-    for (start, key), quantity in _grouped(asked, group):
-        if quantity is not None:
-            count += start not in groups[key]
-            add_quantity(groups[key], start, asked.meter, int(quantity))
-        if count > POINTS_MAX:
-            raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
-    return groups
-
-
-def _grouped(asked: Asked, *groups: Key, **sums: Sum) -> Iterator[tuple[Any, ...]]:
-    """A bucket's start in UTC with the groups' keys, its quantity and its sums. One place can come
-    more than once."""
     if not asked.periods:
-        return
-    keys = [KEYS[each] for each in groups]
-    first = min(period.start for period in asked.periods)
-    for rows in sources_of(asked.periods, asked.bucket, asked.time_zone, groups, asked.part):
+        return groups
+    first, count = min(period.start for period in asked.periods), 0
+    for rows in sources_of(asked.periods, asked.bucket, asked.time_zone, [group], asked.part):
         at = start_of(asked.bucket, asked.time_zone, first, rows)
-        places = rows.order_by().annotate(at=at).values_list("at", *keys)
-        for begins, *found in places.annotate(used=combined(asked.meter), **sums).iterator():
-            place = begins.astimezone(UTC), *found[: len(keys)]
-            yield place, *found[len(keys) :]
+        places = rows.order_by().annotate(at=at).values_list("at", KEYS[group])
+        for begins, key, quantity in places.annotate(sum=combined(asked.meter)).iterator():
+            if quantity is not None:
+                start = begins.astimezone(UTC)
+                count += start not in groups[key]
+                add_quantity(groups[key], start, asked.meter, int(quantity))
+            if count > POINTS_MAX:
+                raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
+    return groups
 
 
 def meter_totals(

@@ -106,7 +106,7 @@ def usage_points(
                 add_quantity(quantities, (place, meter), meter, quantity)
             if len(quantities) > POINTS_MAX:
                 raise TooManyPoints(f"the answer would have over {POINTS_MAX} points")
-    told = _Told(behind.values())
+    told = Told(behind.values())
     points = [
         Point(
             start if bucket == "none" else place[0].astimezone(UTC),
@@ -190,7 +190,7 @@ def start_of(bucket: Bucket, time_zone: str, start: datetime, rows: AnyRows) -> 
     return LocalTrunc(Value(bucket), F("bucket_start"), Value(time_zone))
 
 
-class _Told:
+class Told:
     """How usage was measured, by the profiles behind it: None stands for usage without one."""
 
     def __init__(self, behind: Iterable[Collection[UUID | None]]) -> None:

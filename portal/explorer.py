@@ -21,12 +21,12 @@ from metering.models import Application
 from metering.usage_coverage import (
     Asked,
     Covered,
+    Used,
     meter_totals,
-    quantity_by_bucket,
     quantity_by_group,
-    used_by_bucket,
+    used,
 )
-from metering.usage_points import Key, usage_points
+from metering.usage_points import Key
 from metering.usage_rows import UsagePeriod
 from portal.chart import SERIES_MAX, Axis, Chart, Earlier, Series, Slot, bar_chart
 from portal.formatting import (
@@ -118,7 +118,7 @@ def explored(
     """`meters` are those that rows of meters are of; all usage is known up to `known_to`. Raises
     metering.usage_points.TooManyPoints."""
     zone = ZoneInfo(customer.time_zone)
-    now = _Time.of(customer, question, zone, with_covered=True)
+    now = _Time.of(customer, question, zone)
     before_question = question.earlier()
     before = None if before_question is None else _Time.of(customer, before_question, zone)
     rows = _meter_rows(now, before, meters) if question.key is None else _rows(now, before)
@@ -134,41 +134,38 @@ def explored(
         total,
         None if before is None else before.total,
         _chart(now, places, rows, zone),
-        now.periods,
+        now.asked.periods,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Time:
-    """A question's time, and what each bar comes to: how much, and where that is asked, how much of
-    its time was measured."""
+    """A question's time, and what was used in it: by bar and, unless meters are asked for, by what
+    the question groups by."""
 
     question: Question
     zone: ZoneInfo
-    periods: Sequence[UsagePeriod]
-    used: Mapping[datetime, int]
-    covered: Mapping[datetime, Covered | None]
+    asked: Asked
+    found: Used
 
     @classmethod
-    def of(
-        cls, customer: Customer, question: Question, zone: ZoneInfo, *, with_covered: bool = False
-    ) -> "_Time":
+    def of(cls, customer: Customer, question: Question, zone: ZoneInfo) -> "_Time":
         periods = periods_of(customer, question, zone)
         asked = Asked(periods, question.meter, question.step, zone.key, question.part)
-        if not with_covered:
-            return cls(question, zone, periods, quantity_by_bucket(asked), {})
-        found = used_by_bucket(asked)
-        used = {start: each.quantity for start, each in found.items() if each.quantity is not None}
-        covered = {start: each.covered for start, each in found.items()}
-        return cls(question, zone, periods, used, covered)
+        return cls(question, zone, asked, used(asked, question.key))
 
     @property
     def total(self) -> int | None:
-        return _combined(self.question.meter, list(self.used.values()))
+        quantities = [each.quantity for each in self.found.buckets.values()]
+        return _combined(self.question.meter, quantities)
 
-    def asked(self, *, whole: bool = False) -> Asked:
-        step = "none" if whole else self.question.step
-        return Asked(self.periods, self.question.meter, step, self.zone.key, self.question.part)
+    def used(self, start: datetime) -> int | None:
+        found = self.found.buckets.get(start)
+        return None if found is None else found.quantity
+
+    def covered(self, start: datetime) -> Covered | None:
+        found = self.found.buckets.get(start)
+        return None if found is None else found.covered
 
 
 def _rows(now: _Time, before: _Time | None) -> list[Row]:
@@ -177,21 +174,10 @@ def _rows(now: _Time, before: _Time | None) -> list[Row]:
     key = now.question.key
     if key is None:
         return []
-    points = usage_points(
-        now.periods,
-        [now.question.meter],
-        bucket="none",
-        time_zone=now.zone.key,
-        groups=[key],
-        part=now.question.part,
-    )
-    found = {each.keys[key]: each for each in points}
-    earlier: dict[UUID | None, int] = {}
-    if before is not None:
-        whole = quantity_by_group(before.asked(whole=True), key)
-        earlier = {each: quantity for each, used in whole.items() for quantity in used.values()}
+    found = now.found.shares
+    earlier = {} if before is None else before.found.shares
     size = {
-        each: (found[each].quantity if each in found else 0, earlier.get(each, 0))
+        each: tuple(shares[each].quantity if each in shares else 0 for shares in (found, earlier))
         for each in [*found, *earlier]
     }
     # Of as many as are shown, and of the last one's equals: these are told apart by their names.
@@ -213,16 +199,16 @@ def _rows(now: _Time, before: _Time | None) -> list[Row]:
 
 
 def _meter_rows(now: _Time, before: _Time | None, meters: Sequence[str]) -> list[Row]:
-    zone, part = now.zone.key, now.question.part
-    used = meter_totals(now.periods, meters, time_zone=zone, part=part)
-    earlier = (
-        None if before is None else meter_totals(before.periods, meters, time_zone=zone, part=part)
-    )
+    earlier = None if before is None else _totals(before.asked, meters)
     return [
-        Row(None, meter, meter, used[meter], None if earlier is None else earlier.get(meter, 0), ())
-        for meter in meters
-        if meter in used
+        Row(None, each, each, quantity, None if earlier is None else earlier.get(each, 0), ())
+        for each, quantity in _totals(now.asked, meters).items()
     ]
+
+
+def _totals(asked: Asked, meters: Sequence[str]) -> dict[str, int]:
+    found = meter_totals(asked.periods, meters, time_zone=asked.time_zone, part=asked.part)
+    return {meter: found[meter] for meter in meters if meter in found}
 
 
 def _places(
@@ -235,17 +221,17 @@ def _places(
     places = []
     for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
         other = others[index] if index < len(others) else None
-        used = now.used.get(start)
+        quantity = now.used(start)
         places.append(
             Place(
                 start,
                 end,
-                used,
-                None if before is None or other is None else before.used.get(other),
+                quantity,
+                None if before is None or other is None else before.used(other),
                 other,
-                now.covered.get(start),
+                now.covered(start),
                 is_open=start <= as_of < end,
-                is_gap=used is None and _is_expected(now.periods, start, end, known_to),
+                is_gap=quantity is None and _is_expected(now.asked.periods, start, end, known_to),
             )
         )
     return tuple(places)
@@ -331,11 +317,11 @@ def _by_place(
 ) -> Mapping[UUID | None, Mapping[datetime, int]]:
     """Of a few groups alone, so that the answer is bounded however many there are; instances and
     hosts are bounded by their points."""
-    asked = now.asked()
+    asked = now.asked
     if key in _FIELDS:
         wanted = Application.objects.filter(**{f"{_FIELDS[key]}__in": ids})
         inside = set(wanted.values_list("pk", flat=True))
-        asked = replace(asked, periods=[p for p in now.periods if p.application_id in inside])
+        asked = replace(asked, periods=[p for p in asked.periods if p.application_id in inside])
     return quantity_by_group(asked, key)
 
 

@@ -20,9 +20,8 @@ from metering.rollup_models import Rollup
 from metering.usage_coverage import (
     Asked,
     Covered,
-    quantity_by_bucket,
     quantity_by_group,
-    used_by_bucket,
+    used,
 )
 from metering.usage_rows import UsagePeriod
 from tests.metering.test_usage import (
@@ -78,11 +77,13 @@ def test_bars_are_those_of_their_rollups(
             expected = combined(chosen, partial(start_in, ZoneInfo(name), step))
             for meter in ("cpu.time", "memory.used.max", "gpu.time"):
                 asked = Asked(periods, meter, step, name)
-                found = used_by_bucket(asked)
-                used = {start: each.quantity for start, each in found.items()}
-                assert used == {start: expected.get(start, {}).get(meter) for start in {*places}}
-                measured_at = {at: each for at, each in used.items() if each is not None}
-                assert quantity_by_bucket(asked) == measured_at
+                found = used(asked, "application")
+                assert used(asked).buckets == found.buckets
+                by_bucket = {start: each.quantity for start, each in found.buckets.items()}
+                assert by_bucket == {at: expected.get(at, {}).get(meter) for at in {*places}}
+                in_all = combined(chosen, lambda row: row.application_id)
+                shares = {key: each.quantity for key, each in found.shares.items()}
+                assert shares == {key: each[meter] for key, each in in_all.items() if meter in each}
                 by_group = quantity_by_group(asked, "application")
                 for application in applications:
                     own = [row for row in chosen if row.application_id == application.pk]
@@ -90,7 +91,7 @@ def test_bars_are_those_of_their_rollups(
                     measured = {at: each[meter] for at, each in alone.items() if meter in each}
                     assert by_group.get(application.pk, {}) == measured
             counted = Counter(places)
-            assert {start: each.covered for start, each in found.items()} == {
+            assert {start: each.covered for start, each in found.buckets.items()} == {
                 start: Covered(counted[start], counted[start]) for start in counted
             }
 
@@ -108,7 +109,7 @@ def test_days_are_read_as_such_where_the_tenant_keeps_them(
         ("Asia/Tokyo", {"hourrollup"}),
     ):
         with CaptureQueriesContext(connection) as asked:
-            used_by_bucket(Asked(periods, "memory.used.max", "day", zone))
+            used(Asked(periods, "memory.used.max", "day", zone))
         read = {
             table for each in asked for table in re.findall(r'FROM "metering_(\w+)"', each["sql"])
         }
