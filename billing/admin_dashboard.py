@@ -113,13 +113,13 @@ def _revenue(currency: str, now: datetime, zone: ZoneInfo) -> Card:
     ]
     if found.failures:
         facts.append(f"{found.failures} customers could not be counted")
-    counted = "not counted yet" if found.counted_at is None else f"counted {_age(found, now)}"
+    known = found.counted_at is not None
     first = amounts[0] if amounts else figures.Accrued(currency, Decimal(0), Decimal(0))
     return Card(
         title="Accrued this month",
-        figure=written_amount(first.month, first.currency),
+        figure=written_amount(first.month, first.currency) if known else "Not counted yet",
         state="look" if found.failures else "good",
-        says=counted,
+        says=f"counted {_age(found, now)}" if known else "counted within ten minutes",
         link=("Invoices", reverse("admin:billing_invoice_changelist")),
         facts=facts,
         plot=Plot(

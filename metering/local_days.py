@@ -7,13 +7,13 @@ whoever rolls it up takes; so no hour falls between the two. Readers use a zone 
 and not left.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
 
 from metering.core.hours import has_days_of_hours
 from metering.models import Application
@@ -50,7 +50,7 @@ def _choose(as_of: datetime) -> None:
     zones = DayZone.objects
     zones.filter(left_at__lt=as_of - _STAYS).delete()
     kept = set(zones.filter(left_at=None).values_list("time_zone", flat=True))
-    lived_in = Counter(Customer.objects.values_list("time_zone", flat=True))
+    lived_in = dict(Customer.objects.order_by().values_list("time_zone").annotate(Count("pk")))
     fitting = [zone for zone in lived_in if zone != DAYS_OF_UTC.key and has_days_of_hours(zone)]
     wanted = sorted(fitting, key=lambda zone: (-lived_in[zone], zone not in kept, zone))[:ZONES_MAX]
     zones.filter(left_at=None).exclude(time_zone__in=wanted).update(left_at=as_of)
