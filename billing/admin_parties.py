@@ -173,7 +173,6 @@ class TaxRateAdmin(ImportsAndExports, ScopedAdmin):
 
     form = CountryForm
     resource_classes = (TaxRateRows,)
-
     empty_hint = "Without any rate your invoices bear no tax. Begin with your own country's."
     list_display = ("name", "country", "region", "product_class", "category", "percent", "valid")
     list_filter = ("country", "category")

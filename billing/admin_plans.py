@@ -268,9 +268,10 @@ class PlanVersionAdmin(PriceFiles, Exports, ScopedAdmin):
         return ("plan",) if obj else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """From the beginning of the running month, which the first version then bills."""
+        """The first version of a plan begins with the running month, and so bills it."""
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
         month = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return {"effective_from": month, **super().get_changeform_initial_data(request)}
+        return given | ({"effective_from": month} if "plan" in given else {})
 
     def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
         if not change:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
@@ -145,20 +145,16 @@ def _priced_since(plan_ids: Collection[UUID]) -> dict[UUID, datetime]:
 
 
 def is_used(plan_version: PlanVersion) -> bool:
-    """Whether an invoice was rated with the version, which then cannot change any more.
-
-    One that takes effect at once also rates what is left of a period that began with another.
-    """
-    used = Q(plan_version=plan_version)
-    if plan_version.takes_effect == PlanVersion.TakesEffect.AT_ONCE and plan_version.published_at:
-        used |= Q(
-            plan_version__plan=plan_version.plan_id, period_end__gt=plan_version.effective_from
-        )
-    return Invoice.objects.filter(used).exists()
+    """Whether an invoice was rated with the version, which then cannot change any more."""
+    found: Any = with_use(PlanVersion.objects.filter(pk=plan_version.pk)).get()
+    return bool(found.used)
 
 
 def with_use(versions: "QuerySet[PlanVersion]") -> "QuerySet[PlanVersion]":
-    """Each with `used`, as is_used says of one."""
+    """Each with `used`: whether an invoice was rated with it.
+
+    One that takes effect at once also rates what is left of a period that began with another.
+    """
     rated = Invoice.objects.filter(plan_version=OuterRef("pk"))
     after = Invoice.objects.filter(
         plan_version__plan=OuterRef("plan"), period_end__gt=OuterRef("effective_from")
