@@ -61,12 +61,11 @@ class HourRollup(models.Model):
         db_table = "metering_hourrollup"
 
 
-class DayRollup(models.Model):
-    """An application's hours of one day (UTC) that were measured by the same profiles, so that
-    whatever can be asked of hours by role and profile is answered by days alike. The database keeps
-    it so: a trigger on hours computes their days anew, in the same statement."""
+class _Day(models.Model):
+    """An application's hours of one day that were measured by the same profiles, so that whatever
+    can be asked of hours by role and profile is answered by days alike. The database keeps it so: a
+    trigger on hours computes their days anew, in the same statement."""
 
-    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "role", "measurements")
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     application = models.ForeignKey(Application, on_delete=models.PROTECT)
     bucket_start = models.DateTimeField(help_text="The start of the day.")
@@ -75,6 +74,15 @@ class DayRollup(models.Model):
     window_us = models.DecimalField(max_digits=30, decimal_places=0)
     covered_us = models.DecimalField(max_digits=30, decimal_places=0)
     more = models.JSONField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class DayRollup(_Day):
+    """A day of UTC."""
+
+    pk = models.CompositePrimaryKey("tenant", "application", "bucket_start", "role", "measurements")
 
     class Meta:
         managed = False
@@ -102,22 +110,13 @@ class DayZone(TenantOwned):
         ]
 
 
-class LocalDay(models.Model):
-    """As DayRollup, of one day of a zone that the tenant keeps. The database keeps it so, from the
-    moment that there is a DayZone."""
+class LocalDay(_Day):
+    """A day of a zone that the tenant keeps, from the moment that there is its DayZone."""
 
     pk = models.CompositePrimaryKey(
         "tenant", "time_zone", "application", "bucket_start", "role", "measurements"
     )
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     time_zone = models.TextField()
-    application = models.ForeignKey(Application, on_delete=models.PROTECT)
-    bucket_start = models.DateTimeField(help_text="The start of the day.")
-    role = models.TextField(choices=Role.choices)
-    measurements = ArrayField(models.UUIDField(null=True), help_text="Those of each of its hours.")
-    window_us = models.DecimalField(max_digits=30, decimal_places=0)
-    covered_us = models.DecimalField(max_digits=30, decimal_places=0)
-    more = models.JSONField(null=True)
 
     class Meta:
         managed = False

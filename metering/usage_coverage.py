@@ -102,10 +102,10 @@ def _by_bucket_and_group(
 ) -> list[tuple[Any, ...]]:
     """Each bucket's quantity and times, and each group's quantity by how it was measured: grouping
     sets, which Django does not write, of rows that it does."""
-    keys, sets = ("NULL, NULL", "(at)")
+    keys, sets = "NULL, NULL", "(at)"
     key: Expression | F = Value(None, UUIDField())
     if group is not None:
-        keys, sets = ("key, measurements", "(at), (key, measurements)")
+        keys, sets = "key, measurements", "(at), (key, measurements)"
         key = F(KEYS[group])
     columns = (
         rows.order_by()
