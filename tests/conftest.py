@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
+from config.runtime.valkey import THROWAWAY_PROCESSES_MAX
 from config.translations import compile_translations
 from tenants.models import Environment, Tenant
 from tenants.scope import installation_scope, tenant_scope
@@ -160,9 +161,8 @@ def given_servers(django_db_setup: None) -> Iterator[dict[str, str]]:
     name = f"{_NAME}_given"
     _copy_pattern(name)
     databases = {variable: _in_database(os.environ[variable], name) for variable in _DATABASES}
-    # Half of Redis's databases are those of the run's processes, each its own.
     address = urlsplit(os.environ["REDIS_URL"])
-    number = int(address.path.strip("/") or 0) + 8
+    number = int(address.path.strip("/") or 0) + THROWAWAY_PROCESSES_MAX
     yield databases | {"REDIS_URL": urlunsplit(address._replace(path=f"/{number}"))}
     _drop(name)
 

@@ -13,6 +13,7 @@ from config.runtime.processes import Command
 from config.runtime.supervisor import Part
 
 MEMORY_BYTES_MAX = 256 * 1024 * 1024
+THROWAWAY_PROCESSES_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Valkey:
             "maxmemory-policy volatile-lru",
             'save ""' if self.throwaway else "save 60 1",
         ]
+        if self.throwaway:
+            # One for each process of a test run, and as many for what these start.
+            lines.append(f"databases {2 * THROWAWAY_PROCESSES_MAX}")
         path = self.data / "socket"
         if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
             lines += [f"unixsocket {_quoted(path)}", "unixsocketperm 700"]
