@@ -78,7 +78,7 @@ def _viewed(
     pages: Sequence[tuple[str, str, str]], views: int, progress: Callable[[str], None]
 ) -> list[PageFigures]:
     """In a process of its own, as a web worker is: what made the rows has memory that no worker
-    has, and every page took a third longer there."""
+    has, and the usage explorer took a third longer there."""
     figures = []
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=django.setup) as viewer:
         for session, name, url in pages:
